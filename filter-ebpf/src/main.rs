@@ -1,1 +1,53 @@
-fn main() {}
+//! The XDP program of floodwall: the packet's way, in order.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod atomic;
+mod clock;
+mod control;
+mod count;
+mod cpu;
+mod frame;
+mod judge;
+mod license;
+mod lifeline;
+mod limits;
+mod lists;
+mod sample;
+mod sanity;
+mod scratch;
+mod settings;
+
+use core::ops::ControlFlow;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use filter_common::{abi::reason::Reason, logic::parse};
+
+use crate::{frame::XdpFrame, judge::Judge};
+
+/// Entry point. Native or generic, any number of interfaces over one set of maps.
+#[xdp(frags)]
+pub fn floodwall(ctx: XdpContext) -> u32 {
+    let frame = XdpFrame::new(ctx);
+    // Both look-ups are of entry 0 of a map of one entry; the verifier wants to hear it.
+    let Some(mut judge) = Judge::new() else {
+        return xdp_action::XDP_PASS;
+    };
+    let reason = match way(&frame, &mut judge) {
+        ControlFlow::Break(reason) => reason,
+        ControlFlow::Continue(()) => Reason::Clean,
+    };
+    judge.conclude(&frame, reason)
+}
+
+/// The packet's way: each stage goes on, or breaks with the reason of the verdict.
+#[inline(always)]
+fn way(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
+    let packet = judge.parsed(parse::packet(frame))?;
+    control::pass(packet, judge)?;
+    sanity::check(packet, judge)?;
+    lifeline::pass(packet, judge)?;
+    lists::check(packet, judge)?;
+    limits::check(packet, judge)
+}

@@ -1,0 +1,29 @@
+//! The kernel's time.
+
+use filter_common::logic::bucket::Now;
+
+/// A count of jiffies since boot.
+#[derive(Clone, Copy)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// The present. The verifier turns the helper into a load (kernel 5.6).
+    #[doc(alias = "bpf_jiffies64")]
+    #[inline(always)]
+    pub fn now() -> Self {
+        // SAFETY: the helper takes nothing and has no precondition.
+        Self(unsafe { aya_ebpf::helpers::generated::bpf_jiffies64() })
+    }
+
+    /// The count.
+    #[inline(always)]
+    pub const fn count(self) -> u64 {
+        self.0
+    }
+
+    /// The moment as buckets count it.
+    #[inline(always)]
+    pub const fn moment(self) -> Now {
+        Now::from_tick(self.0)
+    }
+}
