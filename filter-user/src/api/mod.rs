@@ -1,0 +1,3 @@
+//! The control socket: HTTP/1.1 with JSON under `/v1`.
+
+pub mod types;

@@ -1,0 +1,3 @@
+//! The daemon: one thread that owns everything that changes.
+
+pub mod handle;

@@ -1,0 +1,1 @@
+//! What the network tests, the demo and the benchmarks share.
