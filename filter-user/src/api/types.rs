@@ -423,7 +423,9 @@ pub struct Event {
 }
 
 /// Query of `GET /v1/samples`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
 #[serde(deny_unknown_fields)]
 pub struct SampleQuery {
     /// Only of this reason.

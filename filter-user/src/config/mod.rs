@@ -1,5 +1,7 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
+pub mod nearest;
+pub mod text;
 pub mod units;
 
 use std::path::PathBuf;
