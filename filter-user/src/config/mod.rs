@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
+pub mod file;
 pub mod nearest;
+pub mod schema;
 pub mod text;
 pub mod units;
 
