@@ -58,18 +58,17 @@ pub enum ConfigError {
 }
 
 fn remedy(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            "give the right path with --config, or create the file: an empty one means defaults"
-                .to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!(
-                "run as root, or make it readable: chmod a+r {}",
-                path.display()
-            )
-        }
-        _ => "give a readable TOML file with --config".to_owned(),
+    let kind = error.kind();
+    if kind == io::ErrorKind::NotFound {
+        "give the right path with --config, or create the file: an empty one means defaults"
+            .to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!(
+            "run as root, or make it readable: chmod a+r {}",
+            path.display()
+        )
+    } else {
+        "give a readable TOML file with --config".to_owned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
 pub mod file;
+pub mod list;
 pub mod nearest;
 pub mod schema;
 pub mod text;
