@@ -76,6 +76,14 @@ impl Connection {
         ))
     }
 
+    /// Everything of one kind that routing netlink knows; for sockets of that protocol.
+    pub fn dump(&mut self, request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut body = vec![0; request.buffer_len()];
+        request.serialize(&mut body);
+        let answers = self.ask(request.message_type(), Wanted::All, &body)?;
+        Ok(answers.iter().filter_map(understand).collect())
+    }
+
     /// `None` if the tables changed meanwhile.
     fn try_ask(&mut self, kind: u16, wanted: Wanted, body: &[u8]) -> io::Result<Option<Vec<Raw>>> {
         self.sequence = self.sequence.wrapping_add(1);
@@ -120,13 +128,9 @@ pub(super) fn set_patience(socket: &Socket, patience: Duration) -> io::Result<()
     Ok(setsockopt(socket, ReceiveTimeout, &time)?)
 }
 
-/// Everything of one kind that routing netlink knows in this network namespace.
+/// Everything of one kind that routing netlink knows in this thread's network namespace.
 pub(super) fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
-    let mut body = vec![0; request.buffer_len()];
-    request.serialize(&mut body);
-    let mut connection = Connection::open(NETLINK_ROUTE)?;
-    let answers = connection.ask(request.message_type(), Wanted::All, &body)?;
-    Ok(answers.iter().filter_map(understand).collect())
+    Connection::open(NETLINK_ROUTE)?.dump(request)
 }
 
 /// A message of routing netlink; `None`, and a word in the log, if it makes no sense to us.
