@@ -1,9 +1,11 @@
 //! Facts about this host. Everything here only looks; nothing is changed.
 
 pub mod addresses;
+pub mod doctor;
 pub mod ethtool;
 pub mod facts;
 pub mod links;
 mod netlink;
+pub mod probe;
 pub mod resolvers;
 pub mod sessions;
