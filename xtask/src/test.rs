@@ -152,6 +152,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             .args(&arguments.filter);
         add(&mut rows, Kind::Unit, execute(command, None, false)?);
     }
+    if rows.values().all(|row| row.tally == Tally::default()) {
+        bail!("no test was run: `cargo xtask test` without a name and a kind runs all");
+    }
     Ok(report(&rows))
 }
 
