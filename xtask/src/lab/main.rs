@@ -1,2 +1,3 @@
-/// Nothing yet.
+//! The sandbox, the flood generator, the demo and the benchmarks.
+
 fn main() {}
