@@ -94,6 +94,10 @@ impl Dataplane for Fake {
         Ok(entries.iter().map(|(key, value)| (*key, *value)).collect())
     }
 
+    fn lengths(&mut self, list: ListId, family: Family) -> Result<Lengths, DataplaneError> {
+        Ok(self.lengths.get(&(list, family)).copied().unwrap_or_default())
+    }
+
     fn set_lengths(
         &mut self,
         list: ListId,

@@ -312,6 +312,13 @@ impl Dataplane for Kernel {
             .map_err(|error| map_error("reading a list", error))
     }
 
+    fn lengths(&mut self, list: ListId, family: Family) -> Result<Lengths, DataplaneError> {
+        self.maps
+            .lengths
+            .get(&lengths_index(list, family), 0)
+            .map_err(|error| map_error("reading the lengths of a list", error))
+    }
+
     fn set_lengths(
         &mut self,
         list: ListId,

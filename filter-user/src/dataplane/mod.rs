@@ -77,6 +77,9 @@ pub trait Dataplane: Send {
     /// Every entry of a list.
     fn entries(&mut self, list: ListId) -> Result<Vec<(EntryKey, EntryValue)>, DataplaneError>;
 
+    /// Which lengths a list holds.
+    fn lengths(&mut self, list: ListId, family: Family) -> Result<Lengths, DataplaneError>;
+
     /// Says which lengths a list holds.
     fn set_lengths(
         &mut self,
