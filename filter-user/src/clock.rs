@@ -18,5 +18,7 @@ pub fn monotonic() -> Instant {
 
 /// The end of something that lasts `duration` from `since`; `None` beyond the year 9999.
 pub fn end(since: Timestamp, duration: Duration) -> Option<Timestamp> {
-    since.checked_add(jiff::SignedDuration::try_from(duration).ok()?).ok()
+    since
+        .checked_add(jiff::SignedDuration::try_from(duration).ok()?)
+        .ok()
 }

@@ -21,7 +21,10 @@ pub enum Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Operator { uid, name: Some(name) } => write!(formatter, "uid {uid} ({name})"),
+            Self::Operator {
+                uid,
+                name: Some(name),
+            } => write!(formatter, "uid {uid} ({name})"),
             Self::Operator { uid, name: None } => write!(formatter, "uid {uid}"),
             Self::File => formatter.write_str("file"),
             Self::Daemon => formatter.write_str("floodwall"),

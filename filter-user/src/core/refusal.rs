@@ -15,26 +15,41 @@ pub struct Refusal {
 impl Refusal {
     /// The request makes no sense.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Invalid, message: message.into() }
+        Self {
+            kind: ErrorKind::Invalid,
+            message: message.into(),
+        }
     }
 
     /// It would do harm, or nothing.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Refused, message: message.into() }
+        Self {
+            kind: ErrorKind::Refused,
+            message: message.into(),
+        }
     }
 
     /// It could not be done.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Failed, message: message.into() }
+        Self {
+            kind: ErrorKind::Failed,
+            message: message.into(),
+        }
     }
 
     /// Not there.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::NotFound, message: message.into() }
+        Self {
+            kind: ErrorKind::NotFound,
+            message: message.into(),
+        }
     }
 
     /// Who asked may not.
     pub fn not_permitted(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::NotPermitted, message: message.into() }
+        Self {
+            kind: ErrorKind::NotPermitted,
+            message: message.into(),
+        }
     }
 }

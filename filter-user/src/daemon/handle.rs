@@ -77,7 +77,9 @@ impl Handle {
             }
             mpsc::TrySendError::Disconnected(_) => Refusal::failed("floodwall is shutting down"),
         })?;
-        answer.await.map_err(|_| Refusal::failed("floodwall is shutting down"))?
+        answer
+            .await
+            .map_err(|_| Refusal::failed("floodwall is shutting down"))?
     }
 
     /// Events from now on. A follower that is slower than 256 events loses the oldest.

@@ -1,1 +1,3 @@
-//! (module of floodwall)
+//! The one module that imports aya.
+
+pub mod pins;

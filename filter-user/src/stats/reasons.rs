@@ -62,5 +62,8 @@ pub const fn text(reason: Reason) -> &'static str {
 
 /// The reason with this name.
 pub fn by_name(wanted: &str) -> Option<Reason> {
-    Reason::ALL.iter().copied().find(|reason| name(*reason) == wanted)
+    Reason::ALL
+        .iter()
+        .copied()
+        .find(|reason| name(*reason) == wanted)
 }
