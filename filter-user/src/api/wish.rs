@@ -10,27 +10,10 @@ use ipnet::IpNet;
 
 use crate::{
     api::types::{AddEntries, ImportQuery, ListKind, Mode, SetLimit, SetMode},
-    config::{
-        text,
-        units::{self, Rate},
-    },
+    config::{nearest::suggestion, text, units},
     core::{command::Command, refusal::Refusal},
     stats::reasons,
 };
-
-/// Entries that are not part of an imported list.
-pub const MANUAL: &str = "manual";
-
-/// Bytes of a list's name.
-const LIST_NAME: usize = 64;
-
-/// Limits by name.
-pub const CLASS_NAMES: [(&str, Class); 4] = [
-    ("source.packets", Class::All),
-    ("source.syn", Class::Syn),
-    ("source.udp", Class::Udp),
-    ("source.icmp", Class::Icmp),
-];
 
 /// To put prefixes on a list.
 pub fn add(list: ListKind, wish: AddEntries) -> Result<Command, Refusal> {
@@ -55,7 +38,7 @@ pub fn remove(list: ListKind, wish: &[String]) -> Result<Command, Refusal> {
 pub fn import(list: ListKind, query: ImportQuery) -> Result<Command, Refusal> {
     Ok(Command::Import {
         list,
-        name: list_name(&query.list)?,
+        name: text::list_name(&query.list).map_err(Refusal::invalid)?,
         prefixes: Vec::new(),
         duration: duration(query.duration.as_deref())?,
         reason: reason(&query.reason)?,
@@ -66,10 +49,7 @@ pub fn import(list: ListKind, query: ImportQuery) -> Result<Command, Refusal> {
 /// To set a limit.
 pub fn set_limit(name: &str, wish: &SetLimit) -> Result<Command, Refusal> {
     let class = class(name)?;
-    let rate = match wish.rate.trim() {
-        "off" => None,
-        rate => Some(rate.parse::<Rate>().map_err(Refusal::invalid)?),
-    };
+    let rate = units::parse_limit(&wish.rate).map_err(Refusal::invalid)?;
     Ok(Command::SetLimit {
         class,
         rate,
@@ -99,13 +79,7 @@ pub fn set_mode(wish: &SetMode) -> Result<Command, Refusal> {
 
 /// The limit with this name.
 pub fn class(name: &str) -> Result<Class, Refusal> {
-    CLASS_NAMES
-        .iter()
-        .find_map(|(known, class)| (*known == name).then_some(*class))
-        .ok_or_else(|| {
-            let known = CLASS_NAMES.map(|(name, _)| name);
-            Refusal::not_found(format!("there is no limit {}", unknown(name, &known)))
-        })
+    units::parse_class(name).map_err(Refusal::not_found)
 }
 
 /// The reason with this name.
@@ -115,7 +89,11 @@ pub fn any_reason(name: &str) -> Result<Reason, Refusal> {
             .iter()
             .map(|reason| reasons::name(*reason))
             .collect();
-        Refusal::invalid(format!("there is no reason {}", unknown(name, &known)))
+        Refusal::invalid(format!(
+            "{} is no reason: {}",
+            text::quote(name),
+            suggestion(name, &known)
+        ))
     })
 }
 
@@ -128,33 +106,10 @@ pub fn interface(name: &str) -> Result<String, Refusal> {
         Ok(name.to_owned())
     } else {
         Err(Refusal::invalid(format!(
-            "`{}` cannot be the name of an interface; `ip link` shows them",
-            name.escape_default()
+            "{} cannot be the name of an interface; `ip link` shows them",
+            text::quote(name)
         )))
     }
-}
-
-/// The name of a list: letters, digits, `-`, `_` and `.`, not `manual`.
-pub fn list_name(name: &str) -> Result<String, Refusal> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name == MANUAL {
-        return Err(Refusal::invalid(
-            "the list `manual` holds the entries added by hand; give the import another name with \
-             --list NAME",
-        ));
-    }
-    if name.is_empty()
-        || name.len() > LIST_NAME
-        || name.starts_with('.')
-        || !name.bytes().all(plain)
-    {
-        return Err(Refusal::invalid(format!(
-            "`{}` cannot be the name of a list: take 1 to {LIST_NAME} letters, digits, `-`, `_` or \
-             `.`, not beginning with `.`",
-            name.escape_default()
-        )));
-    }
-    Ok(name.to_owned())
 }
 
 fn drop_reason(name: &str) -> Result<Reason, Refusal> {
@@ -165,19 +120,6 @@ fn drop_reason(name: &str) -> Result<Reason, Refusal> {
             "the reason `{name}` passes packets, so it cannot be enforced; `floodwall status` \
              shows those that drop"
         ))),
-    }
-}
-
-fn unknown(name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    let name = name.escape_default();
-    match nearest {
-        Some((_, nearest)) => format!("`{name}`; did you mean `{nearest}`?"),
-        None => format!("`{name}`; there are {}", known.join(", ")),
     }
 }
 
@@ -192,16 +134,9 @@ fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refusal> {
 }
 
 fn duration(text: Option<&str>) -> Result<Option<Duration>, Refusal> {
-    match text
-        .map(units::parse_duration)
+    text.map(units::parse_duration)
         .transpose()
-        .map_err(Refusal::invalid)?
-    {
-        Some(Duration::ZERO) => Err(Refusal::invalid(
-            "a duration of 0 would end at once; leave it out for one without an end",
-        )),
-        duration => Ok(duration),
-    }
+        .map_err(Refusal::invalid)
 }
 
 fn reason(text: &str) -> Result<String, Refusal> {
@@ -214,34 +149,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_lists_are_safe_as_names_of_files() {
-        for bad in [
-            "",
-            ".",
-            "..",
-            ".hidden",
-            "a/b",
-            "a b",
-            "naïve",
-            "manual",
-            &"x".repeat(65),
-        ] {
-            assert!(list_name(bad).is_err(), "{bad}");
-        }
-        assert_eq!(list_name("feed-1_v4.txt").unwrap(), "feed-1_v4.txt");
-    }
-
-    #[test]
     fn a_misspelled_name_is_answered_with_the_nearest() {
         let refusal = class("source.sin").unwrap_err();
         assert_eq!(
             refusal.message,
-            "there is no limit `source.sin`; did you mean `source.syn`?"
+            "\"source.sin\" is no limit: did you mean `source.syn`?"
         );
         let refusal = any_reason("blokced").unwrap_err();
         assert_eq!(
             refusal.message,
-            "there is no reason `blokced`; did you mean `blocked`?"
+            "\"blokced\" is no reason: did you mean `blocked`?"
         );
     }
 

@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
 pub mod list;
+pub mod nearest;
 pub mod text;
 pub mod units;
 
