@@ -1,1 +1,3 @@
-//! (module of floodwall)
+//! The host: what it is, and what it can do.
+
+pub mod doctor;
