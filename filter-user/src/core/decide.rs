@@ -55,23 +55,40 @@ pub fn decide(
 ) -> Result<Decision, Refusal> {
     let by = actor.to_string();
     match command {
-        Command::Add { list, prefixes, duration, reason, force } => {
+        Command::Add {
+            list,
+            prefixes,
+            duration,
+            reason,
+            force,
+        } => {
             let note = situation.note(by, reason, *duration)?;
             situation.add(*list, prefixes, &note, *force)
         }
         Command::Remove { list, prefixes } => situation.remove(*list, prefixes),
         Command::Flush => Ok(situation.flush()),
-        Command::Import { list, name, prefixes, duration, reason, force } => {
+        Command::Import {
+            list,
+            name,
+            prefixes,
+            duration,
+            reason,
+            force,
+        } => {
             let note = situation.note(by, reason, *duration)?;
             situation.import(*list, name, prefixes, note, *force)
         }
-        Command::SetLimit { class, rate, duration } => {
-            situation.set_limit(by, *class, *rate, *duration)
-        }
+        Command::SetLimit {
+            class,
+            rate,
+            duration,
+        } => situation.set_limit(by, *class, *rate, *duration),
         Command::AutoLimit { class } => Ok(situation.auto_limit(*class)),
-        Command::SetMode { mode, reasons, duration } => {
-            situation.set_mode(by, *mode, reasons, *duration)
-        }
+        Command::SetMode {
+            mode,
+            reasons,
+            duration,
+        } => situation.set_mode(by, *mode, reasons, *duration),
         Command::Attach { interface } => situation.attach(interface),
         Command::Detach { interface } => situation.detach(by, interface.as_deref()),
         Command::Reload => Ok(Decision::default()),
@@ -85,18 +102,20 @@ impl Situation<'_> {
         };
         match clock::end(self.now, duration) {
             Some(end) => Ok(Some(end)),
-            None => Err(Refusal::invalid("--for reaches beyond the year 9999: leave it out")),
+            None => Err(Refusal::invalid(
+                "--for reaches beyond the year 9999: leave it out",
+            )),
         }
     }
 
-    fn note(
-        &self,
-        by: String,
-        reason: &str,
-        duration: Option<Duration>,
-    ) -> Result<Note, Refusal> {
+    fn note(&self, by: String, reason: &str, duration: Option<Duration>) -> Result<Note, Refusal> {
         let until = self.until(duration)?;
-        Ok(Note { reason: reason.to_owned(), by, since: self.now, until })
+        Ok(Note {
+            reason: reason.to_owned(),
+            by,
+            since: self.now,
+            until,
+        })
     }
 
     fn add(
@@ -112,10 +131,16 @@ impl Situation<'_> {
         for prefix in &wanted {
             self.check_useful(kind, *prefix, note.until, &wanted)?;
         }
-        let new = wanted.iter().filter(|prefix| list.end(prefix).is_none()).count();
+        let new = wanted
+            .iter()
+            .filter(|prefix| list.end(prefix).is_none())
+            .count();
         self.check_room(kind, list.len() + new)?;
 
-        let updated = wanted.iter().filter(|prefix| list.manual.contains_key(prefix)).count();
+        let updated = wanted
+            .iter()
+            .filter(|prefix| list.manual.contains_key(prefix))
+            .count();
         let changes = wanted
             .iter()
             .map(|prefix| Change::Manual(kind, *prefix, Some(note.clone())))
@@ -132,7 +157,11 @@ impl Situation<'_> {
             ..Outcome::default()
         };
         let text = format!("{} on the {kind}{}", some(&wanted), ending(note.until));
-        Ok(Decision { changes, outcome, event: (format!("{}.add", kind.noun()), text) })
+        Ok(Decision {
+            changes,
+            outcome,
+            event: (format!("{}.add", kind.noun()), text),
+        })
     }
 
     fn check_harm(
@@ -146,9 +175,9 @@ impl Situation<'_> {
             return Ok(());
         }
         match guard::harm(kind, prefixes, list, self.config, self.facts) {
-            Some(harm) => {
-                Err(Refusal::refused(format!("{harm}. `--force` does it all the same")))
-            }
+            Some(harm) => Err(Refusal::refused(format!(
+                "{harm}. `--force` does it all the same"
+            ))),
             None => Ok(()),
         }
     }
@@ -242,12 +271,22 @@ impl Situation<'_> {
                 ));
             }
         }
-        let changes =
-            wanted.iter().map(|prefix| Change::Manual(kind, *prefix, None)).collect();
-        let outcome =
-            Outcome { schema: SCHEMA, removed: wanted.len() as u64, notes, ..Outcome::default() };
+        let changes = wanted
+            .iter()
+            .map(|prefix| Change::Manual(kind, *prefix, None))
+            .collect();
+        let outcome = Outcome {
+            schema: SCHEMA,
+            removed: wanted.len() as u64,
+            notes,
+            ..Outcome::default()
+        };
         let text = format!("{} off the {kind}", some(&wanted));
-        Ok(Decision { changes, outcome, event: (format!("{}.del", kind.noun()), text) })
+        Ok(Decision {
+            changes,
+            outcome,
+            event: (format!("{}.del", kind.noun()), text),
+        })
     }
 
     fn not_there(&self, kind: ListKind, prefix: IpNet) -> Refusal {
@@ -269,8 +308,10 @@ impl Situation<'_> {
     fn flush(&self) -> Decision {
         let list = self.state.list(ListKind::Block);
         let removed = list.len() as u64;
-        let manual =
-            list.manual.keys().map(|prefix| Change::Manual(ListKind::Block, *prefix, None));
+        let manual = list
+            .manual
+            .keys()
+            .map(|prefix| Change::Manual(ListKind::Block, *prefix, None));
         let imports = list
             .imports
             .keys()
@@ -304,10 +345,16 @@ impl Situation<'_> {
         let mut rest = list.clone();
         rest.imports.remove(name);
         self.check_harm(kind, &sorted, &rest, force)?;
-        let new = sorted.iter().filter(|prefix| rest.end(prefix).is_none()).count();
+        let new = sorted
+            .iter()
+            .filter(|prefix| rest.end(prefix).is_none())
+            .count();
         self.check_room(kind, rest.len() + new)?;
 
-        let kept = sorted.iter().filter(|prefix| old.binary_search(prefix).is_ok()).count();
+        let kept = sorted
+            .iter()
+            .filter(|prefix| old.binary_search(prefix).is_ok())
+            .count();
         let outcome = Outcome {
             schema: SCHEMA,
             added: (sorted.len() - kept) as u64,
@@ -328,8 +375,10 @@ impl Situation<'_> {
             ending(note.until)
         );
         // Importing nothing takes the list away.
-        let imported = (!sorted.is_empty())
-            .then(|| Imported { prefixes: Arc::from(sorted), note });
+        let imported = (!sorted.is_empty()).then(|| Imported {
+            prefixes: Arc::from(sorted),
+            note,
+        });
         Ok(Decision {
             changes: vec![Change::Import(kind, name.to_owned(), imported)],
             outcome,
@@ -345,15 +394,26 @@ impl Situation<'_> {
         duration: Option<Duration>,
     ) -> Result<Decision, Refusal> {
         let until = self.until(duration)?;
-        let set = Set { value: rate, by, since: self.now, until };
+        let set = Set {
+            value: rate,
+            by,
+            since: self.now,
+            until,
+        };
         let rate = rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
         let text = format!("limit {} is {rate}{}", limit_name(class), ending(until));
-        Ok(simple("limit.set", text, vec![Change::Limit(class, Some(set))]))
+        Ok(simple(
+            "limit.set",
+            text,
+            vec![Change::Limit(class, Some(set))],
+        ))
     }
 
     fn auto_limit(&self, class: Class) -> Decision {
         let default = settings::limit(self.config, &State::default(), class);
-        let rate = default.rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
+        let rate = default
+            .rate
+            .map_or_else(|| "off".to_owned(), |rate| rate.to_string());
         let text = format!("limit {} is back to {rate}", limit_name(class));
         simple("limit.auto", text, vec![Change::Limit(class, None)])
     }
@@ -371,13 +431,20 @@ impl Situation<'_> {
                  watches all others",
             ));
         }
-        let choice = ModeChoice { mode, reasons: reasons.to_vec() };
+        let choice = ModeChoice {
+            mode,
+            reasons: reasons.to_vec(),
+        };
         let until = self.until(duration)?;
         let text = format!("mode is {}{}", mode_text(&choice), ending(until));
         // What the file says anyway is no override.
         let is_file = choice == settings::mode(self.config, &State::default());
-        let set = (!is_file || until.is_some())
-            .then(|| Set { value: choice, by, since: self.now, until });
+        let set = (!is_file || until.is_some()).then(|| Set {
+            value: choice,
+            by,
+            since: self.now,
+            until,
+        });
         Ok(simple("mode.set", text, vec![Change::Mode(set)]))
     }
 
@@ -400,9 +467,16 @@ impl Situation<'_> {
             "{} is detached and unprotected until `floodwall attach`",
             names.join(", ")
         );
-        let set = Set { value: (), by, since: self.now, until: None };
-        let changes =
-            names.into_iter().map(|name| Change::Detached(name, Some(set.clone()))).collect();
+        let set = Set {
+            value: (),
+            by,
+            since: self.now,
+            until: None,
+        };
+        let changes = names
+            .into_iter()
+            .map(|name| Change::Detached(name, Some(set.clone())))
+            .collect();
         Ok(simple("interface.detach", text, changes))
     }
 
@@ -422,8 +496,16 @@ impl Situation<'_> {
 const NOTES: usize = 20;
 
 fn simple(kind: &str, text: String, changes: Vec<Change>) -> Decision {
-    let outcome = Outcome { schema: SCHEMA, notes: vec![text.clone()], ..Outcome::default() };
-    Decision { changes, outcome, event: (kind.to_owned(), text) }
+    let outcome = Outcome {
+        schema: SCHEMA,
+        notes: vec![text.clone()],
+        ..Outcome::default()
+    };
+    Decision {
+        changes,
+        outcome,
+        event: (kind.to_owned(), text),
+    }
 }
 
 /// ` until …`, or nothing.
@@ -450,8 +532,11 @@ pub fn mode_text(choice: &ModeChoice) -> String {
         Mode::Monitor => "monitor".to_owned(),
         Mode::Enforce if choice.reasons.is_empty() => "enforce".to_owned(),
         Mode::Enforce => {
-            let names: Vec<&str> =
-                choice.reasons.iter().map(|reason| reasons::name(*reason)).collect();
+            let names: Vec<&str> = choice
+                .reasons
+                .iter()
+                .map(|reason| reasons::name(*reason))
+                .collect();
             format!("enforce {}", names.join(" "))
         }
     }

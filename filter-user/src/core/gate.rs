@@ -59,12 +59,18 @@ impl Gate {
     /// The lines that changed since the last call.
     pub fn take_dirty(&mut self) -> Vec<(u32, [u64; LINE_WORDS])> {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().map(|line| (line, self.line(line))).collect()
+        dirty
+            .into_iter()
+            .map(|line| (line, self.line(line)))
+            .collect()
     }
 
     fn line(&self, line: u32) -> [u64; LINE_WORDS] {
         let start = line as usize * BITS_PER_LINE;
-        let counts = self.counts.get(start..start + BITS_PER_LINE).unwrap_or_default();
+        let counts = self
+            .counts
+            .get(start..start + BITS_PER_LINE)
+            .unwrap_or_default();
         let mut words = [0; LINE_WORDS];
         for (word, counts) in words.iter_mut().zip(counts.chunks(64)) {
             for (bit, count) in counts.iter().enumerate() {

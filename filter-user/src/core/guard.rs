@@ -30,27 +30,30 @@ fn covers_protected(prefixes: &[IpNet], config: &Config, facts: &Facts) -> Optio
     let protected = protected(config, facts);
     prefixes.iter().find_map(|prefix| {
         let (net, what) = protected.iter().find(|(net, _)| overlap(prefix, net))?;
-        Some(format!("{prefix} covers {net}, {what}: blocking it would cut that off"))
+        Some(format!(
+            "{prefix} covers {net}, {what}: blocking it would cut that off"
+        ))
     })
 }
 
 fn protected(config: &Config, facts: &Facts) -> Vec<(IpNet, &'static str)> {
     let hosts = |addresses: &[IpAddr], what| {
-        addresses.iter().map(move |address| (IpNet::from(*address), what)).collect::<Vec<_>>()
+        addresses
+            .iter()
+            .map(move |address| (IpNet::from(*address), what))
+            .collect::<Vec<_>>()
     };
     let mut all = hosts(&facts.addresses, "an address of this host");
     all.extend(hosts(&facts.gateways, "a gateway of this host"));
     all.extend(hosts(&facts.resolvers, "a resolver of this host"));
-    all.extend(
-        facts
-            .sessions
-            .iter()
-            .map(|session| (IpNet::from(session.peer.ip()), "where an administrator is logged in")),
-    );
+    all.extend(facts.sessions.iter().map(|session| {
+        (
+            IpNet::from(session.peer.ip()),
+            "where an administrator is logged in",
+        )
+    }));
     let lifelines = config.lifeline.iter().flatten();
-    all.extend(
-        lifelines.flat_map(|line| line.from.iter().map(|from| (*from, "a lifeline"))),
-    );
+    all.extend(lifelines.flat_map(|line| line.from.iter().map(|from| (*from, "a lifeline"))));
     all
 }
 
@@ -64,14 +67,20 @@ fn covers_too_much(kind: ListKind, prefixes: &[IpNet], before: &List) -> Option<
         ListKind::Allow => "to let everything pass, use `floodwall mode monitor`",
         ListKind::Block => "narrow it",
     };
-    if let Some(prefix) = prefixes.iter().find(|prefix| !Covered::by([**prefix]).is_fine()) {
+    if let Some(prefix) = prefixes
+        .iter()
+        .find(|prefix| !Covered::by([**prefix]).is_fine())
+    {
         return Some(format!("{prefix} covers {eighth}: {remedy}"));
     }
     // A sum that counts overlaps twice is an upper bound; most changes are far below it.
     let bound = Covered::by(prefixes.iter().copied())
         .plus(Covered::by(before.manual.keys().copied()))
         .plus(Covered::by(
-            before.imports.values().flat_map(|list| list.prefixes.iter().copied()),
+            before
+                .imports
+                .values()
+                .flat_map(|list| list.prefixes.iter().copied()),
         ));
     if bound.is_fine() {
         return None;
@@ -81,7 +90,9 @@ fn covers_too_much(kind: ListKind, prefixes: &[IpNet], before: &List) -> Option<
     if Covered::by(IpNet::aggregate(&all)).is_fine() {
         return None;
     }
-    Some(format!("with these, the {kind} covers {eighth} in all: {remedy}"))
+    Some(format!(
+        "with these, the {kind} covers {eighth} in all: {remedy}"
+    ))
 }
 
 /// How much is covered: IPv4 addresses, and IPv6 /64s, of these those that are global unicast.
@@ -101,14 +112,21 @@ impl Covered {
     const MOST_V6_GLOBAL: u128 = 1 << 58;
 
     fn by(prefixes: impl IntoIterator<Item = IpNet>) -> Self {
-        prefixes.into_iter().map(Self::one).fold(Self::default(), Self::plus)
+        prefixes
+            .into_iter()
+            .map(Self::one)
+            .fold(Self::default(), Self::plus)
     }
 
     fn one(prefix: IpNet) -> Self {
         match prefix {
-            IpNet::V4(net) => Self { v4: size_v4(net), ..Self::default() },
+            IpNet::V4(net) => Self {
+                v4: size_v4(net),
+                ..Self::default()
+            },
             IpNet::V6(net) => {
-                let global = Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+                let global =
+                    Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
                 let size = size_v6(net);
                 let v6_global = if net.contains(&global) {
                     size_v6(global)
@@ -117,7 +135,11 @@ impl Covered {
                 } else {
                     0
                 };
-                Self { v4: 0, v6: size, v6_global }
+                Self {
+                    v4: 0,
+                    v6: size,
+                    v6_global,
+                }
             }
         }
     }

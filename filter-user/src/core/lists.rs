@@ -64,7 +64,10 @@ impl List {
     fn notes<'a>(&'a self, prefix: &'a IpNet) -> impl Iterator<Item = (&'a str, &'a Note)> {
         let manual = self.manual.get(prefix).map(|note| (MANUAL, note));
         let imports = self.imports.iter().filter_map(move |(name, list)| {
-            list.prefixes.binary_search(prefix).ok().map(|_| (name.as_str(), &list.note))
+            list.prefixes
+                .binary_search(prefix)
+                .ok()
+                .map(|_| (name.as_str(), &list.note))
         });
         manual.into_iter().chain(imports)
     }
@@ -86,7 +89,11 @@ impl List {
     pub fn prefixes(&self) -> Vec<IpNet> {
         let mut all: Vec<IpNet> = self.manual.keys().copied().collect();
         if !self.imports.is_empty() {
-            all.extend(self.imports.values().flat_map(|list| list.prefixes.iter().copied()));
+            all.extend(
+                self.imports
+                    .values()
+                    .flat_map(|list| list.prefixes.iter().copied()),
+            );
             all.sort_unstable();
             all.dedup();
         }
@@ -95,7 +102,11 @@ impl List {
 
     /// How many distinct prefixes there are.
     pub fn len(&self) -> usize {
-        if self.imports.is_empty() { self.manual.len() } else { self.prefixes().len() }
+        if self.imports.is_empty() {
+            self.manual.len()
+        } else {
+            self.prefixes().len()
+        }
     }
 
     /// Whether there are none.

@@ -17,12 +17,16 @@ use crate::config::{Config, units::Rate};
 
 /// How long pressure lasts after the last packet above the floor, in seconds.
 const PRESSURE_HOLD: u64 = 2;
-/// Where sshd listens if nobody says otherwise (IANA).
-const SSH: u16 = 22;
 /// New sessions that are let in whatever happens, for each CPU, if the file names no lifeline.
-const NEW_SESSIONS: Rate = Rate { packets: 20, burst: 40 };
+const NEW_SESSIONS: Rate = Rate {
+    packets: 20,
+    burst: 40,
+};
 /// The ceiling of packets in administrators' sessions, for each CPU.
-const SESSION_PACKETS: Rate = Rate { packets: 20_000, burst: 20_000 };
+const SESSION_PACKETS: Rate = Rate {
+    packets: 20_000,
+    burst: 20_000,
+};
 
 /// A limit that is in force.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +40,10 @@ pub struct LimitInForce {
 /// The limit of a class: an operator's before the file's.
 pub fn limit(config: &Config, state: &State, class: Class) -> LimitInForce {
     if let Some(set) = state.limit(class) {
-        return LimitInForce { rate: set.value, always: true };
+        return LimitInForce {
+            rate: set.value,
+            always: true,
+        };
     }
     let limits = &config.limits;
     match limits.source.get(class as usize) {
@@ -44,7 +51,10 @@ pub fn limit(config: &Config, state: &State, class: Class) -> LimitInForce {
             rate: limit.rate,
             always: limit.by_hand || limits.pressure.is_none(),
         },
-        None => LimitInForce { rate: None, always: false },
+        None => LimitInForce {
+            rate: None,
+            always: false,
+        },
     }
 }
 
@@ -52,7 +62,10 @@ pub fn limit(config: &Config, state: &State, class: Class) -> LimitInForce {
 pub fn mode(config: &Config, state: &State) -> ModeChoice {
     match &state.mode {
         Some(set) => set.value.clone(),
-        None => ModeChoice { mode: config.mode, reasons: Vec::new() },
+        None => ModeChoice {
+            mode: config.mode,
+            reasons: Vec::new(),
+        },
     }
 }
 
@@ -70,6 +83,7 @@ pub fn settings(
     config: &Config,
     state: &State,
     fixed: Fixed,
+    ssh_ports: &[u16],
     open_gate_v6: bool,
 ) -> Result<Settings, Refusal> {
     let hz = fixed.hz;
@@ -86,8 +100,11 @@ pub fn settings(
     let lines = u64::from(config.tables.sources) / WAYS as u64;
     Ok(Settings {
         enforced: mode(config, state).enforced(),
-        unchecked: config.unchecked.iter().fold(0, |set, reason| set | reason.bit()),
-        lifeline_gate: lifeline_ports(config).into_iter().fold(0, |set, port| set | gate_bit(port)),
+        unchecked: config
+            .unchecked
+            .iter()
+            .fold(0, |set, reason| set | reason.bit()),
+        lifeline_gate: lifeline_gate(config, ssh_ports),
         key: fixed.key,
         limits,
         pressure: match config.limits.pressure {
@@ -112,7 +129,7 @@ pub fn settings(
 }
 
 /// The lifelines that the configuration asks for.
-pub fn lifelines(config: &Config, hz: u64) -> Result<Lifelines, Refusal> {
+pub fn lifelines(config: &Config, ssh_ports: &[u16], hz: u64) -> Result<Lifelines, Refusal> {
     let mut rules = Vec::new();
     match &config.lifeline {
         Some(lines) => {
@@ -132,10 +149,12 @@ pub fn lifelines(config: &Config, hz: u64) -> Result<Lifelines, Refusal> {
                 }
             }
         }
-        None => rules.push(
-            LifelineRule::opening_from_anywhere(protocol::TCP, SSH)
-                .with_ceiling(kernel_limit(NEW_SESSIONS, hz)?),
-        ),
+        None => {
+            let ceiling = kernel_limit(NEW_SESSIONS, hz)?;
+            rules.extend(ssh_ports.iter().take(RULES).map(|port| {
+                LifelineRule::opening_from_anywhere(protocol::TCP, *port).with_ceiling(ceiling)
+            }));
+        }
     }
     if rules.len() > RULES {
         return Err(Refusal::invalid(format!(
@@ -143,17 +162,21 @@ pub fn lifelines(config: &Config, hz: u64) -> Result<Lifelines, Refusal> {
             rules.len()
         )));
     }
-    let mut lifelines = Lifelines { count: rules.len() as u32, ..Lifelines::default() };
+    let mut lifelines = Lifelines {
+        count: rules.len() as u32,
+        ..Lifelines::default()
+    };
     for (slot, rule) in lifelines.rules.iter_mut().zip(rules) {
         *slot = rule;
     }
     Ok(lifelines)
 }
 
-/// Ports that lifelines name, and that of sshd, whose sessions always are one.
-fn lifeline_ports(config: &Config) -> Vec<u16> {
+/// The gate's bits of ports that lifelines name, and of sshd's, whose sessions always are one.
+fn lifeline_gate(config: &Config, ssh_ports: &[u16]) -> u64 {
     let lines = config.lifeline.iter().flatten();
-    lines.map(|line| line.port).chain([SSH]).collect()
+    let ports = lines.map(|line| line.port).chain(ssh_ports.iter().copied());
+    ports.fold(0, |set, port| set | gate_bit(port))
 }
 
 fn kernel_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {

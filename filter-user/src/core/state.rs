@@ -56,7 +56,10 @@ impl ModeChoice {
         match self.mode {
             Mode::Monitor => 0,
             Mode::Enforce if self.reasons.is_empty() => Reason::all_drops(),
-            Mode::Enforce => self.reasons.iter().fold(0, |set, reason| set | reason.bit()),
+            Mode::Enforce => self
+                .reasons
+                .iter()
+                .fold(0, |set, reason| set | reason.bit()),
         }
     }
 }
@@ -139,7 +142,10 @@ impl State {
             let list = self.list(kind);
             let manual = list.manual.iter().filter(|(_, note)| over(note.until));
             changes.extend(manual.map(|(prefix, _)| Change::Manual(kind, *prefix, None)));
-            let imports = list.imports.iter().filter(|(_, list)| over(list.note.until));
+            let imports = list
+                .imports
+                .iter()
+                .filter(|(_, list)| over(list.note.until));
             changes.extend(imports.map(|(name, _)| Change::Import(kind, name.clone(), None)));
         }
         if self.mode.as_ref().is_some_and(|mode| over(mode.until)) {

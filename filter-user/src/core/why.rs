@@ -8,11 +8,7 @@ use filter_common::{
         reason::{Action, Reason},
         settings::{Class, Settings},
     },
-    logic::{
-        address::Address,
-        packet::protocol,
-        sanity,
-    },
+    logic::{address::Address, packet::protocol, sanity},
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -64,7 +60,10 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
     let mut allow = situation.state.list(ListKind::Allow).covering(prefix, now);
     let mut block = situation.state.list(ListKind::Block).covering(prefix, now);
     let (reason, because) = if sanity::is_martian(&Address::from(question.address)) {
-        (Reason::MartianSource, "no host can have this address".to_owned())
+        (
+            Reason::MartianSource,
+            "no host can have this address".to_owned(),
+        )
     } else if let Some(lifeline) = lifeline(situation, question) {
         (Reason::Lifeline, lifeline)
     } else if let Some(entry) = allow.first() {
@@ -122,18 +121,22 @@ fn lifeline(situation: Situation<'_>, question: Question) -> Option<String> {
     let port = question.port?;
     let address = Address::from(question.address);
     let has_session = question.protocol == protocol::TCP
-        && situation.sessions.iter().any(|session| {
-            session.peer.ip() == question.address && session.local_port == port
-        });
+        && situation
+            .sessions
+            .iter()
+            .any(|session| session.peer.ip() == question.address && session.local_port == port);
     if has_session {
         return Some(format!(
             "an administrator's session from there to port {port} is open, and its packets never \
              are cut off"
         ));
     }
-    let rules = situation.lifelines.rules.iter().take(situation.lifelines.count as usize);
-    let mut matching =
-        rules.filter(|rule| rule.matches(&address, question.protocol, port, true));
+    let rules = situation
+        .lifelines
+        .rules
+        .iter()
+        .take(situation.lifelines.count as usize);
+    let mut matching = rules.filter(|rule| rule.matches(&address, question.protocol, port, true));
     matching.next().map(|_| {
         format!("port {port} is a lifeline for it, up to a ceiling for new connections or packets")
     })

@@ -42,8 +42,7 @@ impl Album {
         moment: Moment,
         interface: impl Fn(u32) -> String,
     ) -> SamplePage {
-        let wanted =
-            |sample: &&Sample| reason.is_none_or(|reason| reason.code() == sample.reason);
+        let wanted = |sample: &&Sample| reason.is_none_or(|reason| reason.code() == sample.reason);
         let mut samples: Vec<SampledPacket> = self
             .samples
             .iter()
@@ -53,7 +52,10 @@ impl Album {
             .map(|sample| show(sample, moment, &interface))
             .collect();
         samples.reverse();
-        SamplePage { schema: SCHEMA, samples }
+        SamplePage {
+            schema: SCHEMA,
+            samples,
+        }
     }
 }
 
@@ -64,18 +66,20 @@ fn show(sample: &Sample, moment: Moment, interface: &impl Fn(u32) -> String) -> 
         at: moment.time(sample.tick),
         interface: interface(sample.interface),
         queue: sample.queue,
-        reason: Reason::try_from(sample.reason)
-            .map_or_else(|unknown| format!("code_{}", unknown.0), |reason| {
-                reasons::name(reason).to_owned()
-            }),
+        reason: Reason::try_from(sample.reason).map_or_else(
+            |unknown| format!("code_{}", unknown.0),
+            |reason| reasons::name(reason).to_owned(),
+        ),
         dropped: sample.dropped != 0,
         length: sample.length,
         summary: summary(bytes, sample.length),
-        bytes: bytes.iter().fold(String::with_capacity(captured * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        }),
+        bytes: bytes
+            .iter()
+            .fold(String::with_capacity(captured * 2), |mut text, byte| {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            }),
     }
 }
 
@@ -96,7 +100,9 @@ impl parse::Frame for Beginning<'_> {
     }
 
     fn piece<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
-        self.bytes.get(usize::try_from(offset).ok()?..)?.first_chunk()
+        self.bytes
+            .get(usize::try_from(offset).ok()?..)?
+            .first_chunk()
     }
 }
 
@@ -109,15 +115,26 @@ pub fn summary(bytes: &[u8], length: u32) -> String {
     let source = IpAddr::from(packet.source);
     let destination = IpAddr::from(packet.destination);
     let mut text = match packet.transport {
-        Transport::Tcp { source_port, destination_port, flags } => format!(
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            flags,
+        } => format!(
             "{source} port {source_port} > {destination} port {destination_port} tcp {}",
             flag_letters(flags)
         ),
-        Transport::Udp { source_port, destination_port } => {
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => {
             format!("{source} port {source_port} > {destination} port {destination_port} udp")
         }
         Transport::Icmp { kind, code } => {
-            let name = if packet.protocol == protocol::ICMP { "icmp" } else { "icmpv6" };
+            let name = if packet.protocol == protocol::ICMP {
+                "icmp"
+            } else {
+                "icmpv6"
+            };
             format!("{source} > {destination} {name} type {kind} code {code}")
         }
         Transport::Opaque => format!("{source} > {destination} protocol {}", packet.protocol),
@@ -139,7 +156,14 @@ fn flag_letters(flags: TcpFlags) -> String {
         (TcpFlags::RST, 'R'),
         (TcpFlags::URG, 'U'),
     ];
-    let letters: String =
-        LETTERS.iter().filter(|(bit, _)| flags.0 & bit != 0).map(|(_, letter)| *letter).collect();
-    if letters.is_empty() { "-".to_owned() } else { letters }
+    let letters: String = LETTERS
+        .iter()
+        .filter(|(bit, _)| flags.0 & bit != 0)
+        .map(|(_, letter)| *letter)
+        .collect();
+    if letters.is_empty() {
+        "-".to_owned()
+    } else {
+        letters
+    }
 }

@@ -73,7 +73,8 @@ impl<D: Dataplane> Daemon<D> {
                 Ok(())
             }
             Err(error) => {
-                self.protection.insert(name.to_owned(), Protection::Off(error.to_string()));
+                self.protection
+                    .insert(name.to_owned(), Protection::Off(error.to_string()));
                 Err(failed(error))
             }
         }
@@ -82,7 +83,8 @@ impl<D: Dataplane> Daemon<D> {
     /// Detaches from one interface, by an operator's wish.
     pub(super) fn detach(&mut self, name: &str) -> Result<(), Refusal> {
         self.plane.detach(name).map_err(failed)?;
-        self.protection.insert(name.to_owned(), Protection::Detached);
+        self.protection
+            .insert(name.to_owned(), Protection::Detached);
         Ok(())
     }
 
@@ -99,9 +101,14 @@ impl<D: Dataplane> Daemon<D> {
                 "generic mode: slower, and an aggregate of packets counts as one"
             }
         };
-        let done = if again { "is protected by a new program" } else { "is protected" };
+        let done = if again {
+            "is protected by a new program"
+        } else {
+            "is protected"
+        };
         let text = format!("{name} {done} ({how}, program {})", attachment.program_id);
-        self.protection.insert(name.to_owned(), Protection::On(attachment));
+        self.protection
+            .insert(name.to_owned(), Protection::On(attachment));
         self.tell(&Actor::Daemon, "interface.attached", &text);
     }
 

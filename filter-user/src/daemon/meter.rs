@@ -37,8 +37,7 @@ impl Meter {
 
     /// Rates over about the last second, and totals.
     pub fn stats(&self, at: Timestamp) -> Stats {
-        let (Some((start, old)), Some((end, new))) =
-            (self.readings.front(), self.readings.back())
+        let (Some((start, old)), Some((end, new))) = (self.readings.front(), self.readings.back())
         else {
             return Stats {
                 schema: SCHEMA,
@@ -51,11 +50,18 @@ impl Meter {
         };
         let seconds = end.duration_since(*start).as_secs_f64();
         let rate = |new: u64, old: u64| {
-            if seconds > 0.0 { new.saturating_sub(old) as f64 / seconds } else { 0.0 }
+            if seconds > 0.0 {
+                new.saturating_sub(old) as f64 / seconds
+            } else {
+                0.0
+            }
         };
         let by_reason = Reason::ALL.iter().map(|reason| {
             let (happened, before) = (happened(new, *reason), happened(old, *reason));
-            let would = rate(observed(new, *reason).packets, observed(old, *reason).packets);
+            let would = rate(
+                observed(new, *reason).packets,
+                observed(old, *reason).packets,
+            );
             let rates = ReasonRate {
                 packets_per_second: rate(happened.packets, before.packets),
                 bytes_per_second: rate(happened.bytes, before.bytes),
@@ -85,12 +91,18 @@ impl Meter {
 
 /// The counter of what happened for a reason.
 pub fn happened(counters: &Counters, reason: Reason) -> Counter {
-    counters.get(counter::happened(reason) as usize).copied().unwrap_or_default()
+    counters
+        .get(counter::happened(reason) as usize)
+        .copied()
+        .unwrap_or_default()
 }
 
 /// The counter of what a reason would have dropped.
 pub fn observed(counters: &Counters, reason: Reason) -> Counter {
-    counters.get(counter::observed(reason.code()) as usize).copied().unwrap_or_default()
+    counters
+        .get(counter::observed(reason.code()) as usize)
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Sums over all reasons.
@@ -126,7 +138,10 @@ pub fn reasons(counters: &Counters, enforced: u64) -> BTreeMap<String, types::Re
             bytes: happened.bytes,
             action,
             enforced,
-            would_drop: Count { packets: observed.packets, bytes: observed.bytes },
+            would_drop: Count {
+                packets: observed.packets,
+                bytes: observed.bytes,
+            },
             text: reasons::text(*reason).to_owned(),
         };
         (reasons::name(*reason).to_owned(), status)

@@ -41,7 +41,9 @@ const QUEUE: usize = 128;
 
 /// Runs the daemon until SIGTERM or SIGINT. The filter stays attached.
 pub fn run(source: Source) -> anyhow::Result<()> {
-    let config = source.load().map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    let config = source
+        .load()
+        .map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     check_interfaces(&config)?;
     let (handle, queue) = Handle::new(QUEUE);
     let socket = server::bind(&config.paths.socket, &config.access)?;

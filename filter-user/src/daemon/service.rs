@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use filter_common::{
-    abi::settings::Class,
-    logic::packet::protocol,
-};
+use filter_common::{abi::settings::Class, logic::packet::protocol};
 use ipnet::IpNet;
 
 use super::{
@@ -69,9 +66,14 @@ impl<D: Dataplane> Service for Daemon<D> {
     ) -> Result<EntryPage, Refusal> {
         let cursor = cursor.map(parse_cursor).transpose()?;
         let list = self.state.list(kind);
-        let manual = list.manual.iter().map(|(prefix, note)| (MANUAL, *prefix, note));
+        let manual = list
+            .manual
+            .iter()
+            .map(|(prefix, note)| (MANUAL, *prefix, note));
         let imports = list.imports.iter().flat_map(|(name, list)| {
-            list.prefixes.iter().map(move |prefix| (name.as_str(), *prefix, &list.note))
+            list.prefixes
+                .iter()
+                .map(move |prefix| (name.as_str(), *prefix, &list.note))
         });
         let wanted = |list: &str| name.is_none_or(|name| name == list);
         let total = list.manual.len() * usize::from(wanted(MANUAL))
@@ -88,7 +90,9 @@ impl<D: Dataplane> Service for Daemon<D> {
             .chain(imports)
             .filter(|(list, ..)| wanted(list))
             .filter(|(list, prefix, _)| {
-                after.as_ref().is_none_or(|after| rank(list, *prefix) > *after)
+                after
+                    .as_ref()
+                    .is_none_or(|after| rank(list, *prefix) > *after)
             });
         let mut entries: Vec<Entry> = rest
             .by_ref()
@@ -98,14 +102,22 @@ impl<D: Dataplane> Service for Daemon<D> {
         let more = rest.next().is_some();
         drop(rest);
         for entry in entries.iter_mut().filter(|entry| entry.list == MANUAL) {
-            let value = self.plane.entry(kind.id(), &key(&entry.prefix)).map_err(failed)?;
+            let value = self
+                .plane
+                .entry(kind.id(), &key(&entry.prefix))
+                .map_err(failed)?;
             entry.packets = Some(value.map_or(0, |value| value.packets));
         }
         let next = entries
             .last()
             .filter(|_| more)
             .map(|entry| format!("{}:{}", entry.list, entry.prefix));
-        Ok(EntryPage { schema: SCHEMA, entries, next, total: total as u64 })
+        Ok(EntryPage {
+            schema: SCHEMA,
+            entries,
+            next,
+            total: total as u64,
+        })
     }
 
     fn limits(&mut self) -> Result<Limits, Refusal> {
@@ -114,8 +126,12 @@ impl<D: Dataplane> Service for Daemon<D> {
             .map(|class| {
                 let limit = settings::limit(&self.config, &self.state, class);
                 let set = self.state.limit(class);
-                let by_hand =
-                    self.config.limits.source.get(class as usize).is_some_and(|it| it.by_hand);
+                let by_hand = self
+                    .config
+                    .limits
+                    .source
+                    .get(class as usize)
+                    .is_some_and(|it| it.by_hand);
                 LimitStatus {
                     name: limit_name(class).to_owned(),
                     rate: format_limit(limit.rate),
@@ -154,17 +170,27 @@ impl<D: Dataplane> Service for Daemon<D> {
             config: &self.config,
             settings: &self.settings,
             lifelines: &self.lifelines,
-            sessions: &self.sessions,
+            sessions: &self.facts.sessions,
         };
         let mut answer = why::why(situation, question);
         for (kind, entry) in answer.entries.iter_mut().filter_map(|entry| {
             (entry.list == MANUAL).then(|| {
                 let allowed = self.state.list(ListKind::Allow).manual.get(&entry.prefix);
                 let is_allow = allowed.is_some_and(|note| note.since == entry.since);
-                (if is_allow { ListKind::Allow } else { ListKind::Block }, entry)
+                (
+                    if is_allow {
+                        ListKind::Allow
+                    } else {
+                        ListKind::Block
+                    },
+                    entry,
+                )
             })
         }) {
-            let value = self.plane.entry(kind.id(), &key(&entry.prefix)).map_err(failed)?;
+            let value = self
+                .plane
+                .entry(kind.id(), &key(&entry.prefix))
+                .map_err(failed)?;
             entry.packets = value.map(|value| value.packets);
         }
         Ok(answer)
@@ -172,23 +198,39 @@ impl<D: Dataplane> Service for Daemon<D> {
 
     fn events(&mut self, after: Option<i64>, limit: usize) -> Result<EventPage, Refusal> {
         let (events, last) = self.store.events(after, limit).map_err(failed)?;
-        Ok(EventPage { schema: SCHEMA, events, last })
+        Ok(EventPage {
+            schema: SCHEMA,
+            events,
+            last,
+        })
     }
 
     fn samples(&mut self, query: &SampleQuery) -> Result<SamplePage, Refusal> {
         let reason = match query.reason.as_deref() {
             None => None,
             Some(name) => Some(reasons::by_name(name).ok_or_else(|| {
-                Refusal::invalid(format!("there is no reason {name}; `floodwall status` lists them"))
+                Refusal::invalid(format!(
+                    "there is no reason {name}; `floodwall status` lists them"
+                ))
             })?),
         };
         let moment = self.moment()?;
         let names: BTreeMap<u32, String> = host::links::list()
-            .map(|links| links.into_iter().map(|link| (link.index, link.name)).collect())
+            .map(|links| {
+                links
+                    .into_iter()
+                    .map(|link| (link.index, link.name))
+                    .collect()
+            })
             .unwrap_or_default();
-        Ok(self.album.page(reason, query.limit.unwrap_or(1000), moment, |index| {
-            names.get(&index).cloned().unwrap_or_else(|| format!("#{index}"))
-        }))
+        Ok(self
+            .album
+            .page(reason, query.limit.unwrap_or(1000), moment, |index| {
+                names
+                    .get(&index)
+                    .cloned()
+                    .unwrap_or_else(|| format!("#{index}"))
+            }))
     }
 
     fn execute(
@@ -211,13 +253,18 @@ impl<D: Dataplane> Service for Daemon<D> {
         };
         let decision = decide::decide(situation, actor, &command)?;
         if dry_run {
-            return Ok(Outcome { dry_run, ..decision.outcome });
+            return Ok(Outcome {
+                dry_run,
+                ..decision.outcome
+            });
         }
         let (kind, text) = decision.event;
         self.carry_out(decision.changes, actor, &kind, &text)?;
         match command {
             Command::Attach { interface } => self.attach(&interface)?,
-            Command::Detach { interface: Some(interface) } => self.detach(&interface)?,
+            Command::Detach {
+                interface: Some(interface),
+            } => self.detach(&interface)?,
             Command::Detach { interface: None } => {
                 for interface in self.config.interfaces.clone() {
                     self.detach(&interface)?;
@@ -246,21 +293,14 @@ impl<D: Dataplane> Daemon<D> {
                  filter stays attached meanwhile. Nothing was changed"
             )));
         }
-        let lifelines = settings::lifelines(&new, self.fixed.hz)?;
         let old = std::mem::replace(&mut self.config, new);
-        let old_lifelines = std::mem::replace(&mut self.lifelines, lifelines);
         let result = self
-            .plane
-            .set_lifelines(&self.lifelines)
-            .map_err(failed)
+            .put_lifelines()
             .and_then(|()| self.put_settings())
             .and_then(|()| self.protect());
         if let Err(refusal) = result {
             self.config = old;
-            self.lifelines = old_lifelines;
-            if let Err(error) = self.plane.set_lifelines(&self.lifelines) {
-                tracing::error!("taking a reload back: {error}");
-            }
+            self.put_lifelines()?;
             self.put_settings()?;
             return Err(Refusal {
                 message: format!("{}. Nothing was changed", refusal.message),
@@ -272,7 +312,11 @@ impl<D: Dataplane> Daemon<D> {
             None => "there is no configuration file; the defaults hold".to_owned(),
         };
         self.tell(actor, "config.reload", &text);
-        Ok(Outcome { schema: SCHEMA, notes: vec![text], ..Outcome::default() })
+        Ok(Outcome {
+            schema: SCHEMA,
+            notes: vec![text],
+            ..Outcome::default()
+        })
     }
 
     fn interfaces(&mut self) -> Vec<Interface> {
@@ -346,8 +390,14 @@ impl<D: Dataplane> Daemon<D> {
             capacity: u64::from(capacity),
         };
         BTreeMap::from([
-            ("allow".to_owned(), of(self.state.list(ListKind::Allow).len(), tables.allow)),
-            ("block".to_owned(), of(self.state.list(ListKind::Block).len(), tables.block)),
+            (
+                "allow".to_owned(),
+                of(self.state.list(ListKind::Allow).len(), tables.allow),
+            ),
+            (
+                "block".to_owned(),
+                of(self.state.list(ListKind::Block).len(), tables.block),
+            ),
         ])
     }
 
@@ -370,7 +420,10 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         if settings::mode(&self.config, &self.state).mode == Mode::Monitor {
-            all.push("monitor mode: nothing is dropped; `floodwall mode enforce` changes that".to_owned());
+            all.push(
+                "monitor mode: nothing is dropped; `floodwall mode enforce` changes that"
+                    .to_owned(),
+            );
         }
         all
     }

@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     core::{
         actor::Actor,
-        facts::{Facts, Session},
+        facts::Facts,
         lists::{self, End, Note},
         refusal::Refusal,
         settings::{self, Fixed},
@@ -34,7 +34,6 @@ use crate::{
         why::session_key,
     },
     dataplane::{Dataplane, DataplaneError},
-    host,
     store::{Restored, Store},
 };
 
@@ -69,7 +68,6 @@ impl Source {
 }
 
 /// Everything that changes.
-#[derive(Debug)]
 pub struct Daemon<D> {
     pub(super) plane: D,
     pub(super) store: Store,
@@ -81,7 +79,6 @@ pub struct Daemon<D> {
     pub(super) tables: Tables,
     pub(super) settings: Settings,
     pub(super) lifelines: Lifelines,
-    pub(super) sessions: Vec<Session>,
     pub(super) protection: BTreeMap<String, Protection>,
     pub(super) meter: Meter,
     pub(super) album: Album,
@@ -117,9 +114,13 @@ impl<D: Dataplane> Daemon<D> {
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
         let key = if taken_over { found.key } else { new_key()? };
-        let fixed = Fixed { key, hz: plane.hz() };
+        let fixed = Fixed {
+            key,
+            hz: plane.hz(),
+        };
         let tables = Tables::new(&mut plane, key).map_err(failed)?;
-        let lifelines = settings::lifelines(&config, fixed.hz)?;
+        let facts = Facts::gather();
+        let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
         let mut daemon = Self {
             plane,
@@ -127,12 +128,11 @@ impl<D: Dataplane> Daemon<D> {
             state: restored.state,
             config,
             source,
-            facts: Facts::default(),
+            facts,
             fixed,
             tables,
             settings: found,
             lifelines,
-            sessions: Vec::new(),
             protection: BTreeMap::new(),
             meter: Meter::default(),
             album: Album::default(),
@@ -140,7 +140,10 @@ impl<D: Dataplane> Daemon<D> {
             since: clock::now(),
             losses: restored.losses,
             troubles: BTreeMap::new(),
-            next: Next { reading: now, second: now },
+            next: Next {
+                reading: now,
+                second: now,
+            },
         };
         for loss in daemon.losses.clone() {
             tracing::error!("{loss}");
@@ -151,26 +154,35 @@ impl<D: Dataplane> Daemon<D> {
         }
         daemon.restore_entries(taken_over)?;
         daemon.put_settings()?;
-        daemon.plane.set_lifelines(&daemon.lifelines).map_err(failed)?;
+        daemon.put_lifelines()?;
         daemon.refresh_facts();
-        daemon.refresh_sessions();
         Ok(daemon)
     }
 
     /// Somebody went to monitor mode while no daemon ran: that is an override like any other.
     fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
-        let since = i64::try_from(found.emergency).ok().filter(|since| *since > 0);
+        let since = i64::try_from(found.emergency)
+            .ok()
+            .filter(|since| *since > 0);
         let Some(since) = since.and_then(|since| Timestamp::from_second(since).ok()) else {
             return Ok(());
         };
         let set = Set {
-            value: ModeChoice { mode: Mode::Monitor, reasons: Vec::new() },
+            value: ModeChoice {
+                mode: Mode::Monitor,
+                reasons: Vec::new(),
+            },
             by: "`floodwall mode monitor` without a daemon".to_owned(),
             since,
             until: None,
         };
         let text = "mode is monitor, set while no daemon ran";
-        self.keep(vec![Change::Mode(Some(set))], &Actor::Daemon, "mode.set", text)
+        self.keep(
+            vec![Change::Mode(Some(set))],
+            &Actor::Daemon,
+            "mode.set",
+            text,
+        )
     }
 
     /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After
@@ -187,9 +199,7 @@ impl<D: Dataplane> Daemon<D> {
                     }
                 }
             }
-            let ends = |tick: u64| -> End {
-                (tick != u64::MAX).then(|| moment.time(tick))
-            };
+            let ends = |tick: u64| -> End { (tick != u64::MAX).then(|| moment.time(tick)) };
             if !self.losses.is_empty() {
                 self.recover(kind, &present, ends)?;
             }
@@ -197,7 +207,12 @@ impl<D: Dataplane> Daemon<D> {
             for prefix in self.state.list(kind).prefixes() {
                 let before = present.remove(&prefix).map(|value| ends(value.until));
                 let after = self.state.list(kind).end(&prefix);
-                moves.push(Move { kind, prefix, before, after });
+                moves.push(Move {
+                    kind,
+                    prefix,
+                    before,
+                    after,
+                });
             }
             moves.extend(present.into_iter().map(|(prefix, value)| Move {
                 kind,
@@ -205,7 +220,9 @@ impl<D: Dataplane> Daemon<D> {
                 before: Some(ends(value.until)),
                 after: None,
             }));
-            self.tables.carry(&mut self.plane, &moves, moment).map_err(failed)?;
+            self.tables
+                .carry(&mut self.plane, &moves, moment)
+                .map_err(failed)?;
         }
         Ok(())
     }
@@ -275,7 +292,11 @@ impl<D: Dataplane> Daemon<D> {
     /// Both clocks, now.
     pub(super) fn moment(&mut self) -> Result<Moment, Refusal> {
         let tick = self.plane.tick().map_err(failed)?;
-        Ok(Moment { now: clock::now(), tick, hz: self.fixed.hz })
+        Ok(Moment {
+            now: clock::now(),
+            tick,
+            hz: self.fixed.hz,
+        })
     }
 
     /// Carries changes out: memory, store, kernel; all, or none.
@@ -287,13 +308,19 @@ impl<D: Dataplane> Daemon<D> {
         text: &str,
     ) -> Result<(), Refusal> {
         let moment = self.moment()?;
-        let prefixes: Vec<(ListKind, IpNet)> =
-            changes.iter().flat_map(|change| change.prefixes(&self.state)).collect();
+        let prefixes: Vec<(ListKind, IpNet)> = changes
+            .iter()
+            .flat_map(|change| change.prefixes(&self.state))
+            .collect();
         let end = |state: &State, (kind, prefix): &(ListKind, IpNet)| state.list(*kind).end(prefix);
-        let before: Vec<Option<End>> =
-            prefixes.iter().map(|place| end(&self.state, place)).collect();
-        let mut inverse: Vec<Change> =
-            changes.iter().map(|change| self.state.apply(change.clone())).collect();
+        let before: Vec<Option<End>> = prefixes
+            .iter()
+            .map(|place| end(&self.state, place))
+            .collect();
+        let mut inverse: Vec<Change> = changes
+            .iter()
+            .map(|change| self.state.apply(change.clone()))
+            .collect();
         inverse.reverse();
         let moves: Vec<Move> = prefixes
             .iter()
@@ -361,7 +388,13 @@ impl<D: Dataplane> Daemon<D> {
     /// Writes the settings that configuration and overrides ask for.
     pub(super) fn put_settings(&mut self) -> Result<(), Refusal> {
         let open = self.tables.is_gate_open_v6();
-        let settings = settings::settings(&self.config, &self.state, self.fixed, open)?;
+        let settings = settings::settings(
+            &self.config,
+            &self.state,
+            self.fixed,
+            &self.facts.ssh_ports,
+            open,
+        )?;
         self.plane.set_settings(&settings).map_err(failed)?;
         self.settings = settings;
         Ok(())
@@ -398,10 +431,12 @@ impl<D: Dataplane> Daemon<D> {
         if now >= self.next.second {
             self.next.second = now + Duration::from_secs(1);
             self.expire();
-            self.refresh_sessions();
+            self.refresh_facts();
             self.keep_protected();
         }
-        self.next.reading.saturating_duration_since(clock::monotonic())
+        self.next
+            .reading
+            .saturating_duration_since(clock::monotonic())
     }
 
     fn read(&mut self, now: Instant) {
@@ -436,36 +471,42 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
-    /// Looks at the host again.
+    /// Looks at the host again, and brings the kernel's set of administrators' sessions, and
+    /// sshd's ports, up to date.
     pub(super) fn refresh_facts(&mut self) {
-        let (facts, problems) = host::facts::gather();
-        self.facts = facts;
-        match problems.first() {
-            Some(problem) => self.trouble("facts", problem.clone()),
+        let before = std::mem::replace(&mut self.facts, Facts::gather());
+        match self.facts.warnings.first() {
+            Some(warning) => self.trouble("facts", warning.clone()),
             None => {
                 self.troubles.remove("facts");
             }
         }
-    }
-
-    /// Brings the kernel's set of administrators' sessions up to date.
-    fn refresh_sessions(&mut self) {
-        let current = match host::sessions::list() {
-            Ok(sessions) => sessions,
-            Err(error) => {
-                self.trouble("sessions", format!("administrators' sessions: {error}"));
-                return;
+        let ports_moved = before.ssh_ports != self.facts.ssh_ports;
+        let put = self.put_sessions().map_err(failed).and_then(|()| {
+            if ports_moved {
+                self.put_lifelines().and_then(|()| self.put_settings())
+            } else {
+                Ok(())
             }
-        };
-        self.troubles.remove("sessions");
-        match self.put_sessions(&current) {
-            Ok(()) => self.sessions = current,
-            Err(error) => self.trouble("sessions", error.to_string()),
+        });
+        match put {
+            Ok(()) => {
+                self.troubles.remove("sessions");
+            }
+            Err(refusal) => self.trouble("sessions", refusal.message),
         }
     }
 
-    fn put_sessions(&mut self, current: &[Session]) -> Result<(), DataplaneError> {
-        let wanted: Vec<_> = current.iter().map(session_key).collect();
+    /// Writes the lifelines that the configuration asks for.
+    pub(super) fn put_lifelines(&mut self) -> Result<(), Refusal> {
+        let lifelines = settings::lifelines(&self.config, &self.facts.ssh_ports, self.fixed.hz)?;
+        self.plane.set_lifelines(&lifelines).map_err(failed)?;
+        self.lifelines = lifelines;
+        Ok(())
+    }
+
+    fn put_sessions(&mut self) -> Result<(), DataplaneError> {
+        let wanted: Vec<_> = self.facts.sessions.iter().map(session_key).collect();
         let present = self.plane.sessions()?;
         for key in present.iter().filter(|key| !wanted.contains(key)) {
             self.plane.set_session(key, false)?;

@@ -33,7 +33,11 @@ pub struct Move {
 
 impl Move {
     fn undone(self) -> Self {
-        Self { before: self.after, after: self.before, ..self }
+        Self {
+            before: self.after,
+            after: self.before,
+            ..self
+        }
     }
 }
 
@@ -56,7 +60,8 @@ impl Moment {
         };
         let left = end.duration_since(self.now).as_nanos().max(0);
         let ticks = (left * i128::from(self.hz)).div_euclid(1_000_000_000) + 1;
-        self.tick.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX / 2))
+        self.tick
+            .saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX / 2))
     }
 
     /// The time of a tick.
@@ -64,7 +69,10 @@ impl Moment {
         let ahead = i128::from(tick) - i128::from(self.tick);
         let nanoseconds = ahead * 1_000_000_000 / i128::from(self.hz.max(1));
         let ahead = i64::try_from(nanoseconds).map(jiff::SignedDuration::from_nanos);
-        ahead.ok().and_then(|ahead| self.now.checked_add(ahead).ok()).unwrap_or(self.now)
+        ahead
+            .ok()
+            .and_then(|ahead| self.now.checked_add(ahead).ok())
+            .unwrap_or(self.now)
     }
 }
 
@@ -85,7 +93,10 @@ impl Tables {
                 lengths.insert((list, family), plane.lengths(list, family)?);
             }
         }
-        Ok(Self { lengths, gate: Gate::new(key) })
+        Ok(Self {
+            lengths,
+            gate: Gate::new(key),
+        })
     }
 
     /// Whether IPv6 entries exist that have no bits in the gate.
@@ -102,8 +113,12 @@ impl Tables {
     ) -> Result<(), DataplaneError> {
         for (done, step) in moves.iter().enumerate() {
             if let Err(error) = self.entry(plane, *step, moment) {
-                let undo: Vec<Move> =
-                    moves.iter().take(done).rev().map(|step| step.undone()).collect();
+                let undo: Vec<Move> = moves
+                    .iter()
+                    .take(done)
+                    .rev()
+                    .map(|step| step.undone())
+                    .collect();
                 self.undo(plane, &undo, moment);
                 return Err(error);
             }
@@ -153,7 +168,10 @@ impl Tables {
                     Some(_) => plane.entry(list, &key)?.map_or(0, |value| value.packets),
                     None => 0,
                 };
-                let value = EntryValue { until: moment.until(end), packets };
+                let value = EntryValue {
+                    until: moment.until(end),
+                    packets,
+                };
                 plane.set_entry(list, &key, &value)?;
             }
             None => plane.remove_entry(list, &key)?,

@@ -41,7 +41,10 @@ impl PinFolder {
                 other => format!("locking {}: {other}", path.display()),
             })
         })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Where the maps in force are pinned.
@@ -100,7 +103,13 @@ pub fn links(folder: &Path) -> Result<Vec<String>, DataplaneError> {
     let wrap = |error| DataplaneError::new(format!("reading {}", folder.display()), error);
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).map_err(wrap)? {
-        names.push(entry.map_err(wrap)?.file_name().to_string_lossy().into_owned());
+        names.push(
+            entry
+                .map_err(wrap)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
     }
     names.sort();
     Ok(names)
@@ -129,11 +138,24 @@ pub fn is_bpffs(path: &Path) -> bool {
 fn mount_at(path: &Path) -> Result<(), DataplaneError> {
     let remedy = format!("mount one with `mount -t bpf bpf {}`", path.display());
     fs::create_dir_all(path).map_err(|error| {
-        DataplaneError::new(format!("making {} for a bpffs (or {remedy})", path.display()), error)
-    })?;
-    mount(Some("bpf"), path, Some("bpf"), MsFlags::empty(), Some("mode=0700")).map_err(|error| {
         DataplaneError::new(
-            format!("{} is in no bpffs, and mounting one failed; {remedy}", path.display()),
+            format!("making {} for a bpffs (or {remedy})", path.display()),
+            error,
+        )
+    })?;
+    mount(
+        Some("bpf"),
+        path,
+        Some("bpf"),
+        MsFlags::empty(),
+        Some("mode=0700"),
+    )
+    .map_err(|error| {
+        DataplaneError::new(
+            format!(
+                "{} is in no bpffs, and mounting one failed; {remedy}",
+                path.display()
+            ),
             error,
         )
     })
@@ -141,9 +163,10 @@ fn mount_at(path: &Path) -> Result<(), DataplaneError> {
 
 fn create(path: &Path) -> Result<(), DataplaneError> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(DataplaneError::new(format!("making {}", path.display()), error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(DataplaneError::new(
+            format!("making {}", path.display()),
+            error,
+        )),
         _ => Ok(()),
     }
 }

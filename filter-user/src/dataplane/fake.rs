@@ -76,7 +76,9 @@ impl Dataplane for Fake {
         value: &EntryValue,
     ) -> Result<(), DataplaneError> {
         let entries = self.lists.entry(list).or_default();
-        let full = self.capacity.is_some_and(|capacity| entries.len() >= capacity);
+        let full = self
+            .capacity
+            .is_some_and(|capacity| entries.len() >= capacity);
         if full && !entries.contains_key(key) {
             return Err(DataplaneError("the table is full".to_owned()));
         }
@@ -95,7 +97,11 @@ impl Dataplane for Fake {
     }
 
     fn lengths(&mut self, list: ListId, family: Family) -> Result<Lengths, DataplaneError> {
-        Ok(self.lengths.get(&(list, family)).copied().unwrap_or_default())
+        Ok(self
+            .lengths
+            .get(&(list, family))
+            .copied()
+            .unwrap_or_default())
     }
 
     fn set_lengths(
@@ -136,7 +142,9 @@ impl Dataplane for Fake {
     }
 
     fn counters(&mut self) -> Result<Counters, DataplaneError> {
-        Ok(self.counters.unwrap_or([Counter::default(); COUNTERS as usize]))
+        Ok(self
+            .counters
+            .unwrap_or([Counter::default(); COUNTERS as usize]))
     }
 
     fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {
@@ -151,7 +159,10 @@ impl Dataplane for Fake {
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {
         self.attached.insert(interface.to_owned());
-        Ok(Attachment { mode: AttachMode::Native, program_id: 1 })
+        Ok(Attachment {
+            mode: AttachMode::Native,
+            program_id: 1,
+        })
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), DataplaneError> {
@@ -161,7 +172,10 @@ impl Dataplane for Fake {
 
     fn attachment(&mut self, interface: &str) -> Result<Option<Attachment>, DataplaneError> {
         let attached = self.attached.contains(interface);
-        Ok(attached.then_some(Attachment { mode: AttachMode::Native, program_id: 1 }))
+        Ok(attached.then_some(Attachment {
+            mode: AttachMode::Native,
+            program_id: 1,
+        }))
     }
 
     fn pinned(&mut self) -> Result<Vec<String>, DataplaneError> {

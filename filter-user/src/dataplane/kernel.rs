@@ -63,7 +63,6 @@ const MAPS: [&str; 12] = [
 const META: &str = "META";
 
 /// The filter in the kernel.
-#[derive(Debug)]
 pub struct Kernel {
     folder: PinFolder,
     preference: AttachPreference,
@@ -74,7 +73,6 @@ pub struct Kernel {
     taken_over: bool,
 }
 
-#[derive(Debug)]
 struct Maps {
     settings: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, Counter>,
@@ -99,22 +97,34 @@ impl Kernel {
     ) -> Result<Self, DataplaneError> {
         let sizes = sizes(tables);
         let taken_over = is_ours(&folder.maps(), &sizes);
-        let path = if taken_over { folder.maps() } else { folder.new_maps() };
+        let path = if taken_over {
+            folder.maps()
+        } else {
+            folder.new_maps()
+        };
         if !taken_over {
-            let wrap =
-                |error| DataplaneError::new(format!("preparing {}", path.display()), error);
+            let wrap = |error| DataplaneError::new(format!("preparing {}", path.display()), error);
             bpffs::remove(&path).map_err(wrap)?;
             fs::create_dir(&path).map_err(wrap)?;
         }
         let mut ebpf = load_object(&path, &sizes)?;
         for name in ["floodwall", "clock"] {
-            program(&mut ebpf, name)?.load().map_err(|error| load_error(name, error))?;
+            program(&mut ebpf, name)?
+                .load()
+                .map_err(|error| load_error(name, error))?;
         }
         let maps = Maps::take(&mut ebpf)?;
         if !taken_over {
             pin_version(&path.join(META))?;
         }
-        let mut kernel = Self { folder, preference, ebpf, maps, hz: 0, taken_over };
+        let mut kernel = Self {
+            folder,
+            preference,
+            ebpf,
+            maps,
+            hz: 0,
+            taken_over,
+        };
         kernel.hz = kernel.measure_hz()?;
         Ok(kernel)
     }
@@ -127,7 +137,11 @@ impl Kernel {
     /// Makes new maps the ones that the next start finds. To be called once they are filled and
     /// the program is attached.
     pub fn put_in_force(&mut self) -> Result<(), DataplaneError> {
-        if self.taken_over { Ok(()) } else { self.folder.put_in_force() }
+        if self.taken_over {
+            Ok(())
+        } else {
+            self.folder.put_in_force()
+        }
     }
 
     /// The program's object, for tests and benchmarks that run it by hand.
@@ -160,7 +174,9 @@ impl Kernel {
         let measured = (ticks * 1_000_000_000 + nanoseconds / 2) / nanoseconds;
         // What kernels are built with (kernel/Kconfig.hz, and 1024 on Alpha).
         let known = [100, 250, 300, 1000, 1024, 1200];
-        let nearest = known.into_iter().min_by_key(|hz: &u64| measured.abs_diff(u128::from(*hz)));
+        let nearest = known
+            .into_iter()
+            .min_by_key(|hz: &u64| measured.abs_diff(u128::from(*hz)));
         nearest.ok_or_else(|| DataplaneError("the kernel's clock stands still".to_owned()))
     }
 
@@ -207,7 +223,10 @@ impl Kernel {
             return Ok(false);
         }
         let link = XdpLink::try_from(link).map_err(|error| {
-            DataplaneError::new(format!("{} is no link of an XDP program", path.display()), error)
+            DataplaneError::new(
+                format!("{} is no link of an XDP program", path.display()),
+                error,
+            )
         })?;
         let program = self.program()?;
         let id = program.attach_to_link(link).map_err(|error| {
@@ -236,7 +255,8 @@ impl Kernel {
         // An attachment by netlink would be replaced by anyone without a word; dropping it
         // detaches it.
         let link = FdLink::try_from(link).map_err(|_| ProgramError::NotAttached)?;
-        link.pin(&path).map_err(|error| ProgramError::IOError(std::io::Error::other(error)))?;
+        link.pin(&path)
+            .map_err(|error| ProgramError::IOError(std::io::Error::other(error)))?;
         Ok(())
     }
 }
@@ -260,7 +280,10 @@ impl Dataplane for Kernel {
     }
 
     fn settings(&mut self) -> Result<Settings, DataplaneError> {
-        self.maps.settings.get(&0, 0).map_err(|error| map_error("reading the settings", error))
+        self.maps
+            .settings
+            .get(&0, 0)
+            .map_err(|error| map_error("reading the settings", error))
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
@@ -347,7 +370,11 @@ impl Dataplane for Kernel {
 
     fn set_session(&mut self, key: &SessionKey, present: bool) -> Result<(), DataplaneError> {
         let sessions = &mut self.maps.sessions;
-        match if present { sessions.insert(key, 1, 0) } else { sessions.remove(key) } {
+        match if present {
+            sessions.insert(key, 1, 0)
+        } else {
+            sessions.remove(key)
+        } {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
             Err(error) => Err(map_error("writing administrators' sessions", error)),
         }
@@ -392,9 +419,7 @@ impl Dataplane for Kernel {
                 AttachPreference::Native => {
                     self.create_link(interface, found.index, XdpMode::Driver)
                 }
-                AttachPreference::Generic => {
-                    self.create_link(interface, found.index, XdpMode::Skb)
-                }
+                AttachPreference::Generic => self.create_link(interface, found.index, XdpMode::Skb),
                 AttachPreference::Auto => self
                     .create_link(interface, found.index, XdpMode::Driver)
                     .or_else(|_| self.create_link(interface, found.index, XdpMode::Skb)),
@@ -434,20 +459,26 @@ pub(super) fn attachment(
     let link: FdLink = PinnedLink::from_pin(path).map_err(wrap)?.into();
     let program_id = link.info().map_err(wrap)?.program_id();
     let found = links::find(interface).map_err(|error| link_error(interface, error))?;
-    Ok(found.and_then(|found| found.xdp).filter(|xdp| xdp.program_id == program_id).map(|xdp| {
-        Attachment {
-            mode: if xdp.generic { AttachMode::Generic } else { AttachMode::Native },
+    Ok(found
+        .and_then(|found| found.xdp)
+        .filter(|xdp| xdp.program_id == program_id)
+        .map(|xdp| Attachment {
+            mode: if xdp.generic {
+                AttachMode::Generic
+            } else {
+                AttachMode::Native
+            },
             program_id,
-        }
-    }))
+        }))
 }
 
 /// Removes a pinned link, and with it the attachment.
 pub(super) fn remove_link(path: &Path) -> Result<(), DataplaneError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(DataplaneError::new(format!("removing {}", path.display()), error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DataplaneError::new(
+            format!("removing {}", path.display()),
+            error,
+        )),
         _ => Ok(()),
     }
 }
@@ -472,7 +503,9 @@ impl Pinned {
         let open = |name: &str| {
             MapData::from_pin(maps.join(name))
                 .and_then(Map::from_map_data)
-                .map_err(|error| map_error(&format!("opening {}", maps.join(name).display()), error))
+                .map_err(|error| {
+                    map_error(&format!("opening {}", maps.join(name).display()), error)
+                })
         };
         let wrap = |error| map_error(&format!("opening the maps in {}", maps.display()), error);
         Ok(Self {
@@ -483,12 +516,16 @@ impl Pinned {
 
     /// The settings in force.
     pub(super) fn settings(&self) -> Result<Settings, DataplaneError> {
-        self.settings.get(&0, 0).map_err(|error| map_error("reading the settings", error))
+        self.settings
+            .get(&0, 0)
+            .map_err(|error| map_error("reading the settings", error))
     }
 
     /// Puts settings in force.
     pub(super) fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
-        self.settings.set(0, settings, 0).map_err(|error| map_error("writing the settings", error))
+        self.settings
+            .set(0, settings, 0)
+            .map_err(|error| map_error("writing the settings", error))
     }
 
     /// All counters.
@@ -500,7 +537,9 @@ impl Pinned {
 fn read_counters(map: &PerCpuArray<MapData, Counter>) -> Result<Counters, DataplaneError> {
     let mut counters = [Counter::default(); COUNTERS as usize];
     for (index, sum) in (0..COUNTERS).zip(counters.iter_mut()) {
-        let values = map.get(&index, 0).map_err(|error| map_error("reading counters", error))?;
+        let values = map
+            .get(&index, 0)
+            .map_err(|error| map_error("reading counters", error))?;
         for value in values.iter() {
             sum.packets = sum.packets.wrapping_add(value.packets);
             sum.bytes = sum.bytes.wrapping_add(value.bytes);
@@ -546,15 +585,15 @@ fn memory(map: &Map) -> Option<u64> {
     let info = map_data(map)?.info().ok()?;
     let path = format!("/proc/self/fdinfo/{}", fd_number(&info.fd().ok()?));
     let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+    text.lines()
+        .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
 }
 
 fn map_data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data)
-        | Map::PerCpuArray(data)
-        | Map::HashMap(data)
-        | Map::RingBuf(data) => Some(data),
+        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
+            Some(data)
+        }
         _ => None,
     }
 }
@@ -564,10 +603,7 @@ fn fd_number(fd: &aya::maps::MapFd) -> i32 {
     fd.as_fd().as_raw_fd()
 }
 
-fn load_object(
-    path: &Path,
-    sizes: &BTreeMap<&'static str, u32>,
-) -> Result<Ebpf, DataplaneError> {
+fn load_object(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> Result<Ebpf, DataplaneError> {
     let mut loader = EbpfLoader::new();
     for name in MAPS {
         loader.map_pin_path(name, path.join(name));
@@ -604,7 +640,9 @@ fn is_ours(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> bool {
     read_version(&path.join(META)) == Some(abi::VERSION)
         && MAPS.iter().all(|name| {
             MapInfo::from_pin(path.join(name)).is_ok_and(|info| {
-                sizes.get(name).is_none_or(|size| *size == info.max_entries())
+                sizes
+                    .get(name)
+                    .is_none_or(|size| *size == info.max_entries())
             })
         })
 }
@@ -628,14 +666,19 @@ fn map_error(tried: &str, error: MapError) -> DataplaneError {
     if let MapError::SyscallError(syscall) = &error
         && syscall.io_error.raw_os_error() == Some(libc::E2BIG)
     {
-        return DataplaneError(format!("{tried}: the table is full; enlarge it under [tables]"));
+        return DataplaneError(format!(
+            "{tried}: the table is full; enlarge it under [tables]"
+        ));
     }
     DataplaneError::new(tried, error)
 }
 
 fn load_error(name: &str, error: ProgramError) -> DataplaneError {
     match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
             let log = verifier_log.to_string();
             let tail: Vec<&str> = log.lines().rev().take(5).collect();
             DataplaneError(format!(
@@ -654,9 +697,17 @@ fn link_error(interface: &str, error: impl std::error::Error) -> DataplaneError 
 
 fn unknown_interface(interface: &str) -> DataplaneError {
     let names = links::list()
-        .map(|links| links.into_iter().map(|link| link.name).collect::<Vec<_>>().join(", "))
+        .map(|links| {
+            links
+                .into_iter()
+                .map(|link| link.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        })
         .unwrap_or_default();
-    DataplaneError(format!("there is no interface {interface}; there are: {names}"))
+    DataplaneError(format!(
+        "there is no interface {interface}; there are: {names}"
+    ))
 }
 
 fn occupied(interface: &str, program_id: u32) -> DataplaneError {

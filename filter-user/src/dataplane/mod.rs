@@ -57,11 +57,8 @@ pub trait Dataplane: Send {
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError>;
 
     /// What the list holds under a key.
-    fn entry(
-        &mut self,
-        list: ListId,
-        key: &EntryKey,
-    ) -> Result<Option<EntryValue>, DataplaneError>;
+    fn entry(&mut self, list: ListId, key: &EntryKey)
+    -> Result<Option<EntryValue>, DataplaneError>;
 
     /// Puts an entry into a list, or overwrites it.
     fn set_entry(

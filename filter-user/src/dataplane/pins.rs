@@ -49,7 +49,11 @@ pub fn status(paths: &Paths) -> anyhow::Result<Status> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         daemon: false,
         since: None,
-        mode: if settings.enforced == 0 { Mode::Monitor } else { Mode::Enforce },
+        mode: if settings.enforced == 0 {
+            Mode::Monitor
+        } else {
+            Mode::Enforce
+        },
         interfaces,
         totals: meter::totals(&counters),
         reasons: meter::reasons(&counters, settings.enforced),
@@ -68,7 +72,11 @@ pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Vec<Stri
         Some(name) if pinned.iter().any(|pinned| pinned == name) => vec![name.to_owned()],
         Some(name) => anyhow::bail!(
             "floodwall is not attached to {name}; it is attached to: {}",
-            if pinned.is_empty() { "nothing".to_owned() } else { pinned.join(", ") }
+            if pinned.is_empty() {
+                "nothing".to_owned()
+            } else {
+                pinned.join(", ")
+            }
         ),
         None => pinned,
     };
@@ -89,9 +97,16 @@ fn remember(paths: &Paths, names: &[String]) -> anyhow::Result<()> {
     let now = clock::now();
     let (mut store, _) = Store::open(&paths.state, now)?;
     let by = "`floodwall detach` without a daemon";
-    let set = Set { value: (), by: by.to_owned(), since: now, until: None };
-    let changes: Vec<Change> =
-        names.iter().map(|name| Change::Detached(name.clone(), Some(set.clone()))).collect();
+    let set = Set {
+        value: (),
+        by: by.to_owned(),
+        since: now,
+        until: None,
+    };
+    let changes: Vec<Change> = names
+        .iter()
+        .map(|name| Change::Detached(name.clone(), Some(set.clone())))
+        .collect();
     store.begin()?;
     store.write(&changes)?;
     let text = format!("{} was detached while no daemon ran", names.join(", "));

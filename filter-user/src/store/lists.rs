@@ -41,7 +41,9 @@ pub fn write(folder: &Path, name: &str, prefixes: &[IpNet]) -> io::Result<String
 pub fn read(folder: &Path, name: &str) -> io::Result<Vec<IpNet>> {
     let text = fs::read_to_string(folder.join(FOLDER).join(name))?;
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let (head, body) = text.split_once('\n').ok_or_else(|| damaged("it is empty"))?;
+    let (head, body) = text
+        .split_once('\n')
+        .ok_or_else(|| damaged("it is empty"))?;
     let checksum = head
         .strip_prefix(MAGIC)
         .and_then(|digits| u32::from_str_radix(digits, 16).ok())

@@ -90,7 +90,11 @@ impl Store {
                 })?
             }
         };
-        let store = Self { folder: folder.to_owned(), database, _lock: lock };
+        let store = Self {
+            folder: folder.to_owned(),
+            database,
+            _lock: lock,
+        };
         let state = rows::read(&store.database, &store.folder, now, &mut losses)
             .map_err(|error| store.error("reading", &error))?;
         lists::sweep(&store.folder, &store.list_files()?);
@@ -109,9 +113,8 @@ impl Store {
         let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {
-                let make = format!(
-                    "BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                );
+                let make =
+                    format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
                 database.execute_batch(&make)?;
             }
             SCHEMA_VERSION => {}
@@ -161,12 +164,19 @@ impl Store {
             )?;
             let id = self.database.last_insert_rowid();
             if id % 100 == 0 {
-                self.database.execute("DELETE FROM events WHERE id <= ?1", [id - JOURNAL])?;
+                self.database
+                    .execute("DELETE FROM events WHERE id <= ?1", [id - JOURNAL])?;
             }
             Ok(id)
         };
         let id = insert().map_err(|error| self.error("writing", &error.into()))?;
-        Ok(Event { id, at, by, kind: kind.to_owned(), text: text.to_owned() })
+        Ok(Event {
+            id,
+            at,
+            by,
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+        })
     }
 
     /// Makes a change last.
@@ -244,7 +254,10 @@ impl Store {
         } else {
             ""
         };
-        StoreError(format!("{tried} {}: {error}{remedy}", self.folder.display()))
+        StoreError(format!(
+            "{tried} {}: {error}{remedy}",
+            self.folder.display()
+        ))
     }
 }
 
@@ -260,14 +273,19 @@ impl From<rusqlite::Error> for Damage {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::PermissionDenied
-            | ErrorCode::CannotOpen | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked
-            | ErrorCode::OutOfMemory | ErrorCode::SystemIoFailure) => {
-                Self::Beyond(StoreError(format!(
-                    "the state database cannot be opened: {error}; look at the folder named by \
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SystemIoFailure,
+            ) => Self::Beyond(StoreError(format!(
+                "the state database cannot be opened: {error}; look at the folder named by \
                      [paths] state: its disk, its room and its permissions"
-                )))
-            }
+            ))),
             _ => Self::Corrupt(error.to_string()),
         }
     }
@@ -275,7 +293,10 @@ impl From<rusqlite::Error> for Damage {
 
 fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
     let wrap = |error: io::Error| {
-        StoreError(format!("the state folder {}: {error}; see [paths] state", folder.display()))
+        StoreError(format!(
+            "the state folder {}: {error}; see [paths] state",
+            folder.display()
+        ))
     };
     fs::create_dir_all(folder.join(lists::FOLDER)).map_err(wrap)?;
     let file = fs::File::open(folder).map_err(wrap)?;

@@ -140,7 +140,13 @@ fn write_override<T>(
         Some(set) => database.execute(
             "INSERT OR REPLACE INTO overrides (name, value, by, since, until)
              VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![name, value(&set.value), set.by, set.since.to_string(), text(set.until)],
+            params![
+                name,
+                value(&set.value),
+                set.by,
+                set.since.to_string(),
+                text(set.until)
+            ],
         ),
     }
 }
@@ -176,7 +182,10 @@ pub fn read(
         let (name, file): (String, String) = (row.get(1)?, row.get(6)?);
         match (kind(row), lists::read(folder, &file), note(row)) {
             (Ok(kind), Ok(prefixes), Ok(note)) => {
-                let list = Imported { prefixes: Arc::from(prefixes), note };
+                let list = Imported {
+                    prefixes: Arc::from(prefixes),
+                    note,
+                };
                 changes.push(Change::Import(kind, name, Some(list)));
             }
             (_, Err(error), _) => {
@@ -220,7 +229,12 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
 
 /// Columns: 2 reason, 3 by, 4 since, 5 until.
 fn note(row: &Row<'_>) -> rusqlite::Result<Note> {
-    Ok(Note { reason: row.get(2)?, by: row.get(3)?, since: time(row, 4)?, until: end(row, 5)? })
+    Ok(Note {
+        reason: row.get(2)?,
+        by: row.get(3)?,
+        since: time(row, 4)?,
+        until: end(row, 5)?,
+    })
 }
 
 fn kind(row: &Row<'_>) -> rusqlite::Result<ListKind> {
@@ -235,12 +249,21 @@ fn kind(row: &Row<'_>) -> rusqlite::Result<ListKind> {
 fn override_(row: &Row<'_>, name: &str) -> rusqlite::Result<Option<Change>> {
     let value: String = row.get(1)?;
     if name == MODE {
-        return Ok(mode(&value).map(|mode| set(row, mode)).transpose()?.map(Some).map(Change::Mode));
+        return Ok(mode(&value)
+            .map(|mode| set(row, mode))
+            .transpose()?
+            .map(Some)
+            .map(Change::Mode));
     }
     if let Some(interface) = name.strip_prefix(DETACHED) {
-        return Ok(Some(Change::Detached(interface.to_owned(), Some(set(row, ())?))));
+        return Ok(Some(Change::Detached(
+            interface.to_owned(),
+            Some(set(row, ())?),
+        )));
     }
-    let class: Option<Class> = name.strip_prefix(LIMIT).and_then(|name| parse_class(name).ok());
+    let class: Option<Class> = name
+        .strip_prefix(LIMIT)
+        .and_then(|name| parse_class(name).ok());
     match (class, parse_limit(&value)) {
         (Some(class), Ok(rate)) => Ok(Some(Change::Limit(class, Some(set(row, rate)?)))),
         _ => Ok(None),
@@ -248,7 +271,12 @@ fn override_(row: &Row<'_>, name: &str) -> rusqlite::Result<Option<Change>> {
 }
 
 fn set<T>(row: &Row<'_>, value: T) -> rusqlite::Result<Set<T>> {
-    Ok(Set { value, by: row.get(2)?, since: time(row, 3)?, until: end(row, 4)? })
+    Ok(Set {
+        value,
+        by: row.get(2)?,
+        since: time(row, 3)?,
+        until: end(row, 4)?,
+    })
 }
 
 /// The inverse of [`mode_text`].
@@ -272,7 +300,9 @@ pub fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
 
 fn end(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     let text: Option<String> = row.get(column)?;
-    text.map(|text| text.parse()).transpose().map_err(|error| conversion(column, error))
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error| conversion(column, error))
 }
 
 fn conversion(
