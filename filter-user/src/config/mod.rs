@@ -1,7 +1,9 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
+pub mod file;
 pub mod list;
 pub mod nearest;
+pub mod schema;
 pub mod text;
 pub mod units;
 
@@ -132,65 +134,4 @@ pub struct Access {
     pub read_group: String,
     /// May change.
     pub admin_group: String,
-}
-
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-
-impl Config {
-    /// Reads a file.
-    pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(_) => Ok(Self::default()),
-            Err(error) => Err(ConfigError(format!("{}: {error}", path.display()))),
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let rate = Rate {
-            packets: 50,
-            burst: 50,
-        };
-        Self {
-            interfaces: Vec::new(),
-            mode: Mode::Monitor,
-            attach: AttachPreference::Auto,
-            paths: Paths {
-                socket: "/run/floodwall/control.sock".into(),
-                state: "/var/lib/floodwall".into(),
-                bpf: "/sys/fs/bpf/floodwall".into(),
-            },
-            lifeline: None,
-            unchecked: Vec::new(),
-            limits: Limits {
-                pressure: Some(rate),
-                source: [SourceLimit {
-                    rate: Some(rate),
-                    by_hand: false,
-                }; filter_common::abi::settings::CLASSES],
-            },
-            tables: Tables {
-                block: 1 << 20,
-                allow: 1 << 16,
-                sources: 1 << 16,
-            },
-            samples: Samples {
-                passed: rate,
-                dropped: rate,
-            },
-            control: Control {
-                discovery: rate,
-                membership: rate,
-                dhcp: rate,
-            },
-            access: Access {
-                read_group: "floodwall".into(),
-                admin_group: "floodwall-admin".into(),
-            },
-        }
-    }
 }

@@ -14,7 +14,7 @@ use crate::{
         types::{EntriesQuery, EntryPage, ImportQuery, ListKind, Outcome},
         wish,
     },
-    config::list::Parser,
+    config::list::ListParser,
     core::{actor::Actor, command::Command, refusal::Refusal},
 };
 
@@ -91,7 +91,7 @@ async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Vec<IpNet
             Refusal::failed("other imports are under way; try again when they are done"),
         )
     })?;
-    let mut parser = Parser::new(api.capacity(list));
+    let mut parser = ListParser::new(api.capacity(list));
     let mut bytes = 0_usize;
     loop {
         let frame = timeout(api.bounds.body, body.frame())
