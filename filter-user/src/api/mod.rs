@@ -7,7 +7,5 @@ mod patience;
 pub mod peer;
 mod routes;
 pub mod server;
-#[cfg(test)]
-mod tests;
 pub mod types;
 pub mod wish;

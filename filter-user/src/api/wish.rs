@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::{
     api::types::{AddEntries, ImportQuery, ListKind, Mode, SetLimit, SetMode},
-    config::{nearest::suggestion, text, units},
+    config::{file::check_interface, nearest::suggestion, text, units},
     core::{command::Command, refusal::Refusal},
     stats::reasons,
 };
@@ -99,17 +99,9 @@ pub fn any_reason(name: &str) -> Result<Reason, Refusal> {
 
 /// The name of an interface, as the kernel would take it.
 pub fn interface(name: &str) -> Result<String, Refusal> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
-    // IFNAMSIZ is 16 with the closing zero.
-    if !name.is_empty() && name.len() < 16 && name.bytes().all(plain) && name != "." && name != ".."
-    {
-        Ok(name.to_owned())
-    } else {
-        Err(Refusal::invalid(format!(
-            "{} cannot be the name of an interface; `ip link` shows them",
-            text::quote(name)
-        )))
-    }
+    check_interface(name)
+        .map(|()| name.to_owned())
+        .map_err(Refusal::invalid)
 }
 
 fn drop_reason(name: &str) -> Result<Reason, Refusal> {
