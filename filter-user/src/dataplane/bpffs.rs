@@ -54,7 +54,7 @@ impl PinFolder {
 
     /// Where a set of maps is built before it is put in force.
     pub fn new_maps(&self) -> PathBuf {
-        self.path.join("maps.new")
+        self.path.join("maps-new")
     }
 
     /// Where the link of an interface is pinned.
@@ -69,7 +69,7 @@ impl PinFolder {
 
     /// Makes the new set of maps the one in force.
     pub fn put_in_force(&self) -> Result<(), DataplaneError> {
-        let (maps, new, old) = (self.maps(), self.new_maps(), self.path.join("maps.old"));
+        let (maps, new, old) = (self.maps(), self.new_maps(), self.path.join("maps-old"));
         let step = |what: &str, result: io::Result<()>| {
             result.map_err(|error| {
                 DataplaneError::new(format!("{what} in {}", self.path.display()), error)
@@ -92,9 +92,12 @@ pub fn maps(folder: &Path) -> PathBuf {
     folder.join(MAPS)
 }
 
-/// Where the link of an interface is pinned under the folder of pins.
+/// Where the link of an interface is pinned under the folder of pins. A bpffs knows no names with
+/// dots, and VLAN interfaces have them.
 pub fn link(folder: &Path, interface: &str) -> PathBuf {
-    folder.join(LINKS).join(interface)
+    folder
+        .join(LINKS)
+        .join(interface.replace('%', "%25").replace('.', "%2e"))
 }
 
 /// Names of interfaces with a pinned link under the folder of pins, in order.
@@ -108,7 +111,8 @@ pub fn links(folder: &Path) -> Result<Vec<String>, DataplaneError> {
                 .map_err(wrap)?
                 .file_name()
                 .to_string_lossy()
-                .into_owned(),
+                .replace("%2e", ".")
+                .replace("%25", "%"),
         );
     }
     names.sort();

@@ -214,8 +214,8 @@ impl Kernel {
             DataplaneError::new(format!("asking the kernel about {}", path.display()), error)
         })?;
         let found = links::find(interface).map_err(|error| link_error(interface, error))?;
-        let sits = found.and_then(|found| found.xdp).map(|xdp| xdp.program_id);
-        if sits != Some(info.program_id()) {
+        let id = info.program_id();
+        if !found.is_some_and(|link| link.xdp.iter().any(|xdp| xdp.id == id)) {
             // The device went, and another of its name may have come.
             fs::remove_file(&path).map_err(|error| {
                 DataplaneError::new(format!("removing the stale {}", path.display()), error)
@@ -412,8 +412,8 @@ impl Dataplane for Kernel {
             .map_err(|error| link_error(interface, error))?
             .ok_or_else(|| unknown_interface(interface))?;
         if !self.update_link(interface)? {
-            if let Some(xdp) = found.xdp {
-                return Err(occupied(interface, xdp.program_id));
+            if let Some(xdp) = found.xdp.first() {
+                return Err(occupied(interface, xdp.id));
             }
             let result = match self.preference {
                 AttachPreference::Native => {
@@ -459,14 +459,14 @@ pub(super) fn attachment(
     let link: FdLink = PinnedLink::from_pin(path).map_err(wrap)?.into();
     let program_id = link.info().map_err(wrap)?.program_id();
     let found = links::find(interface).map_err(|error| link_error(interface, error))?;
-    Ok(found
-        .and_then(|found| found.xdp)
-        .filter(|xdp| xdp.program_id == program_id)
+    let programs = found.map(|link| link.xdp).unwrap_or_default();
+    Ok(programs
+        .into_iter()
+        .find(|xdp| xdp.id == program_id)
         .map(|xdp| Attachment {
-            mode: if xdp.generic {
-                AttachMode::Generic
-            } else {
-                AttachMode::Native
+            mode: match xdp.mode {
+                links::XdpMode::Generic => AttachMode::Generic,
+                links::XdpMode::Native | links::XdpMode::Hardware => AttachMode::Native,
             },
             program_id,
         }))
