@@ -1,0 +1,4 @@
+//! What the `xtask` binaries share.
+
+#[cfg(feature = "lab")]
+pub mod lab;
