@@ -1,4 +1,4 @@
-//! What the `xtask` binaries share.
+//! What the network tests, the demo and the benchmarks share.
 
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -1,0 +1,315 @@
+//! `cargo xtask setup`: finds or installs what the build and the tests need.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::process;
+use crate::toolchain::{self, Compiler, Toolchain};
+
+/// A program, the Debian package that has it, and what it is for.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const TOOLS: [Tool; 4] = [
+    Tool {
+        program: "cc",
+        package: "gcc",
+        purpose: "it links, and compiles the bundled SQLite",
+    },
+    Tool {
+        program: "curl",
+        package: "curl",
+        purpose: "the network tests ask servers and the control socket with it",
+    },
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        purpose: "tests and demo build their network namespaces with it",
+    },
+    Tool {
+        program: "nsenter",
+        package: "util-linux",
+        purpose: "tests and demo run programs inside their network namespaces with it",
+    },
+];
+
+/// The linker's releases that are known to work: 0.13 takes LLVM 21 to 23.
+const BPF_LINKER: &str = "^0.13";
+const CARGO_DENY: &str = "^0.20";
+/// Debian's compiler for browsers: newer than its `rustc`, and beside a rustup toolchain.
+const DEBIAN_COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// Sets up, and says what was taken even if nothing was missing.
+///
+/// # Errors
+/// One sentence that names the missing piece and the command that gets it.
+pub fn run() -> Result<()> {
+    let toolchain = ensure()?;
+    println!("setup: the eBPF program is built by {toolchain}; nothing is missing");
+    Ok(())
+}
+
+/// Sets up; silent when nothing is missing.
+///
+/// # Errors
+/// As [`run`].
+pub fn ensure() -> Result<Toolchain> {
+    let missing: Vec<_> = TOOLS
+        .iter()
+        .filter(|tool| process::find(tool.program).is_none())
+        .collect();
+    for tool in &missing {
+        say(&format!("installing {}: {}", tool.package, tool.purpose));
+    }
+    install_packages(
+        &missing
+            .iter()
+            .map(|tool| tool.package.to_owned())
+            .collect::<Vec<_>>(),
+    )?;
+    if let Ok(found) = Toolchain::find() {
+        return Ok(found);
+    }
+    let compiler = ensure_compiler()?;
+    say(&format!("took {compiler}: {}", why(&compiler)));
+    let linker = install_linker(compiler.llvm_major)?;
+    say(&format!(
+        "took {}: built for the same LLVM",
+        linker.display()
+    ));
+    Ok(Toolchain { compiler, linker })
+}
+
+/// cargo-deny, which only `lint` needs.
+///
+/// # Errors
+/// If cargo cannot install it.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let installed = toolchain::tools_dir().join("bin/cargo-deny");
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    if let Some(found) = process::find("cargo-deny") {
+        return Ok(found);
+    }
+    say("installing cargo-deny into target/tools: it checks licences and sources (minutes)");
+    cargo_install("cargo-deny", CARGO_DENY, &[], &[])?;
+    Ok(installed)
+}
+
+/// The clippy of the compiler that builds the eBPF program.
+///
+/// # Errors
+/// One sentence that says why there is none.
+pub fn bpf_clippy(compiler: &Compiler) -> Result<()> {
+    let installed = compiler.sysroot.join("bin/cargo-clippy");
+    if !installed.is_file() && compiler.sysroot == Path::new("/usr") {
+        say("installing rust-web-clippy: it lints the eBPF program for its own target");
+        install_packages(&["rust-web-clippy".to_owned()])?;
+    }
+    if !installed.is_file() {
+        bail!("{compiler} has no clippy");
+    }
+    Ok(())
+}
+
+/// A compiler for which a linker can be built: one that is here, else rustup's, else Debian's.
+fn ensure_compiler() -> Result<Compiler> {
+    let usable = || {
+        let mut compilers = toolchain::compilers().into_iter();
+        compilers.find(|compiler| llvm_can_be_had(compiler.llvm_major))
+    };
+    if let Some(compiler) = usable() {
+        return Ok(compiler);
+    }
+    if let Err(reason) = source_from_rustup() {
+        say(&format!("nothing from rustup: {reason:#}"));
+    } else if let Some(compiler) = usable() {
+        return Ok(compiler);
+    }
+    say("installing Debian's rustc with its source, for building `core` for BPF");
+    install_packages(&DEBIAN_COMPILER.map(str::to_owned))?;
+    usable().ok_or_else(|| {
+        anyhow!(
+            "this system has no rustc {} or newer with its source and the LLVM that it was built \
+             with: install rustup and run `rustup toolchain install nightly --component rust-src` \
+             and then `cargo xtask setup`",
+            toolchain::minimum_release()
+        )
+    })
+}
+
+fn why(compiler: &Compiler) -> &'static str {
+    if compiler.sysroot == Path::new("/usr") {
+        "no rustup toolchain has the component rust-src and an LLVM that can be had here"
+    } else {
+        "it has the component rust-src"
+    }
+}
+
+/// The component rust-src for the nightly that is here, else a nightly with it.
+fn source_from_rustup() -> Result<()> {
+    if process::find("rustup").is_none() {
+        bail!("there is no rustup");
+    }
+    if std::env::var_os("RUSTUP_AUTO_INSTALL").is_some_and(|value| value == "0") {
+        bail!("RUSTUP_AUTO_INSTALL=0 forbids it to install by itself");
+    }
+    say("asking rustup for a nightly with rust-src, for building `core` for BPF");
+    let mut rustup = Command::new("timeout");
+    rustup.args(["300", "rustup"]);
+    // A nightly that is here stays the one it is.
+    let nightly = Command::new("rustup")
+        .args(["which", "rustc", "--toolchain", "nightly"])
+        .output();
+    if nightly.is_ok_and(|output| output.status.success()) {
+        rustup.args(["component", "add", "rust-src", "--toolchain", "nightly"]);
+    } else {
+        rustup.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
+        rustup.args(["--component", "rust-src"]);
+    }
+    // Without a network this must fail at once, for there is another way.
+    rustup
+        .env("RUSTUP_MAX_RETRIES", "0")
+        .env("RUSTUP_DOWNLOAD_TIMEOUT", "20");
+    process::run_quietly(&mut rustup)
+}
+
+fn llvm_packages(llvm_major: u32) -> Vec<String> {
+    vec![
+        format!("llvm-{llvm_major}-dev"),
+        format!("libpolly-{llvm_major}-dev"),
+        "libzstd-dev".to_owned(),
+        "zlib1g-dev".to_owned(),
+    ]
+}
+
+/// Whether bpf-linker can be built for it: it links the system's LLVM.
+fn llvm_can_be_had(llvm_major: u32) -> bool {
+    if std::env::var_os("LLVM_PREFIX").is_some() || llvm_prefix(llvm_major).is_dir() {
+        return true;
+    }
+    let shown = Command::new("apt-cache")
+        .arg("show")
+        .arg(format!("llvm-{llvm_major}-dev"))
+        .output();
+    shown.is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
+}
+
+fn llvm_prefix(llvm_major: u32) -> PathBuf {
+    PathBuf::from(format!("/usr/lib/llvm-{llvm_major}"))
+}
+
+fn install_linker(llvm_major: u32) -> Result<PathBuf> {
+    if let Some(found) = toolchain::linker(llvm_major) {
+        return Ok(found);
+    }
+    if std::env::var_os("LLVM_PREFIX").is_none() {
+        let packages = missing_packages(&llvm_packages(llvm_major));
+        if !packages.is_empty() {
+            say(&format!(
+                "installing {}: bpf-linker links LLVM",
+                packages.join(" ")
+            ));
+        }
+        install_packages(&packages)?;
+    }
+    say(&format!(
+        "installing bpf-linker for LLVM {llvm_major} into target/tools (about a minute)"
+    ));
+    let feature = format!("llvm-{llvm_major}");
+    let installed = toolchain::tools_dir().join("bin/bpf-linker");
+    // Without the prefix its build looks for libLLVM in the wrong folder.
+    let prefix =
+        std::env::var_os("LLVM_PREFIX").unwrap_or_else(|| llvm_prefix(llvm_major).into_os_string());
+    cargo_install(
+        "bpf-linker",
+        BPF_LINKER,
+        &["--no-default-features", "--features", &feature],
+        &[("LLVM_PREFIX", &prefix)],
+    )?;
+    let stamp = toolchain::linker_stamp(&installed);
+    fs::write(&stamp, format!("{llvm_major}\n"))
+        .with_context(|| format!("cannot write {}", stamp.display()))?;
+    toolchain::linker(llvm_major)
+        .with_context(|| format!("{} was installed but does not start", installed.display()))
+}
+
+fn cargo_install(
+    name: &str,
+    version: &str,
+    arguments: &[&str],
+    variables: &[(&str, &OsStr)],
+) -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo
+        .args([
+            "install",
+            name,
+            "--version",
+            version,
+            "--locked",
+            "--force",
+            "--quiet",
+            "--root",
+        ])
+        .arg(toolchain::tools_dir())
+        .args(arguments)
+        .envs(variables.iter().copied())
+        // Its own, thrown away afterwards.
+        .env_remove("CARGO_TARGET_DIR");
+    process::run_quietly(&mut cargo)
+}
+
+/// Those that dpkg does not list as installed; all of them where there is no dpkg.
+fn missing_packages(packages: &[String]) -> Vec<String> {
+    let is_installed = |package: &String| {
+        let query = Command::new("dpkg-query")
+            .args(["--show", "--showformat=${db:Status-Status}", package])
+            .output();
+        query.is_ok_and(|output| output.stdout == b"installed")
+    };
+    packages
+        .iter()
+        .filter(|package| !is_installed(package))
+        .cloned()
+        .collect()
+}
+
+fn install_packages(packages: &[String]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    if process::find("apt-get").is_none() {
+        bail!(
+            "this system has no apt-get: install what Debian calls {names} with its own package \
+             manager and run `cargo xtask setup` again"
+        );
+    }
+    if !process::is_root() && process::find("sudo").is_none() {
+        bail!("{names} must be installed by root: run `apt-get install {names}` as root");
+    }
+    let apt = || -> Result<Command> {
+        let mut apt = process::as_root(
+            OsStr::new("apt-get"),
+            &[("DEBIAN_FRONTEND", OsStr::new("noninteractive"))],
+        )?;
+        apt.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]);
+        Ok(apt)
+    };
+    process::run_quietly(apt()?.arg("update"))?;
+    process::run_quietly(apt()?.args(["install", "--yes"]).args(packages))
+        .with_context(|| format!("{names} cannot be had here"))
+}
+
+fn say(what: &str) {
+    println!("setup: {what}");
+}
