@@ -53,13 +53,19 @@ pub fn source_of(ctx: &XdpContext) -> Option<Source> {
             let header = bytes_at::<[u16; 10]>(ctx, IP_AT)?;
             // SAFETY: as above.
             let header = unsafe { &*header };
-            Some(Source { address: [header[6], header[7], 0, 0], bits: 32 })
+            Some(Source {
+                address: [header[6], header[7], 0, 0],
+                bits: 32,
+            })
         }
         IPV6 => {
             let header = bytes_at::<[u16; 20]>(ctx, IP_AT)?;
             // SAFETY: as above.
             let header = unsafe { &*header };
-            Some(Source { address: [header[4], header[5], header[6], header[7]], bits: 64 })
+            Some(Source {
+                address: [header[4], header[5], header[6], header[7]],
+                bits: 64,
+            })
         }
         _ => None,
     }

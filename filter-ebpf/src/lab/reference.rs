@@ -1,7 +1,10 @@
 //! The kernel's own maps doing a filter's jobs in the obvious way, as the benchmark's yardstick.
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, xdp_action::{XDP_DROP, XDP_PASS}},
+    bindings::{
+        BPF_ANY,
+        xdp_action::{XDP_DROP, XDP_PASS},
+    },
     btf_maps::{HashMap, LpmTrie, LruHashMap, lpm_trie::Key},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, xdp},

@@ -104,70 +104,104 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         name: "syn-random",
         about: "SYNs to the web server's port, each from another forged address",
-        packet: Packet::Tcp { flags: SYN, port: HTTP },
+        packet: Packet::Tcp {
+            flags: SYN,
+            port: HTTP,
+        },
         sources: Sources::Random,
         varies: &[Varies::SourcePort, Varies::Sequence],
     },
     Attack {
         name: "syn-one",
         about: "SYNs to the web server's port from one address",
-        packet: Packet::Tcp { flags: SYN, port: HTTP },
+        packet: Packet::Tcp {
+            flags: SYN,
+            port: HTTP,
+        },
         sources: Sources::One,
         varies: &[Varies::SourcePort, Varies::Sequence],
     },
     Attack {
         name: "syn-16",
         about: "SYNs to the web server's port from a botnet of 16 addresses",
-        packet: Packet::Tcp { flags: SYN, port: HTTP },
+        packet: Packet::Tcp {
+            flags: SYN,
+            port: HTTP,
+        },
         sources: Sources::Many { bits: 4 },
         varies: &[Varies::SourcePort, Varies::Sequence],
     },
     Attack {
         name: "syn6-random",
         about: "IPv6 SYNs to the web server's port, each from another forged /64",
-        packet: Packet::Tcp { flags: SYN, port: HTTP },
+        packet: Packet::Tcp {
+            flags: SYN,
+            port: HTTP,
+        },
         sources: Sources::RandomV6,
         varies: &[Varies::SourcePort, Varies::Sequence],
     },
     Attack {
         name: "ack-random",
         about: "ACKs that belong to no connection, each from another forged address",
-        packet: Packet::Tcp { flags: ACK, port: HTTP },
+        packet: Packet::Tcp {
+            flags: ACK,
+            port: HTTP,
+        },
         sources: Sources::Random,
-        varies: &[Varies::SourcePort, Varies::Sequence, Varies::Acknowledgement],
+        varies: &[
+            Varies::SourcePort,
+            Varies::Sequence,
+            Varies::Acknowledgement,
+        ],
     },
     Attack {
         name: "udp-random",
         about: "UDP to random ports, each from another forged address",
-        packet: Packet::Udp { port: CLOSED, payload: 22 },
+        packet: Packet::Udp {
+            port: CLOSED,
+            payload: 22,
+        },
         sources: Sources::Random,
         varies: &[Varies::SourcePort, Varies::DestinationPort],
     },
     Attack {
         name: "udp-one",
         about: "UDP to a closed port from one address",
-        packet: Packet::Udp { port: CLOSED, payload: 22 },
+        packet: Packet::Udp {
+            port: CLOSED,
+            payload: 22,
+        },
         sources: Sources::One,
         varies: &[Varies::SourcePort],
     },
     Attack {
         name: "udp-64k",
         about: "UDP to a closed port from a botnet of 65,536 addresses",
-        packet: Packet::Udp { port: CLOSED, payload: 22 },
+        packet: Packet::Udp {
+            port: CLOSED,
+            payload: 22,
+        },
         sources: Sources::Many { bits: 16 },
         varies: &[Varies::SourcePort],
     },
     Attack {
         name: "udp6-random",
         about: "IPv6 UDP to random ports, each from another forged /64",
-        packet: Packet::Udp { port: CLOSED, payload: 22 },
+        packet: Packet::Udp {
+            port: CLOSED,
+            payload: 22,
+        },
         sources: Sources::RandomV6,
         varies: &[Varies::SourcePort, Varies::DestinationPort],
     },
     Attack {
         name: "udp-frag",
         about: "later fragments of large datagrams, as amplifiers send them",
-        packet: Packet::Fragment { offset: 1480, payload: 1200 },
+        packet: Packet::Fragment {
+            offset: 1480,
+            payload: 1200,
+        },
         sources: Sources::Random,
         varies: &[Varies::Identification],
     },
@@ -182,7 +216,13 @@ pub const ATTACKS: &[Attack] = &[
 
 /// The attack of this name.
 pub fn named(name: &str) -> Result<Attack> {
-    let known = || ATTACKS.iter().map(|attack| attack.name).collect::<Vec<_>>().join(", ");
+    let known = || {
+        ATTACKS
+            .iter()
+            .map(|attack| attack.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     ATTACKS
         .iter()
         .find(|attack| attack.name == name)
@@ -251,10 +291,12 @@ impl Attack {
                 step.udp(1024, port).write(&mut frame, &vec![0; payload])?;
             }
             Packet::Echo { payload } if is_v6 => {
-                step.icmpv6_echo_request(7, 0).write(&mut frame, &vec![0; payload])?;
+                step.icmpv6_echo_request(7, 0)
+                    .write(&mut frame, &vec![0; payload])?;
             }
             Packet::Echo { payload } => {
-                step.icmpv4_echo_request(7, 0).write(&mut frame, &vec![0; payload])?;
+                step.icmpv4_echo_request(7, 0)
+                    .write(&mut frame, &vec![0; payload])?;
             }
             Packet::Fragment { .. } if is_v6 => bail!("{}: fragments are IPv4", self.name),
             Packet::Fragment { payload, .. } => {
@@ -303,7 +345,11 @@ mod tests {
         for (index, attack) in ATTACKS.iter().enumerate() {
             let shape = attack.shape(1).expect(attack.name);
             assert_ne!(shape.patches[0].width, 0, "{}", attack.name);
-            assert!(ATTACKS[..index].iter().all(|other| other.name != attack.name));
+            assert!(
+                ATTACKS[..index]
+                    .iter()
+                    .all(|other| other.name != attack.name)
+            );
         }
     }
 }

@@ -63,21 +63,35 @@ impl Flood {
     /// Loads the generator and starts the flood; returns when the first frames are due.
     pub fn start(sandbox: &Sandbox, attack: &Attack, options: Options) -> Result<Self> {
         let wire = sandbox.namespace(Ns::Wire).clone();
-        let index = wire.run(|| if_nametoindex(UPLINK))?.context("the sandbox has no uplink")?;
+        let index = wire
+            .run(|| if_nametoindex(UPLINK))?
+            .context("the sandbox has no uplink")?;
         let frame = attack.template()?;
         let mut lab = Lab::load(Tables::Tiny)?;
-        lab.set_shape(attack.shape(index)?, 0x5eed_0000_0000 | u64::from(attack.name.len() as u32))?;
+        lab.set_shape(
+            attack.shape(index)?,
+            0x5eed_0000_0000 | u64::from(attack.name.len() as u32),
+        )?;
         lab.program("flood")?;
 
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
-        let generator =
-            Generator { lab, frame, options, stop: Arc::clone(&stop), sent: Arc::clone(&sent) };
+        let generator = Generator {
+            lab,
+            frame,
+            options,
+            stop: Arc::clone(&stop),
+            sent: Arc::clone(&sent),
+        };
         let thread = thread::Builder::new()
             .name("flood".into())
             .spawn(move || generator.run(&wire))
             .context("cannot start the flood's thread")?;
-        Ok(Self { stop, sent, thread: Some(thread) })
+        Ok(Self {
+            stop,
+            sent,
+            thread: Some(thread),
+        })
     }
 
     /// Frames put on the wire so far.
@@ -169,7 +183,9 @@ impl Generator {
             attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
             ..TestRunOptions::new()
         };
-        program.test_run(options).context("the kernel refuses to generate live frames")?;
+        program
+            .test_run(options)
+            .context("the kernel refuses to generate live frames")?;
         self.sent.store(self.lab.made()?, Ordering::Relaxed);
         Ok(())
     }

@@ -27,10 +27,20 @@ const START: Duration = Duration::from_secs(20);
 pub fn beside_this() -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find out where this program lies")?;
     // Tests lie one folder deeper than binaries.
-    let places = this.ancestors().skip(1).take(2).map(|folder| folder.join("floodwall"));
-    places.into_iter().find(|path| path.is_file()).with_context(|| {
-        format!("there is no floodwall beside {}; run `cargo xtask build`", this.display())
-    })
+    let places = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("floodwall"));
+    places
+        .into_iter()
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!(
+                "there is no floodwall beside {}; run `cargo xtask build`",
+                this.display()
+            )
+        })
 }
 
 /// What the daemon is told in its configuration file.
@@ -45,7 +55,10 @@ pub struct Config {
 impl Config {
     /// Defaults in everything but the mode.
     pub fn new(mode: &'static str) -> Self {
-        Self { mode, more: String::new() }
+        Self {
+            mode,
+            more: String::new(),
+        }
     }
 }
 
@@ -116,8 +129,11 @@ pub struct Reason {
 impl Floodwall {
     /// Writes a configuration, starts `floodwall run` and waits for it to answer.
     pub fn start(sandbox: &Sandbox, binary: &Path, config: &Config) -> Result<Self> {
-        let mut floodwall =
-            Self { binary: binary.to_owned(), folder: sandbox.folder(), process: None };
+        let mut floodwall = Self {
+            binary: binary.to_owned(),
+            folder: sandbox.folder(),
+            process: None,
+        };
         floodwall.write_config(sandbox, config)?;
         floodwall.run(sandbox)?;
         Ok(floodwall)
@@ -146,7 +162,11 @@ impl Floodwall {
             .with_context(|| format!("cannot write {}", self.log().display()))?;
         let mut command = sandbox.command(Ns::Server, &self.binary);
         command
-            .args([OsStr::new("run"), OsStr::new("--config"), self.config().as_os_str()])
+            .args([
+                OsStr::new("run"),
+                OsStr::new("--config"),
+                self.config().as_os_str(),
+            ])
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot share the daemon's log")?)
             .stderr(log);
@@ -159,13 +179,19 @@ impl Floodwall {
         loop {
             let ended = self.process.as_mut().and_then(Process::ended);
             if let Some(status) = ended {
-                bail!("floodwall run ended at once ({status}):\n{}", self.log_text());
+                bail!(
+                    "floodwall run ended at once ({status}):\n{}",
+                    self.log_text()
+                );
             }
             let Err(error) = self.status() else {
                 return Ok(());
             };
             if clock::now() > end {
-                bail!("floodwall run does not answer: {error:#}\n{}", self.log_text());
+                bail!(
+                    "floodwall run does not answer: {error:#}\n{}",
+                    self.log_text()
+                );
             }
             interrupt::sleep(Duration::from_millis(50))?;
         }
@@ -200,7 +226,11 @@ impl Floodwall {
     /// A command line, to be run as it is.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--socket").arg(self.socket()).args(arguments).stdin(Stdio::null());
+        command
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .stdin(Stdio::null());
         command
     }
 
@@ -251,7 +281,9 @@ impl Floodwall {
         for program in loaded_programs() {
             let program = program.context("cannot list the kernel's programs")?;
             if program.id() == id {
-                return program.fd().with_context(|| format!("cannot open program {id}"));
+                return program
+                    .fd()
+                    .with_context(|| format!("cannot open program {id}"));
             }
         }
         bail!("the kernel has no program {id}, which floodwall reports")

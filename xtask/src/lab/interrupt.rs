@@ -67,7 +67,10 @@ pub fn sleep(time: Duration) -> Result<()> {
         if left.is_zero() {
             return Ok(());
         }
-        guard = ARRIVED.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        guard = ARRIVED
+            .wait_timeout(guard, left)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
     }
 }
 

@@ -13,7 +13,10 @@ use xtask::lab::{
 };
 
 #[derive(Parser)]
-#[command(name = "lab", about = "Floods, demonstrations and benchmarks of floodwall")]
+#[command(
+    name = "lab",
+    about = "Floods, demonstrations and benchmarks of floodwall"
+)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -35,8 +38,14 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             // As a shell reports a process that a signal ended.
-            let signal = error.downcast_ref().map_or(0, |Interrupted(signal)| *signal as u8);
-            if signal == 0 { ExitCode::FAILURE } else { ExitCode::from(128_u8.saturating_add(signal)) }
+            let signal = error
+                .downcast_ref()
+                .map_or(0, |Interrupted(signal)| *signal as u8);
+            if signal == 0 {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::from(128_u8.saturating_add(signal))
+            }
         }
     }
 }
@@ -62,6 +71,9 @@ fn run(task: Task) -> Result<()> {
 }
 
 fn need_root() -> Result<()> {
-    ensure!(Uid::effective().is_root(), "network namespaces and XDP need root: run it with sudo");
+    ensure!(
+        Uid::effective().is_root(),
+        "network namespaces and XDP need root: run it with sudo"
+    );
     Ok(())
 }

@@ -59,7 +59,10 @@ impl PacketSocket {
             return Err(Error::last_os_error())
                 .with_context(|| format!("cannot bind a packet socket to {interface}"));
         }
-        Ok(Self { file, interface: interface.to_owned() })
+        Ok(Self {
+            file,
+            interface: interface.to_owned(),
+        })
     }
 
     /// Sends a frame as it is.
@@ -80,7 +83,11 @@ impl PacketSocket {
         let end = clock::now() + patience;
         loop {
             let left = end.saturating_duration_since(clock::now());
-            let mut poll = libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let mut poll = libc::pollfd {
+                fd: self.file.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
             // SAFETY: one structure, valid during the call.
             let ready = unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as i32) };
             if ready <= 0 {

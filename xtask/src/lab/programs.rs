@@ -47,7 +47,9 @@ impl Lab {
                 loader.map_max_entries(name, 1);
             }
         }
-        let object = loader.load(OBJECT).context("cannot load the lab's eBPF object; run as root")?;
+        let object = loader
+            .load(OBJECT)
+            .context("cannot load the lab's eBPF object; run as root")?;
         Ok(Self(object))
     }
 
@@ -60,7 +62,9 @@ impl Lab {
             .try_into()
             .with_context(|| format!("{name} is no XDP program"))?;
         if program.fd().is_err() {
-            program.load().with_context(|| format!("the kernel refuses the program {name}"))?;
+            program
+                .load()
+                .with_context(|| format!("the kernel refuses the program {name}"))?;
         }
         Ok(program)
     }
@@ -74,12 +78,16 @@ impl Lab {
                 program.take_link(id)
             })?
             .with_context(|| format!("cannot attach {name} to {interface}"))?;
-        link.try_into().with_context(|| format!("{interface} gave no bpf_link for {name}"))
+        link.try_into()
+            .with_context(|| format!("{interface} gave no bpf_link for {name}"))
     }
 
     /// Sets what `flood` and `vary` make, and starts their counters anew.
     pub fn set_shape(&mut self, shape: Shape, seed: u64) -> Result<()> {
-        let map = self.0.map_mut("SHAPE").context("the lab's eBPF object has no map SHAPE")?;
+        let map = self
+            .0
+            .map_mut("SHAPE")
+            .context("the lab's eBPF object has no map SHAPE")?;
         Array::<&mut MapData, Shape>::try_from(map)?
             .set(0, shape, 0)
             .context("cannot write the shape of a packet")?;
@@ -90,7 +98,10 @@ impl Lab {
                 made: 0,
             })
             .collect();
-        let map = self.0.map_mut("PROGRESS").context("the lab's eBPF object has no map PROGRESS")?;
+        let map = self
+            .0
+            .map_mut("PROGRESS")
+            .context("the lab's eBPF object has no map PROGRESS")?;
         PerCpuArray::<&mut MapData, Progress>::try_from(map)?
             .set(0, PerCpuValues::try_from(states)?, 0)
             .context("cannot write the state of the generator")
@@ -98,14 +109,20 @@ impl Lab {
 
     /// How many packets were made since the shape was set.
     pub fn made(&self) -> Result<u64> {
-        let map = self.0.map("PROGRESS").context("the lab's eBPF object has no map PROGRESS")?;
+        let map = self
+            .0
+            .map("PROGRESS")
+            .context("the lab's eBPF object has no map PROGRESS")?;
         let states = PerCpuArray::<&MapData, Progress>::try_from(map)?.get(&0, 0)?;
         Ok(states.iter().map(|state| state.made).sum())
     }
 
     /// Puts a program behind `vary`.
     pub fn set_subject(&mut self, program: &ProgramFd) -> Result<()> {
-        let map = self.0.map_mut("SUBJECT").context("the lab's eBPF object has no map SUBJECT")?;
+        let map = self
+            .0
+            .map_mut("SUBJECT")
+            .context("the lab's eBPF object has no map SUBJECT")?;
         ProgramArray::<&mut MapData>::try_from(map)?
             .set(0, program, 0)
             .context("cannot put the program behind the wrapper; both must be `xdp.frags`")

@@ -29,7 +29,10 @@ pub struct Layout {
 impl Layout {
     /// Reads a frame that the lab built.
     pub fn of(frame: &[u8]) -> Result<Self> {
-        ensure!(frame.len() >= ETHERNET + IPV6_HEADER, "a template is at least 54 bytes long");
+        ensure!(
+            frame.len() >= ETHERNET + IPV6_HEADER,
+            "a template is at least 54 bytes long"
+        );
         match [frame[12], frame[13]] {
             [0x08, 0x00] => {
                 let header = usize::from(frame[ETHERNET] & 0xf) * 4;
@@ -71,41 +74,77 @@ impl Layout {
         if self.protocol != 1 {
             flags |= IN_L4_SUM;
         }
-        Patch { at: start + at, width: 4, base, mask, flags, padding: 0 }
+        Patch {
+            at: start + at,
+            width: 4,
+            base,
+            mask,
+            flags,
+            padding: 0,
+        }
     }
 
     /// A field of the fourth layer, `at` bytes into it.
     pub fn l4_field(self, at: u16, width: u16, base: u32, mask: u32) -> Patch {
         let at = self.l4 as u16 + at;
-        Patch { at, width, base, mask, flags: IN_L4_SUM, padding: 0 }
+        Patch {
+            at,
+            width,
+            base,
+            mask,
+            flags: IN_L4_SUM,
+            padding: 0,
+        }
     }
 
     /// The IPv4 identification.
     pub fn identification(self, mask: u32) -> Patch {
-        Patch { at: 18, width: 2, base: 0, mask, flags: IN_IP_SUM, padding: 0 }
+        Patch {
+            at: 18,
+            width: 2,
+            base: 0,
+            mask,
+            flags: IN_IP_SUM,
+            padding: 0,
+        }
     }
 
     fn pseudo_header_sum(self, frame: &[u8], payload: usize) -> u32 {
-        let addresses = if self.is_v4 { &frame[26..34] } else { &frame[22..54] };
+        let addresses = if self.is_v4 {
+            &frame[26..34]
+        } else {
+            &frame[22..54]
+        };
         sum(addresses) + u32::from(self.protocol) + payload as u32
     }
 }
 
 /// The shape of a flood of `frame`, whose varying fields are `patches`.
 pub fn shape(frame: &[u8], patches: &[Patch], ifindex: u32) -> Result<Shape> {
-    ensure!(patches.len() <= PATCHES, "a packet has at most {PATCHES} varying fields");
+    ensure!(
+        patches.len() <= PATCHES,
+        "a packet has at most {PATCHES} varying fields"
+    );
     let layout = Layout::of(frame)?;
     let end = ip_end(frame, layout);
-    ensure!(end <= frame.len(), "the template's IP length is beyond its end");
+    ensure!(
+        end <= frame.len(),
+        "the template's IP length is beyond its end"
+    );
     let ip_check = layout.is_v4.then_some(24);
     let l4_check = layout.l4_check();
 
     // Sums are taken over a copy in which everything that the program fills in is zero.
     let mut still = frame.to_vec();
     let checks = [ip_check, l4_check].into_iter().flatten().map(|at| (at, 2));
-    let fields = patches.iter().map(|patch| (usize::from(patch.at), usize::from(patch.width)));
+    let fields = patches
+        .iter()
+        .map(|patch| (usize::from(patch.at), usize::from(patch.width)));
     for (at, width) in checks.chain(fields) {
-        ensure!(at % 2 == 0 && at + width <= frame.len(), "a varying field lies at {at}");
+        ensure!(
+            at % 2 == 0 && at + width <= frame.len(),
+            "a varying field lies at {at}"
+        );
         still[at..at + width].fill(0);
     }
     let l4 = &still[layout.l4..end];
@@ -121,7 +160,11 @@ pub fn shape(frame: &[u8], patches: &[Patch], ifindex: u32) -> Result<Shape> {
         patches: list,
         ip_check_at: ip_check.unwrap_or(0) as u16,
         l4_check_at: l4_check.unwrap_or(0) as u16,
-        ip_sum: if layout.is_v4 { sum(&still[ETHERNET..layout.l4]) } else { 0 },
+        ip_sum: if layout.is_v4 {
+            sum(&still[ETHERNET..layout.l4])
+        } else {
+            0
+        },
         l4_sum,
         ifindex,
     })

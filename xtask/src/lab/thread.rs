@@ -18,7 +18,8 @@ pub fn last_cpu() -> Result<usize> {
 /// Keeps the calling thread on one processor.
 pub fn pin_to(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu).with_context(|| format!("there is no CPU {cpu}"))?;
+    set.set(cpu)
+        .with_context(|| format!("there is no CPU {cpu}"))?;
     sched_setaffinity(Pid::from_raw(0), &set)
         .with_context(|| format!("cannot pin a thread to CPU {cpu}"))
 }

@@ -30,16 +30,22 @@ pub struct Absorbed {
 impl Absorbed {
     /// The turn in the middle.
     pub fn median(&self) -> u64 {
-        self.rates.get(self.rates.len() / 2).copied().unwrap_or_default()
+        self.rates
+            .get(self.rates.len() / 2)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
 /// Floods the sandbox's server, whose interface each program takes in turn.
 pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize) -> Result<Vec<Absorbed>> {
-    let empty = |subject| Absorbed { subject, rates: Vec::new() };
+    let empty = |subject| Absorbed {
+        subject,
+        rates: Vec::new(),
+    };
     let mut bare = empty("bare XDP_DROP");
     let mut filter = empty("floodwall");
-    let mut stack = empty("no filter, ordinary stack");
+    let mut stack = empty("ordinary stack");
     for _ in 0..ROUNDS {
         {
             let _link = attached(sandbox, "bare_drop")?;
@@ -68,7 +74,11 @@ fn attached(sandbox: &Sandbox, program: &str) -> Result<aya::programs::links::Fd
 
 fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
     let attack = attack::named("syn-16")?;
-    let options = Options { pace: Pace::Full, cpu: Some(cpu), first: false };
+    let options = Options {
+        pace: Pace::Full,
+        cpu: Some(cpu),
+        first: false,
+    };
     let flood = Flood::start(sandbox, &attack, options)?;
     interrupt::sleep(Duration::from_millis(500))?;
     let received = || sandbox.traffic(Ns::Server, hosts::SERVER.interface);

@@ -58,7 +58,11 @@ impl Bench {
             Some(path) => path.clone(),
             None => floodwall::beside_this()?,
         };
-        ensure!(binary.is_file(), "there is no {}; run `cargo xtask build`", binary.display());
+        ensure!(
+            binary.is_file(),
+            "there is no {}; run `cargo xtask build`",
+            binary.display()
+        );
         let cpu = match self.cpu {
             Some(cpu) => cpu,
             None => last_cpu()?,
@@ -67,7 +71,11 @@ impl Bench {
         let sandbox = Sandbox::new(&Options::default())?;
         // Pinned only after children started would be too late for them: the daemon goes first.
         let floodwall = Floodwall::start(&sandbox, &binary, &Config::new("enforce"))?;
-        let tables = if self.no_references { Tables::Tiny } else { Tables::Full };
+        let tables = if self.no_references {
+            Tables::Tiny
+        } else {
+            Tables::Full
+        };
         let mut lab = Lab::load(tables)?;
         let mut subjects = vec![subject::floor(&mut lab)?, subject::floodwall(&floodwall)?];
         if !self.no_references {
@@ -80,13 +88,23 @@ impl Bench {
                 pin_to(cpu)?;
                 rounds::measure(&mut lab, &subjects, self.rounds, self.packets)
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let costs = pinned?;
         floodwall.uninstall(&sandbox)?;
 
-        let live = if self.no_live { Vec::new() } else { live::measure(&sandbox, &binary, cpu)? };
+        let live = if self.no_live {
+            Vec::new()
+        } else {
+            live::measure(&sandbox, &binary, cpu)?
+        };
         let report = report::Report::new(cpu, self.rounds, self.packets, costs, live);
-        if self.json { report.print_json() } else { report.print() }
+        if self.json {
+            report.print_json()
+        } else {
+            report.print()
+        }
     }
 }

@@ -19,21 +19,36 @@ pub struct Report {
 
 impl Report {
     /// Puts the parts together.
-    pub fn new(cpu: usize, rounds: u32, packets: u32, costs: Vec<Cost>, live: Vec<Absorbed>) -> Self {
-        Self { cpu, rounds, packets, costs, live }
+    pub fn new(
+        cpu: usize,
+        rounds: u32,
+        packets: u32,
+        costs: Vec<Cost>,
+        live: Vec<Absorbed>,
+    ) -> Self {
+        Self {
+            cpu,
+            rounds,
+            packets,
+            costs,
+            live,
+        }
     }
 
     /// Tables for people.
     pub fn print(&self) -> Result<()> {
         println!("{}, Linux {}, CPU {}", model(), kernel(), self.cpu);
         println!(
-            "ns per packet, min and (median) of {} rounds of {} packets that took turns;\n\
-             × is the median's ratio to the floor's; making the packets is part of every figure",
+            "ns per packet, min/median of {} rounds of {} packets, programs taking turns;\n\
+             × the floor's median; making the packets is part of every figure",
             self.rounds, self.packets
         );
-        println!("{}", self.cost_table());
+        println!("\n{}", self.cost_table());
         if !self.live.is_empty() {
-            println!("SYN flood of 16 sources at full speed over a veth, generator and receiver on CPU {}", self.cpu);
+            println!(
+                "\nSYN flood of 16 sources at full speed over a veth; it is made and met on CPU {}",
+                self.cpu
+            );
             println!("{}", self.live_table());
         }
         Ok(())
@@ -76,7 +91,8 @@ impl Report {
             "costs": costs,
             "live": live,
         });
-        let text = serde_json::to_string_pretty(&whole).context("cannot write the result as JSON")?;
+        let text =
+            serde_json::to_string_pretty(&whole).context("cannot write the result as JSON")?;
         println!("{text}");
         Ok(())
     }
@@ -91,9 +107,12 @@ impl Report {
         for subject in subjects {
             let mut row = vec![subject.to_owned()];
             for traffic in &traffics {
-                let cost = self.costs.iter().find(|c| c.subject == subject && c.traffic == *traffic);
+                let cost = self
+                    .costs
+                    .iter()
+                    .find(|c| c.subject == subject && c.traffic == *traffic);
                 row.push(cost.map_or_else(String::new, |cost| {
-                    format!("{} ({}) ×{:.1}", cost.min(), cost.median(), self.ratio(cost))
+                    format!("{}/{} ×{:.1}", cost.min(), cost.median(), self.ratio(cost))
                 }));
             }
             table.add_row(row);
@@ -131,16 +150,20 @@ impl Report {
     }
 }
 
+/// A table without lines, so that five columns fit into 80 characters.
 fn table(first: &[&str], rest: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     table.set_header(first.iter().chain(rest).copied());
     table
 }
 
 fn align(table: &mut Table) {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
 }
 
@@ -158,7 +181,10 @@ fn model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     text.lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
+        .map_or_else(
+            || "unknown processor".to_owned(),
+            |(_, name)| name.trim().to_owned(),
+        )
 }
 
 fn kernel() -> String {

@@ -33,12 +33,20 @@ impl Cost {
 
     /// The round in the middle.
     pub fn median(&self) -> u64 {
-        self.rounds.get(self.rounds.len() / 2).copied().unwrap_or_default()
+        self.rounds
+            .get(self.rounds.len() / 2)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
 /// Measures every program with every kind of traffic, on the processor of the calling thread.
-pub fn measure(lab: &mut Lab, subjects: &[Subject], rounds: u32, packets: u32) -> Result<Vec<Cost>> {
+pub fn measure(
+    lab: &mut Lab,
+    subjects: &[Subject],
+    rounds: u32,
+    packets: u32,
+) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
     for traffic in traffic::all()? {
         let mut row: Vec<Cost> = subjects
@@ -82,8 +90,16 @@ fn turn(
     let frame = traffic.attack.template()?;
     let result = lab
         .program("vary")?
-        .test_run(TestRunOptions { data_in: Some(&frame), repeat: packets, ..TestRunOptions::new() })
+        .test_run(TestRunOptions {
+            data_in: Some(&frame),
+            repeat: packets,
+            ..TestRunOptions::new()
+        })
         .with_context(|| format!("cannot run {}", subject.name))?;
-    ensure!(result.return_value != ABORTED, "{} did not get the packets", subject.name);
+    ensure!(
+        result.return_value != ABORTED,
+        "{} did not get the packets",
+        subject.name
+    );
     Ok((result.duration.as_nanos() as u64, result.return_value))
 }

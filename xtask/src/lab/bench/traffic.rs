@@ -16,7 +16,10 @@ pub struct Traffic {
 /// One source, a botnet of 65,536, and spoofed floods of both families.
 pub fn all() -> Result<[Traffic; 4]> {
     let syn = attack::named("syn-random").context("the benchmark's packets")?;
-    let of = |name, sources| Traffic { name, attack: Attack { sources, ..syn } };
+    let of = |name, sources| Traffic {
+        name,
+        attack: Attack { sources, ..syn },
+    };
     Ok([
         of("one source", Sources::One),
         of("64k sources", Sources::Many { bits: 16 }),

@@ -35,7 +35,12 @@ impl<'a> Meter<'a> {
     /// Reads the counters for the first time.
     pub fn new(sandbox: &'a Sandbox, floodwall: &'a Floodwall, client: &'a Client) -> Result<Self> {
         let last = read(sandbox, floodwall, None)?;
-        Ok(Self { sandbox, floodwall, client, last })
+        Ok(Self {
+            sandbox,
+            floodwall,
+            client,
+            last,
+        })
     }
 
     /// Begins anew: what happened since the last reading belongs to no phase.
@@ -51,14 +56,26 @@ impl<'a> Meter<'a> {
         interrupt::sleep(due.saturating_duration_since(clock::now()))?;
         let now = read(self.sandbox, self.floodwall, flood)?;
         let last = &self.last;
-        let received = now.totals.received.packets.saturating_sub(last.totals.received.packets);
+        let received = now
+            .totals
+            .received
+            .packets
+            .saturating_sub(last.totals.received.packets);
         let measured = Measured {
             time: now.at - last.at,
             sent: now.sent.saturating_sub(last.sent),
             // Everything that is not the visitors' is the flood's.
             arrived: received.saturating_sub(now.visitors.saturating_sub(last.visitors)),
-            dropped: now.totals.dropped.packets.saturating_sub(last.totals.dropped.packets),
-            would_drop: now.totals.would_drop.packets.saturating_sub(last.totals.would_drop.packets),
+            dropped: now
+                .totals
+                .dropped
+                .packets
+                .saturating_sub(last.totals.dropped.packets),
+            would_drop: now
+                .totals
+                .would_drop
+                .packets
+                .saturating_sub(last.totals.would_drop.packets),
             heard: self.client.take(),
         };
         self.last = now;

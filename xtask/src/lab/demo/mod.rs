@@ -16,8 +16,8 @@ use clap::Args;
 
 use super::{
     attack,
-    floodwall::{self, Config, Floodwall},
     flood::{self, Flood, Pace},
+    floodwall::{self, Config, Floodwall},
     http,
     sandbox::{self, Sandbox},
     thread::last_cpu,
@@ -56,7 +56,11 @@ impl Demo {
             Some(path) => path.clone(),
             None => floodwall::beside_this()?,
         };
-        ensure!(binary.is_file(), "there is no {}; run `cargo xtask build`", binary.display());
+        ensure!(
+            binary.is_file(),
+            "there is no {}; run `cargo xtask build`",
+            binary.display()
+        );
         let attack = attack::named(&self.attack)?;
         let cpu = match self.cpu {
             Some(cpu) => cpu,
@@ -74,7 +78,11 @@ impl Demo {
         let mut results = Vec::new();
         results.push(self.phase(Phase::Calm, &mut meter, None, &screen)?);
 
-        let options = flood::Options { pace: Pace::PerSecond(self.rate), cpu: Some(cpu), first: true };
+        let options = flood::Options {
+            pace: Pace::PerSecond(self.rate),
+            cpu: Some(cpu),
+            first: true,
+        };
         let flood = Flood::start(&sandbox, &attack, options)?;
         results.push(self.phase(Phase::Monitored, &mut meter, Some(&flood), &screen)?);
         screen.command(&floodwall, &["status"])?;
@@ -82,7 +90,15 @@ impl Demo {
         screen.command(&floodwall, &["mode", "enforce"])?;
         results.push(self.phase(Phase::Limited, &mut meter, Some(&flood), &screen)?);
 
-        let block = ["block", "add", BOTNET, "--for", "1h", "--reason", "botnet of the demo"];
+        let block = [
+            "block",
+            "add",
+            BOTNET,
+            "--for",
+            "1h",
+            "--reason",
+            "botnet of the demo",
+        ];
         screen.command(&floodwall, &block)?;
         results.push(self.phase(Phase::Blocked, &mut meter, Some(&flood), &screen)?);
         screen.command(&floodwall, &["block", "list"])?;

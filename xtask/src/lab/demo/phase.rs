@@ -35,8 +35,12 @@ impl Phase {
     pub fn about(self) -> &'static str {
         match self {
             Self::Calm => "Nobody attacks. Visitors load small pages as fast as they come.",
-            Self::Monitored => "The flood begins. floodwall is in monitor mode: it counts, and drops nothing.",
-            Self::Limited => "floodwall enforces. The default limits per source meet the flood by themselves.",
+            Self::Monitored => {
+                "The flood begins. floodwall is in monitor mode: it counts, and drops nothing."
+            }
+            Self::Limited => {
+                "floodwall enforces. The default limits per source meet the flood by themselves."
+            }
             Self::Blocked => "An operator has blocked the botnet's prefix as well.",
             Self::CalmAgain => "The flood is over.",
         }
@@ -106,7 +110,11 @@ impl Measured {
 
     /// The share of the flood that did not reach the stack.
     pub fn dropped_share(&self) -> f64 {
-        if self.arrived == 0 { 0.0 } else { 1.0 - self.passed() as f64 / self.arrived as f64 }
+        if self.arrived == 0 {
+            0.0
+        } else {
+            1.0 - self.passed() as f64 / self.arrived as f64
+        }
     }
 
     /// Any count as a rate.
@@ -127,7 +135,10 @@ pub struct PhaseResult {
 impl PhaseResult {
     /// Before its first second.
     pub fn new(phase: Phase) -> Self {
-        Self { phase, measured: Measured::default() }
+        Self {
+            phase,
+            measured: Measured::default(),
+        }
     }
 
     /// Adds a second.

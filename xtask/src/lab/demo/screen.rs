@@ -24,7 +24,9 @@ impl Screen {
     /// Colours on a terminal, unless `NO_COLOR` is set.
     pub fn new() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colour: stdout().is_terminal() && !unwanted }
+        Self {
+            colour: stdout().is_terminal() && !unwanted,
+        }
     }
 
     /// What will be seen.
@@ -49,12 +51,19 @@ impl Screen {
     /// A second is over.
     pub fn line(&self, phase: Phase, second: &Measured) {
         let rate = |count| grouped(second.per_second(count).round() as u64);
+        let flood = |count| {
+            if phase.is_flood() {
+                rate(count)
+            } else {
+                "-".to_owned()
+            }
+        };
         let line = format!(
             "{:<15} {:>9} {:>9} {:>9}  {:>8} {:>6} {:>6} {:>6}",
             phase.name(),
-            rate(second.sent),
-            rate(second.dropped),
-            rate(second.passed()),
+            flood(second.sent),
+            flood(second.dropped),
+            flood(second.passed()),
             rate(second.heard.answered),
             percent(second.heard.success()),
             millis(second, 0.5),
@@ -74,10 +83,19 @@ impl Screen {
     pub fn command(&self, floodwall: &Floodwall, arguments: &[&str]) -> Result<()> {
         let words: Vec<String> = arguments
             .iter()
-            .map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() })
+            .map(|word| {
+                if word.contains(' ') {
+                    format!("'{word}'")
+                } else {
+                    (*word).to_owned()
+                }
+            })
             .collect();
         println!();
-        println!("{}", self.paint(BOLD, &format!("$ floodwall {}", words.join(" "))));
+        println!(
+            "{}",
+            self.paint(BOLD, &format!("$ floodwall {}", words.join(" ")))
+        );
         print!("{}", floodwall.text(arguments)?);
         Ok(())
     }
@@ -85,13 +103,26 @@ impl Screen {
     /// All phases side by side.
     pub fn table(&self, results: &[PhaseResult]) {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::NOTHING);
         table.set_header([
-            "", "flood/s", "dropped", "flood passed/s", "requests/s", "answered", "p50 ms", "p99 ms",
+            "",
+            "flood/s",
+            "dropped",
+            "passed/s",
+            "requests/s",
+            "answered",
+            "p50 ms",
+            "p99 ms",
         ]);
         for PhaseResult { phase, measured } in results {
             let rate = |count| grouped(measured.per_second(count).round() as u64);
-            let flood = |text: String| if phase.is_flood() { text } else { "-".to_owned() };
+            let flood = |text: String| {
+                if phase.is_flood() {
+                    text
+                } else {
+                    "-".to_owned()
+                }
+            };
             table.add_row([
                 phase.name().to_owned(),
                 flood(rate(measured.sent)),
@@ -103,10 +134,20 @@ impl Screen {
                 millis(measured, 0.99),
             ]);
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 1));
+            if index > 0 {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
         }
-        println!("\n{table}");
+        println!(
+            "\n{}",
+            self.paint(
+                BOLD,
+                "The phases side by side; \"passed\" is what of the flood reached the stack:"
+            )
+        );
+        println!("{table}");
     }
 
     /// The last words.
@@ -137,7 +178,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -25,13 +25,21 @@ pub fn of(results: &[PhaseResult], screen: &Screen) -> Result<()> {
 
     let mut missed = Vec::new();
     if success < SUCCESS {
-        missed.push(format!("only {:.2} % of the requests were answered", success * 100.0));
+        missed.push(format!(
+            "only {:.2} % of the requests were answered",
+            success * 100.0
+        ));
     }
     if dropped < DROPPED {
-        missed.push(format!("only {:.2} % of the flood was dropped", dropped * 100.0));
+        missed.push(format!(
+            "only {:.2} % of the flood was dropped",
+            dropped * 100.0
+        ));
     }
     if after < before * GAIN {
-        missed.push(format!("{after:.0} requests/s are not clearly more than {before:.0}"));
+        missed.push(format!(
+            "{after:.0} requests/s are not clearly more than {before:.0}"
+        ));
     }
     if !missed.is_empty() {
         bail!("while floodwall enforced, {}", missed.join("; "));

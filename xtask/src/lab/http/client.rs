@@ -59,7 +59,10 @@ impl Heard {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
         let last = sorted.len().saturating_sub(1);
-        sorted.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
+        sorted
+            .get((last as f64 * share).round() as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Adds what was noticed in another while.
@@ -81,13 +84,19 @@ pub struct Client {
 impl Client {
     /// Sends visitors to the sandbox's web server.
     pub fn start(namespace: &Namespace, cpu: Option<usize>) -> Result<Self> {
-        let mut client =
-            Self { stop: Arc::default(), heard: Arc::default(), threads: Vec::new() };
+        let mut client = Self {
+            stop: Arc::default(),
+            heard: Arc::default(),
+            threads: Vec::new(),
+        };
         let turn = Arc::new(AtomicU32::new(0));
         for number in 0..PARALLEL {
             let namespace = namespace.clone();
-            let (stop, heard, turn) =
-                (Arc::clone(&client.stop), Arc::clone(&client.heard), Arc::clone(&turn));
+            let (stop, heard, turn) = (
+                Arc::clone(&client.stop),
+                Arc::clone(&client.heard),
+                Arc::clone(&turn),
+            );
             let thread = thread::Builder::new()
                 .name(format!("client {number}"))
                 .spawn(move || {
@@ -145,20 +154,30 @@ fn request(visitor: u32) -> Result<()> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n")?;
     let mut page = Vec::new();
     stream.read_to_end(&mut page)?;
-    ensure!(page.starts_with(b"HTTP/1.1 200 "), "the server did not answer");
+    ensure!(
+        page.starts_with(b"HTTP/1.1 200 "),
+        "the server did not answer"
+    );
     Ok(())
 }
 
 /// Connects from the visitor's own address, for at most `PATIENCE`.
 fn dial(visitor: u32) -> Result<TcpStream> {
     let patience = TimeVal::new(PATIENCE.as_secs() as i64, 0);
-    let socket: OwnedFd =
-        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket: OwnedFd = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     // Linux bounds connect(2) by the send timeout, too (socket(7)).
     setsockopt(&socket, sockopt::SendTimeout, &patience)?;
     setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
     let own = Ipv4Addr::from(u32::from(hosts::CLIENT.v4).wrapping_add(visitor));
-    bind(socket.as_raw_fd(), &SockaddrIn::from(std::net::SocketAddrV4::new(own, 0)))?;
+    bind(
+        socket.as_raw_fd(),
+        &SockaddrIn::from(std::net::SocketAddrV4::new(own, 0)),
+    )?;
     let server = std::net::SocketAddrV4::new(hosts::SERVER.v4, super::PORT);
     connect(socket.as_raw_fd(), &SockaddrIn::from(server))?;
     Ok(TcpStream::from(socket))

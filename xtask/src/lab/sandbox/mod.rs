@@ -86,8 +86,11 @@ impl Sandbox {
     /// Builds a sandbox; needs root.
     pub fn new(options: &Options) -> Result<Self> {
         names::sweep();
-        let mut sandbox =
-            Self { stem: names::fresh(), namespaces: Vec::new(), _uplink: None };
+        let mut sandbox = Self {
+            stem: names::fresh(),
+            namespaces: Vec::new(),
+            _uplink: None,
+        };
         for ns in ALL {
             let name = format!("{}-{}", sandbox.stem, ns.name());
             sandbox.namespaces.push(Namespace::create(&name)?);
@@ -96,8 +99,14 @@ impl Sandbox {
 
         let bpf = sandbox.bpf();
         fs::create_dir_all(&bpf).with_context(|| format!("cannot make {}", bpf.display()))?;
-        mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>)
-            .with_context(|| format!("cannot mount a BPF file system on {}", bpf.display()))?;
+        mount(
+            Some("bpf"),
+            &bpf,
+            Some("bpf"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .with_context(|| format!("cannot mount a BPF file system on {}", bpf.display()))?;
 
         // Frames that XDP sends back over srv0 arrive only if this end runs a program too.
         let lab = Lab::load(programs::Tables::Tiny)?;

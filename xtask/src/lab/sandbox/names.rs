@@ -56,7 +56,10 @@ fn leftovers(folder: &Path) -> Vec<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             owner(name).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
         })
         .collect()

@@ -46,7 +46,11 @@ impl Namespace {
         let file = File::open(path_of(name))
             .with_context(|| format!("cannot open the network namespace {name}"))?;
         let inode = file.metadata()?.ino();
-        Ok(Self { name: name.to_owned(), file: Arc::new(file.into()), inode })
+        Ok(Self {
+            name: name.to_owned(),
+            file: Arc::new(file.into()),
+            inode,
+        })
     }
 
     /// The name, as `ip -n` takes it.
@@ -69,7 +73,9 @@ impl Namespace {
                 self.enter()?;
                 Ok(work())
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -104,7 +110,10 @@ impl Namespace {
             return;
         };
         for entry in entries.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok())
             else {
                 continue;
             };

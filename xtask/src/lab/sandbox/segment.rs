@@ -125,7 +125,10 @@ fn end(ns: Ns, host: Host) -> String {
          addr add {}/64 dev {device} nodad\n",
         host.v4, host.v6
     );
-    let others = ends().into_iter().filter(|(other, _, _)| *other != ns).map(|(_, _, host)| host);
+    let others = ends()
+        .into_iter()
+        .filter(|(other, _, _)| *other != ns)
+        .map(|(_, _, host)| host);
     for other in others.chain([hosts::GATEWAY]) {
         lines += &format!(
             "neigh replace {} lladdr {address} dev {device} nud permanent\n\
@@ -184,9 +187,10 @@ pub(super) fn traffic(interface: &str) -> Result<Traffic> {
         .filter_map(|number| number.parse().ok())
         .collect();
     match numbers.as_slice() {
-        [_, received, _, _, _, _, _, _, _, sent, ..] => {
-            Ok(Traffic { received: *received, sent: *sent })
-        }
+        [_, received, _, _, _, _, _, _, _, sent, ..] => Ok(Traffic {
+            received: *received,
+            sent: *sent,
+        }),
         _ => bail!("{path} has another form than expected for {interface}"),
     }
 }
@@ -197,8 +201,10 @@ fn ip(sandbox: &Sandbox, ns: Ns, lines: &str) -> Result<()> {
     let (v6, rest): (Vec<&str>, Vec<&str>) =
         lines.lines().partition(|line| line.starts_with("-6 "));
     for (family, lines) in [(None, rest), (Some("-6"), v6)] {
-        let text: String =
-            lines.iter().map(|line| format!("{}\n", line.trim_start_matches("-6 "))).collect();
+        let text: String = lines
+            .iter()
+            .map(|line| format!("{}\n", line.trim_start_matches("-6 ")))
+            .collect();
         let mut child = Command::new("ip")
             .args(family)
             .args(["-n", sandbox.namespace(ns).name(), "-batch", "-"])
@@ -208,12 +214,17 @@ fn ip(sandbox: &Sandbox, ns: Ns, lines: &str) -> Result<()> {
             .spawn()
             .context("cannot run `ip`; install it with `apt-get install iproute2`")?;
         if let Some(mut input) = child.stdin.take() {
-            input.write_all(text.as_bytes()).context("cannot write to `ip`")?;
+            input
+                .write_all(text.as_bytes())
+                .context("cannot write to `ip`")?;
         }
         let output = child.wait_with_output().context("cannot wait for `ip`")?;
         if !output.status.success() {
             let error = String::from_utf8_lossy(&output.stderr);
-            bail!("`ip` refused a line of the sandbox's set-up: {}", error.trim());
+            bail!(
+                "`ip` refused a line of the sandbox's set-up: {}",
+                error.trim()
+            );
         }
     }
     Ok(())
