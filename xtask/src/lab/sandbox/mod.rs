@@ -155,6 +155,11 @@ impl Sandbox {
         PacketSocket::open(self.namespace(Ns::Wire), UPLINK)
     }
 
+    /// A socket on any interface of the sandbox, for whole frames.
+    pub fn packet_socket(&self, ns: Ns, interface: &str) -> Result<PacketSocket> {
+        PacketSocket::open(self.namespace(ns), interface)
+    }
+
     /// Sends one frame to the server's interface.
     pub fn send_to_server(&self, frame: &[u8]) -> Result<()> {
         self.wire_socket()?.send(frame)
