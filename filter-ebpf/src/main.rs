@@ -1,5 +1,6 @@
 //! The XDP program of floodwall.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(missing_docs, reason = "what #[xdp] expands to has none")]
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::macros::xdp;

@@ -23,24 +23,27 @@ use super::{
 /// How long the daemon may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
 
-/// Where the binary lies: beside this one, where cargo puts both.
-pub fn beside_this() -> Result<PathBuf> {
+/// Names the binary in the environment; `cargo xtask` sets it.
+pub const VARIABLE: &str = "FLOODWALL_BIN";
+
+/// Where the binary lies: where [`VARIABLE`] says, else beside this one, where cargo puts both.
+pub fn find() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(VARIABLE) {
+        return Ok(path.into());
+    }
     let this = std::env::current_exe().context("cannot find out where this program lies")?;
     // Tests lie one folder deeper than binaries.
-    let places = this
+    let mut places = this
         .ancestors()
         .skip(1)
         .take(2)
         .map(|folder| folder.join("floodwall"));
-    places
-        .into_iter()
-        .find(|path| path.is_file())
-        .with_context(|| {
-            format!(
-                "there is no floodwall beside {}; run `cargo xtask build`",
-                this.display()
-            )
-        })
+    places.find(|path| path.is_file()).with_context(|| {
+        format!(
+            "there is no floodwall beside {}; run `cargo xtask build`",
+            this.display()
+        )
+    })
 }
 
 /// What the daemon is told in its configuration file.

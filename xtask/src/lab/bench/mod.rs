@@ -56,7 +56,7 @@ impl Bench {
     pub fn run(&self) -> Result<()> {
         let binary = match &self.floodwall {
             Some(path) => path.clone(),
-            None => floodwall::beside_this()?,
+            None => floodwall::find()?,
         };
         ensure!(
             binary.is_file(),

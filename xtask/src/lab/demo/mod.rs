@@ -54,7 +54,7 @@ impl Demo {
     pub fn run(&self) -> Result<()> {
         let binary = match &self.floodwall {
             Some(path) => path.clone(),
-            None => floodwall::beside_this()?,
+            None => floodwall::find()?,
         };
         ensure!(
             binary.is_file(),

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::{
     sched::{CloneFlags, setns},
-    sys::signal::{Signal, kill},
+    sys::signal::{SigSet, Signal, kill},
     unistd::Pid,
 };
 
@@ -86,8 +86,8 @@ impl Namespace {
         let file = Arc::clone(&self.file);
         let parent = process::id();
         command.process_group(0);
-        // SAFETY: between fork and exec only the system calls setns, prctl and getppid are made;
-        // nothing allocates or locks.
+        // SAFETY: between fork and exec only the system calls setns, prctl, sigprocmask and
+        // getppid are made; nothing allocates or locks.
         unsafe {
             command.pre_exec(move || {
                 if libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) != 0
@@ -95,6 +95,9 @@ impl Namespace {
                 {
                     return Err(std::io::Error::last_os_error());
                 }
+                // Whoever catches signals in a thread of its own has blocked them in all others, and
+                // a child would inherit that.
+                SigSet::empty().thread_set_mask()?;
                 if libc::getppid() as u32 != parent {
                     return Err(std::io::ErrorKind::Interrupted.into());
                 }
