@@ -1,28 +1,56 @@
-//! The XDP program of floodwall.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! The XDP program of floodwall: the packet's way, in order.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![allow(missing_docs, reason = "what #[xdp] expands to has none")]
 
-use aya_ebpf::bindings::xdp_action::XDP_PASS;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+mod atomic;
+mod clock;
+mod control;
+mod count;
+mod cpu;
+mod frame;
+mod judge;
+mod license;
+mod lifeline;
+mod limits;
+mod lists;
+mod sample;
+mod sanity;
+mod scratch;
+mod settings;
 
-/// Passes every packet.
+use core::ops::ControlFlow;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use filter_common::{abi::reason::Reason, logic::parse};
+
+use crate::{frame::XdpFrame, judge::Judge};
+
+/// Entry point. Native or generic, any number of interfaces over one set of maps.
 #[xdp(frags)]
-pub fn floodwall(_ctx: XdpContext) -> u32 {
-    XDP_PASS
+pub fn floodwall(ctx: XdpContext) -> u32 {
+    let frame = XdpFrame::new(ctx);
+    // Both look-ups are of entry 0 of a map of one entry; the verifier wants to hear it.
+    let Some(mut judge) = Judge::new() else {
+        return xdp_action::XDP_PASS;
+    };
+    let reason = match way(&frame, &mut judge) {
+        ControlFlow::Break(reason) => reason,
+        ControlFlow::Continue(()) => Reason::Clean,
+    };
+    judge.conclude(&frame, reason)
 }
 
-#[cfg(target_arch = "bpf")]
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
+/// The packet's way: each stage goes on, or breaks with the reason of the verdict.
+#[inline(always)]
+fn way(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
+    let packet = judge.parsed(parse::packet(frame))?;
+    control::pass(packet, judge)?;
+    sanity::check(packet, judge)?;
+    lifeline::pass(packet, judge)?;
+    lists::check(packet, judge)?;
+    limits::check(packet, judge)
 }
 
-/// The kernel runs this crate, not the host; there it is only checked and linted.
+/// The kernel runs this crate, not the host; there it is only checked.
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `floodwall` command.
+
+fn main() -> std::process::ExitCode {
+    filter_user::cli::main()
+}

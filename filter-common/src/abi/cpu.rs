@@ -1,0 +1,28 @@
+//! What one CPU keeps for itself.
+
+use super::{lifeline::RULES, map_value};
+
+/// The state of one CPU. Words are buckets as in [`crate::logic::bucket`], with tag 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct CpuState {
+    /// All packets of this CPU, against the pressure floor.
+    pub pressure: u64,
+    /// The tick until which this CPU is under pressure.
+    pub pressure_until: u64,
+    /// Samples of passed packets.
+    pub sample_passed: u64,
+    /// Samples of dropped packets.
+    pub sample_dropped: u64,
+    /// Ceilings of what always passes: discovery, multicast membership, DHCP.
+    pub control: [u64; CONTROLS],
+    /// Ceilings of the lifeline's rules.
+    pub lifeline: [u64; RULES],
+    /// The ceiling of packets in administrators' sessions.
+    pub sessions: u64,
+}
+
+/// Kinds of [`CpuState::control`].
+pub const CONTROLS: usize = 3;
+
+map_value!(CpuState: 192);

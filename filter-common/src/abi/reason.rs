@@ -1,0 +1,142 @@
+//! Why a packet was passed or dropped.
+
+/// What happens to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Handed to the network stack.
+    Pass,
+    /// Thrown away, where the reason is enforced.
+    Drop,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal => $action:ident,)+) => {
+        /// The named reason of a verdict. The numbers are the ABI; names in words, and metrics,
+        /// belong to userspace.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[must_use = "a reason is a verdict: return it"]
+        pub enum Reason {
+            $($(#[$doc])* $name = $code,)+
+        }
+
+        impl Reason {
+            /// Every reason, by rising code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// What the reason asks for. A new reason does not compile until this is decided.
+            #[inline(always)]
+            pub const fn action(self) -> Action {
+                match self {
+                    $(Self::$name => Action::$action,)+
+                }
+            }
+        }
+
+        impl TryFrom<u8> for Reason {
+            type Error = UnknownReason;
+
+            fn try_from(code: u8) -> Result<Self, UnknownReason> {
+                match code {
+                    $($code => Ok(Self::$name),)+
+                    other => Err(UnknownReason(other)),
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Went through every stage.
+    Clean = 0 => Pass,
+    /// Neither IPv4 nor IPv6: ARP, LLDP, spanning tree.
+    NotIp = 1 => Pass,
+    /// Without it the host disappears from its network: neighbour discovery, MLD, IGMP, DHCP.
+    Control = 2 => Pass,
+    /// Listed as what must never be cut off.
+    Lifeline = 3 => Pass,
+    /// The source is on the allowlist.
+    Allowed = 4 => Pass,
+
+    /// A header is cut short by the end of the frame.
+    Truncated = 8 => Drop,
+    /// A header contradicts itself or the frame it is in.
+    Malformed = 9 => Drop,
+    /// More than two VLAN tags.
+    VlanDepth = 10 => Drop,
+    /// More than six IPv6 extension headers.
+    ExtensionDepth = 11 => Drop,
+    /// Headers that reach beyond the frame's first buffer.
+    HeaderSpan = 12 => Drop,
+
+    /// A source that no host can have: 0/8, 127/8, 224/3, `::`, `::1`, `ff00::/8`, `::ffff:0:0/96`.
+    MartianSource = 16 => Drop,
+    /// Source and destination are the same address.
+    Land = 17 => Drop,
+    /// TCP flags that no client sends: SYN with FIN, SYN with RST, none, or FIN with PSH and URG.
+    TcpFlags = 18 => Drop,
+    /// TCP or UDP port 0.
+    PortZero = 19 => Drop,
+    /// A first fragment too small for its transport header (RFC 1858).
+    TinyFragment = 20 => Drop,
+    /// A TCP fragment at offset 1, which overwrites the flags (RFC 1858).
+    FragmentOffset = 21 => Drop,
+    /// A fragment that ends beyond 65,535 bytes ("ping of death").
+    FragmentOverrun = 22 => Drop,
+    /// Neighbour or router discovery that did not come from this link (RFC 4861).
+    ForgedDiscovery = 23 => Drop,
+
+    /// The source is on the blocklist.
+    Blocked = 32 => Drop,
+
+    /// The source sends more packets than its limit.
+    LimitAll = 40 => Drop,
+    /// The source sends more SYNs than its limit.
+    LimitSyn = 41 => Drop,
+    /// The source sends more UDP than its limit.
+    LimitUdp = 42 => Drop,
+    /// The source sends more ICMP than its limit.
+    LimitIcmp = 43 => Drop,
+}
+
+/// Codes are below this, so that a set of reasons is one `u64`.
+pub const CODES: u32 = 64;
+
+impl Reason {
+    /// The reason's number.
+    #[inline(always)]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason as a set of one.
+    #[inline(always)]
+    pub const fn bit(self) -> u64 {
+        1_u64.wrapping_shl(self as u32)
+    }
+
+    /// The set of all reasons that drop.
+    pub const fn all_drops() -> u64 {
+        let mut rest = Self::ALL;
+        let mut set = 0;
+        while let [first, others @ ..] = rest {
+            if matches!(first.action(), Action::Drop) {
+                set |= first.bit();
+            }
+            rest = others;
+        }
+        set
+    }
+}
+
+const _: () = {
+    let mut rest = Reason::ALL;
+    while let [first, others @ ..] = rest {
+        assert!((*first as u32) < CODES);
+        rest = others;
+    }
+};
+
+/// A code that is no reason of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownReason(pub u8);

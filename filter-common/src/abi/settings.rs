@@ -1,0 +1,72 @@
+//! What the kernel reads once a packet.
+
+use super::{cpu::CONTROLS, map_value};
+use crate::logic::{bucket::Limit, hash::HashKey};
+
+/// Classes of traffic that a source is limited in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Class {
+    /// Every packet.
+    All = 0,
+    /// TCP packets that open a connection: SYN without ACK.
+    Syn = 1,
+    /// UDP.
+    Udp = 2,
+    /// ICMP and ICMPv6.
+    Icmp = 3,
+}
+
+/// Number of [`Class`]es.
+pub const CLASSES: usize = 4;
+
+impl Class {
+    /// Every class, by rising number.
+    pub const ALL: [Self; CLASSES] = [Self::All, Self::Syn, Self::Udp, Self::Icmp];
+
+    /// The class as a set of one.
+    #[inline(always)]
+    pub const fn bit(self) -> u32 {
+        1_u32.wrapping_shl(self as u32)
+    }
+}
+
+/// The one entry of the settings map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// The set of reasons that are enforced; zero is monitor mode.
+    pub enforced: u64,
+    /// The set of reasons that are not even looked at.
+    pub unchecked: u64,
+    /// Ports of lifelines, as [`super::lifeline::gate_bit`].
+    pub lifeline_gate: u64,
+    /// The secret of the map set, so that nobody can choose sources that share a set.
+    pub key: HashKey,
+    /// Limits per source, by [`Class`].
+    pub limits: [Limit; CLASSES],
+    /// Packets on one CPU above which the default limits bite.
+    pub pressure: Limit,
+    /// Ceilings of what always passes, by kind.
+    pub control: [Limit; CONTROLS],
+    /// The ceiling of packets in administrators' sessions, for each CPU.
+    pub sessions: Limit,
+    /// Samples of passed packets, for each CPU.
+    pub sample_passed: Limit,
+    /// Samples of dropped packets, for each CPU.
+    pub sample_dropped: Limit,
+    /// How long pressure lasts after the last packet above the floor, in ticks.
+    pub pressure_hold: u64,
+    /// Seconds since 1970 when a command without a daemon went to monitor mode; 0 if none did.
+    pub emergency: u64,
+    /// The set of classes whose limit holds in calm too.
+    pub always: u32,
+    /// The set of classes whose limit holds under pressure.
+    pub pressed: u32,
+    /// `64 - log2(sets)` of the source table.
+    pub source_shift: u32,
+    /// 1: no gate, for IPv6 entries shorter than /32 exist.
+    pub open_gate_v6: u32,
+}
+
+map_value!(Settings: 352);

@@ -1,0 +1,132 @@
+//! Token buckets as one 64-bit word.
+//!
+//! The generic cell rate algorithm (ITU-T I.371, virtual scheduling) keeps one time instead of a
+//! count and a time: when the bucket will be full again. How far that lies ahead of now is the
+//! *deficit*. One packet adds the *interval* between packets at the permitted rate; a packet that
+//! would lift the deficit above the *depth* (the burst, as time) is refused and changes nothing.
+//!
+//! A word is `time:44 | tag:20`. Times are in units of 2⁻²⁴ ticks (jiffies), modulo 2²⁰ ticks,
+//! so that a million packets a second are metered to 0.03 %, and refilling is a subtraction. The
+//! time is on top, so that adding to it cannot spill into the tag.
+
+/// Bits of fraction in a time.
+pub const FRACTION_BITS: u32 = 24;
+/// Bits of tag in a word.
+pub const TAG_BITS: u32 = 20;
+const TIME_MASK: u64 = (1 << 44) - 1;
+/// Half of the range of times: beyond it, ahead and behind cannot be told apart.
+pub const HALF_RANGE: u64 = 1 << 43;
+
+/// A rate and a burst, as the bucket counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Limit {
+    /// Units of time that a packet costs: 2²⁴ × ticks a second / packets a second.
+    pub interval: u64,
+    /// Units of time that the bucket holds: burst × interval.
+    pub depth: u64,
+    /// A deficit above this is no deficit but a stamp so old that it wrapped. It lies above
+    /// `depth` by what CPUs that charge one bucket at one time can add together.
+    pub horizon: u64,
+}
+
+/// CPUs that may charge one bucket at the same instant.
+const RACERS: u64 = 256;
+
+impl Limit {
+    /// `packets` a second and a burst of `burst` packets (at least one), where the clock makes
+    /// `hz` ticks a second. `None` if a packet would cost nothing (a rate above 2²⁴ × hz) or the
+    /// bucket would hold more than a quarter of the range of times (2¹⁸ ticks).
+    pub fn new(packets: u64, burst: u64, hz: u64) -> Option<Self> {
+        let units = hz.checked_mul(1 << FRACTION_BITS)?;
+        let interval = units.checked_div(packets)?;
+        let depth = interval.checked_mul(burst.max(1))?;
+        if interval == 0 || depth > HALF_RANGE / 2 {
+            return None;
+        }
+        let horizon = depth
+            .saturating_add(interval.saturating_mul(RACERS))
+            .min(HALF_RANGE);
+        Some(Self {
+            interval,
+            depth,
+            horizon,
+        })
+    }
+}
+
+/// The moment of a tick, as buckets count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now(u64);
+
+impl Now {
+    /// From a tick count.
+    #[inline(always)]
+    pub const fn from_tick(tick: u64) -> Self {
+        Self(tick.wrapping_shl(FRACTION_BITS) & TIME_MASK)
+    }
+}
+
+/// The tag of a word: part of the hash of the source it belongs to.
+#[inline(always)]
+pub const fn tag(word: u64) -> u64 {
+    word & ((1 << TAG_BITS) - 1)
+}
+
+/// How far the bucket is from full, in units of time. Zero is full.
+#[inline(always)]
+pub const fn deficit(word: u64, now: Now, limit: &Limit) -> u64 {
+    let ahead = (word >> TAG_BITS).wrapping_sub(now.0) & TIME_MASK;
+    if ahead > limit.horizon { 0 } else { ahead }
+}
+
+/// What to do with a word to charge its bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Add this, atomically: the word belongs to the source and its bucket is not full.
+    Add(u64),
+    /// Put this there.
+    Store(u64),
+}
+
+impl Write {
+    /// The word after the write.
+    pub const fn applied(self, word: u64) -> u64 {
+        match self {
+            Self::Add(amount) => word.wrapping_add(amount),
+            Self::Store(word) => word,
+        }
+    }
+}
+
+/// Charges one packet to a bucket with this deficit; `None` if it is refused.
+#[inline(always)]
+pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit) -> Option<Write> {
+    let after = deficit.wrapping_add(limit.interval);
+    if after > limit.depth {
+        return None;
+    }
+    if deficit > 0 {
+        Some(Write::Add(limit.interval.wrapping_shl(TAG_BITS)))
+    } else {
+        Some(Write::Store(
+            now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag,
+        ))
+    }
+}
+
+/// Charges a bucket that nobody shares; says whether the packet is within the limit.
+#[inline(always)]
+pub const fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
+    match charge(deficit(*word, now, limit), 0, now, limit) {
+        Some(Write::Add(amount)) => {
+            *word = word.wrapping_add(amount);
+            true
+        }
+        Some(Write::Store(new)) => {
+            *word = new;
+            true
+        }
+        None => false,
+    }
+}

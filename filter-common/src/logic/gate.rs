@@ -1,0 +1,61 @@
+//! The gate before the lists: 2²⁴ bits that say "an entry lies near this address, look".
+//!
+//! IPv4 has one bit for each /24, exactly. IPv6 has one for the hash of each /48. An entry that is
+//! shorter sets all the bits it covers; IPv6 entries shorter than /32 open the gate for all of
+//! IPv6, for their bits are too many. A clean packet reads one word.
+
+use super::{
+    address::{Address, Family},
+    hash::HashKey,
+};
+
+/// Words of 64 bits in an entry of the gate's map: one cache line.
+pub const LINE_WORDS: usize = 8;
+/// Entries of the gate's map.
+pub const LINES: u32 = 1 << 15;
+
+/// IPv6 entries shorter than this have no bits of their own.
+pub const SHORTEST_V6: u8 = 32;
+
+/// Where a bit of the gate lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bit(u32);
+
+impl Bit {
+    /// The bit that a packet from `address` looks at.
+    #[inline(always)]
+    pub const fn of(address: &Address, key: &HashKey) -> Self {
+        match address.family() {
+            Family::V4 => Self(address.high32() >> 8),
+            Family::V6 => Self((key.set(Family::V6, address.high64() >> 16) >> 40) as u32),
+        }
+    }
+
+    /// The bit of the IPv4 /24 with this number.
+    pub const fn of_v4_block(block: u32) -> Self {
+        Self(block & 0x00ff_ffff)
+    }
+
+    /// The bit of the IPv6 /48 with this number.
+    pub const fn of_v6_block(block: u64, key: &HashKey) -> Self {
+        Self((key.set(Family::V6, block) >> 40) as u32)
+    }
+
+    /// Index in the gate's map.
+    #[inline(always)]
+    pub const fn line(self) -> u32 {
+        self.0 >> 9
+    }
+
+    /// Word within the line.
+    #[inline(always)]
+    pub const fn word(self) -> usize {
+        (self.0 >> 6 & 7) as usize
+    }
+
+    /// Mask within the word.
+    #[inline(always)]
+    pub const fn mask(self) -> u64 {
+        1_u64.wrapping_shl(self.0 & 63)
+    }
+}

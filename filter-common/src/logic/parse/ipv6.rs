@@ -1,0 +1,157 @@
+//! IPv6 (RFC 8200) with its chain of extension headers.
+
+use core::ops::ControlFlow;
+
+use super::{Frame, Piece as _, transport};
+use crate::{
+    abi::reason::Reason,
+    logic::{
+        address::Address,
+        packet::{Fragment, Packet, protocol},
+    },
+};
+
+/// Extension headers that are followed.
+const DEPTH: u32 = 6;
+const LARGEST: u32 = 65_535;
+
+/// Next-header numbers of extension headers (IANA).
+mod extension {
+    pub const HOP_BY_HOP: u8 = 0;
+    pub const ROUTING: u8 = 43;
+    pub const FRAGMENT: u8 = 44;
+    pub const AUTHENTICATION: u8 = 51;
+    pub const DESTINATION: u8 = 60;
+    pub const MOBILITY: u8 = 135;
+    pub const HIP: u8 = 139;
+    pub const SHIM6: u8 = 140;
+}
+
+/// What the chain of headers led to.
+struct Chain {
+    protocol: u8,
+    offset: u32,
+    fragment: Fragment,
+    defect: Option<Reason>,
+}
+
+/// Parses the packet at `offset`.
+#[inline(always)]
+pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
+    let header = frame.need::<40>(offset)?;
+    if header.byte::<0>() >> 4 != 6 {
+        return ControlFlow::Break(Reason::Malformed);
+    }
+    let first = offset.wrapping_add(40);
+    let end = first.wrapping_add(u32::from(header.be16::<4>()));
+    if !frame.holds(end) {
+        return ControlFlow::Break(Reason::Truncated);
+    }
+
+    let chain = follow(frame, header.byte::<6>(), first, end)?;
+    let (transport, defect) = match chain.fragment {
+        Fragment::Later => (transport::NONE, chain.defect),
+        Fragment::Whole | Fragment::First => {
+            transport::header(frame, chain.offset, end, chain.protocol, chain.fragment)?
+        }
+    };
+
+    ControlFlow::Continue(Packet {
+        source: Address::v6([
+            header.word::<8>(),
+            header.word::<12>(),
+            header.word::<16>(),
+            header.word::<20>(),
+        ]),
+        destination: Address::v6([
+            header.word::<24>(),
+            header.word::<28>(),
+            header.word::<32>(),
+            header.word::<36>(),
+        ]),
+        protocol: chain.protocol,
+        hops: header.byte::<7>(),
+        fragment: chain.fragment,
+        transport,
+        defect,
+    })
+}
+
+/// Follows the chain to the transport header, or to a later fragment, behind which there is none.
+#[inline(always)]
+fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<Reason, Chain> {
+    let mut chain = Chain {
+        protocol: first,
+        offset,
+        fragment: Fragment::Whole,
+        defect: None,
+    };
+    for _ in 0..DEPTH {
+        let units = match chain.protocol {
+            extension::HOP_BY_HOP
+            | extension::ROUTING
+            | extension::DESTINATION
+            | extension::MOBILITY
+            | extension::HIP
+            | extension::SHIM6 => Some((1_u32, 8_u32)),
+            extension::AUTHENTICATION => Some((2, 4)),
+            extension::FRAGMENT => None,
+            _ => return ControlFlow::Continue(chain),
+        };
+        let header = frame.need::<8>(chain.offset)?;
+        let next = header.byte::<0>();
+        let length = match units {
+            Some((more, unit)) => u32::from(header.byte::<1>())
+                .wrapping_add(more)
+                .wrapping_mul(unit),
+            None => 8,
+        };
+        let behind = chain.offset.wrapping_add(length);
+        if behind > end {
+            return ControlFlow::Break(Reason::Malformed);
+        }
+        if units.is_none() {
+            if !matches!(chain.fragment, Fragment::Whole) {
+                return ControlFlow::Break(Reason::Malformed);
+            }
+            let pieces = header.be16::<2>();
+            let position = u32::from(pieces & 0xfff8);
+            chain.fragment = if position > 0 {
+                Fragment::Later
+            } else {
+                Fragment::First
+            };
+            if position > 0 {
+                chain.protocol = next;
+                chain.offset = behind;
+                chain.defect = later_defect(next, position, end.wrapping_sub(behind));
+                return ControlFlow::Continue(chain);
+            }
+        }
+        chain.protocol = next;
+        chain.offset = behind;
+    }
+    match chain.protocol {
+        extension::HOP_BY_HOP
+        | extension::ROUTING
+        | extension::FRAGMENT
+        | extension::AUTHENTICATION
+        | extension::DESTINATION
+        | extension::MOBILITY
+        | extension::HIP
+        | extension::SHIM6 => ControlFlow::Break(Reason::ExtensionDepth),
+        _ => ControlFlow::Continue(chain),
+    }
+}
+
+/// What is wrong with a later fragment at `position` that carries `length` bytes.
+#[inline(always)]
+const fn later_defect(carried: u8, position: u32, length: u32) -> Option<Reason> {
+    if carried == protocol::TCP && position == 8 {
+        Some(Reason::FragmentOffset)
+    } else if position.wrapping_add(length) > LARGEST {
+        Some(Reason::FragmentOverrun)
+    } else {
+        None
+    }
+}

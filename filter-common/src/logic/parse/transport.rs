@@ -1,0 +1,95 @@
+//! TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443) headers.
+
+use core::ops::ControlFlow;
+
+use super::{Frame, Piece as _};
+use crate::{
+    abi::reason::Reason,
+    logic::packet::{Fragment, TcpFlags, Transport, protocol},
+};
+
+/// What is known of a packet without a transport header.
+pub const NONE: Transport = Transport::Opaque;
+
+/// The header at `offset` of a packet that ends at `end`, and what sanity should judge of it.
+#[inline(always)]
+pub fn header(
+    frame: &impl Frame,
+    offset: u32,
+    end: u32,
+    carried: u8,
+    fragment: Fragment,
+) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+    let room = end.wrapping_sub(offset);
+    let smallest = match carried {
+        protocol::TCP => 20,
+        protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 8,
+        _ => return ControlFlow::Continue((Transport::Opaque, None)),
+    };
+    if room < smallest {
+        return match fragment {
+            Fragment::First => {
+                ControlFlow::Continue((Transport::Opaque, Some(Reason::TinyFragment)))
+            }
+            Fragment::Whole | Fragment::Later => ControlFlow::Break(Reason::Truncated),
+        };
+    }
+    match carried {
+        protocol::TCP => tcp(frame, offset, room, fragment),
+        protocol::UDP => udp(frame, offset, room, fragment),
+        _ => {
+            let header = frame.need::<2>(offset)?;
+            ControlFlow::Continue((
+                Transport::Icmp {
+                    kind: header.byte::<0>(),
+                    code: header.byte::<1>(),
+                },
+                None,
+            ))
+        }
+    }
+}
+
+#[inline(always)]
+fn tcp(
+    frame: &impl Frame,
+    offset: u32,
+    room: u32,
+    fragment: Fragment,
+) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+    let header = frame.need::<14>(offset)?;
+    let length = u32::from(header.byte::<12>() >> 4).wrapping_mul(4);
+    if length < 20 || (length > room && !matches!(fragment, Fragment::First)) {
+        return ControlFlow::Break(Reason::Malformed);
+    }
+    let transport = Transport::Tcp {
+        source_port: header.be16::<0>(),
+        destination_port: header.be16::<2>(),
+        flags: TcpFlags(header.byte::<13>()),
+    };
+    let defect = if length > room {
+        Some(Reason::TinyFragment)
+    } else {
+        None
+    };
+    ControlFlow::Continue((transport, defect))
+}
+
+#[inline(always)]
+fn udp(
+    frame: &impl Frame,
+    offset: u32,
+    room: u32,
+    fragment: Fragment,
+) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+    let header = frame.need::<6>(offset)?;
+    let length = u32::from(header.be16::<4>());
+    if length < 8 || (length > room && !matches!(fragment, Fragment::First)) {
+        return ControlFlow::Break(Reason::Malformed);
+    }
+    let transport = Transport::Udp {
+        source_port: header.be16::<0>(),
+        destination_port: header.be16::<2>(),
+    };
+    ControlFlow::Continue((transport, None))
+}

@@ -1,0 +1,18 @@
+//! Counters per reason, one set per CPU.
+
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+use filter_common::abi::counter::{COUNTERS, Counter};
+
+#[map]
+static COUNTERS_BY_REASON: PerCpuArray<Counter> = PerCpuArray::with_max_entries(COUNTERS, 0);
+
+/// Adds a packet of `length` bytes to the counter at `index`.
+#[inline(always)]
+pub fn add(index: u32, length: u32) {
+    if let Some(counter) = COUNTERS_BY_REASON.get_ptr_mut(index) {
+        // SAFETY: only this CPU writes its own copy, and this program is not preempted by itself.
+        let counter = unsafe { &mut *counter };
+        counter.packets = counter.packets.wrapping_add(1);
+        counter.bytes = counter.bytes.wrapping_add(u64::from(length));
+    }
+}

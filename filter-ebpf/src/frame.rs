@@ -1,0 +1,164 @@
+//! The packet's bytes: the one place that touches them.
+
+use core::marker::PhantomData;
+
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use filter_common::logic::parse::{Frame, Piece};
+
+/// The frame of an XDP context.
+pub struct XdpFrame {
+    ctx: *mut xdp_md,
+    start: usize,
+    end: usize,
+}
+
+/// Reads a field of the context. Volatile, because the verifier allows loads of whole fields
+/// only, and the compiler would merge neighbours into one.
+macro_rules! field {
+    ($ctx:expr, $field:ident) => {
+        // SAFETY: the context outlives the program's run.
+        unsafe { (&raw const (*$ctx).$field).read_volatile() }
+    };
+}
+
+impl XdpFrame {
+    /// The frame of this context.
+    #[inline(always)]
+    pub fn new(ctx: XdpContext) -> Self {
+        let ctx = ctx.ctx;
+        Self {
+            ctx,
+            start: field!(ctx, data) as usize,
+            end: field!(ctx, data_end) as usize,
+        }
+    }
+
+    /// Bytes in the first buffer.
+    #[inline(always)]
+    fn linear(&self) -> u32 {
+        self.end.wrapping_sub(self.start) as u32
+    }
+
+    /// Bytes in all buffers.
+    #[doc(alias = "bpf_xdp_get_buff_len")]
+    #[inline(always)]
+    pub fn length(&self) -> u32 {
+        // SAFETY: the context is the one this program was called with (kernel 5.18).
+        unsafe { aya_ebpf::helpers::generated::bpf_xdp_get_buff_len(self.ctx) as u32 }
+    }
+
+    /// Copies the beginning of the frame, and tells how many bytes that were.
+    #[doc(alias = "bpf_xdp_load_bytes")]
+    #[inline(always)]
+    pub fn copy_beginning<const N: usize>(&self, to: &mut [u8; N]) -> u16 {
+        // At least 1, for the verifier refuses a copy of nothing; no frame is that short.
+        let length = self.length().clamp(1, N as u32);
+        // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
+        let result = unsafe {
+            aya_ebpf::helpers::generated::bpf_xdp_load_bytes(
+                self.ctx,
+                0,
+                to.as_mut_ptr().cast(),
+                length,
+            )
+        };
+        if result == 0 { length as u16 } else { 0 }
+    }
+
+    /// Index of the interface.
+    #[inline(always)]
+    pub fn interface(&self) -> u32 {
+        field!(self.ctx, ingress_ifindex)
+    }
+
+    /// Receive queue.
+    #[inline(always)]
+    pub fn queue(&self) -> u32 {
+        field!(self.ctx, rx_queue_index)
+    }
+}
+
+impl Frame for XdpFrame {
+    type Piece<'a, const N: usize> = XdpPiece<'a, N>;
+
+    /// Asks for the length over all buffers only where the first one is not enough.
+    #[inline(always)]
+    fn holds(&self, length: u32) -> bool {
+        length <= self.linear() || length <= self.length()
+    }
+
+    #[inline(always)]
+    fn piece<const N: usize>(&self, offset: u32) -> Option<XdpPiece<'_, N>> {
+        let start = self.start.wrapping_add(bounded(offset));
+        if start.wrapping_add(N) > self.end {
+            return None;
+        }
+        Some(XdpPiece {
+            start,
+            frame: PhantomData,
+        })
+    }
+}
+
+/// The offset, with a bound that the verifier can see. Headers end before 14 KiB: Ethernet and two
+/// tags, IPv6, and six extension headers of 2 KiB.
+#[inline(always)]
+fn bounded(offset: u32) -> usize {
+    let mut offset = u64::from(offset);
+    // SAFETY: one instruction on a register. In assembler, for the compiler knows the bound and
+    // would leave it out, and the verifier loses it where a register is spilled.
+    unsafe {
+        core::arch::asm!(
+            "{offset} &= 0x3fff",
+            offset = inout(reg) offset,
+            options(pure, nomem, nostack),
+        );
+    }
+    offset as usize
+}
+
+/// `N` bytes of the frame that are known to be there.
+pub struct XdpPiece<'a, const N: usize> {
+    start: usize,
+    frame: PhantomData<&'a XdpFrame>,
+}
+
+/// Loads from packet memory. In assembler, because headers lie at any address: Rust would load an
+/// unaligned word byte by byte, while the machine, wherever the verifier agrees, takes it at once.
+macro_rules! load {
+    ($width:literal, $start:expr, $at:expr) => {{
+        let value: u64;
+        // SAFETY: `XdpPiece` exists only for N bytes before `data_end`, and the offset and width
+        // are within N, as asserted at compile time; the frame is ours until the program returns.
+        unsafe {
+            core::arch::asm!(
+                concat!("{value} = *(", $width, " *)({start} + {at})"),
+                value = out(reg) value,
+                start = in(reg) $start,
+                at = const $at,
+                options(pure, readonly, nostack),
+            );
+        }
+        value
+    }};
+}
+
+impl<const N: usize> Piece for XdpPiece<'_, N> {
+    #[inline(always)]
+    fn byte<const AT: usize>(&self) -> u8 {
+        const { assert!(AT < N) };
+        load!("u8", self.start, AT) as u8
+    }
+
+    #[inline(always)]
+    fn be16<const AT: usize>(&self) -> u16 {
+        const { assert!(AT + 2 <= N) };
+        u16::from_be(load!("u16", self.start, AT) as u16)
+    }
+
+    #[inline(always)]
+    fn word<const AT: usize>(&self) -> u32 {
+        const { assert!(AT + 4 <= N) };
+        load!("u32", self.start, AT) as u32
+    }
+}

@@ -1,0 +1,13 @@
+//! The settings, read once a packet.
+
+use aya_ebpf::{macros::map, maps::Array};
+use filter_common::abi::settings::Settings;
+
+#[map]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+
+/// The settings in force.
+#[inline(always)]
+pub fn current() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}

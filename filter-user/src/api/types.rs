@@ -1,0 +1,530 @@
+//! What crosses the control socket, as JSON: `snake_case`, RFC 3339 times in UTC, `"schema": 1`.
+//!
+//! Both ends use these types: the daemon serialises them, the command line reads them back.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Version of this interface.
+pub const SCHEMA: u32 = 1;
+
+/// Watch, or drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Everything is decided and counted, nothing is dropped.
+    Monitor,
+    /// What a reason says is done, for the reasons that are enforced.
+    Enforce,
+}
+
+/// Which list.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ListKind {
+    /// Never blocked, banned or limited as a source.
+    Allow,
+    /// Dropped.
+    Block,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the daemon, or of the command line if no daemon answered.
+    pub version: String,
+    /// Whether a daemon answered; otherwise this was read from the pinned maps.
+    pub daemon: bool,
+    /// Since when the daemon runs.
+    pub since: Option<Timestamp>,
+    /// The mode.
+    pub mode: Mode,
+    /// Interfaces under protection, and those that should be.
+    pub interfaces: Vec<Interface>,
+    /// Sums over all reasons since the maps were made.
+    pub totals: Totals,
+    /// By name of reason.
+    pub reasons: BTreeMap<String, ReasonStatus>,
+    /// What differs from the configuration file, and who changed it.
+    pub overrides: Vec<Override>,
+    /// Entries by table.
+    pub tables: BTreeMap<String, TableStatus>,
+    /// Memory of all maps, in bytes.
+    pub map_memory: u64,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// How the program is attached: `native`, `generic`, or null while it is not.
+    pub attach: Option<AttachMode>,
+    /// The kernel's id of the program.
+    pub program_id: Option<u32>,
+    /// Why it is not attached.
+    pub problem: Option<String>,
+}
+
+/// How the program sits on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachMode {
+    /// In the driver.
+    Native,
+    /// In the stack, behind the driver: slower, and aggregates count as one packet.
+    Generic,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of frame.
+    pub bytes: u64,
+}
+
+/// Sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Totals {
+    /// All that came in.
+    pub received: Count,
+    /// Handed to the stack.
+    pub passed: Count,
+    /// Dropped.
+    pub dropped: Count,
+    /// Passed, but would have been dropped if every reason were enforced.
+    pub would_drop: Count,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonStatus {
+    /// Packets that met this fate for this reason.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// `pass` or `drop`.
+    pub action: Action,
+    /// Whether the action is carried out.
+    pub enforced: bool,
+    /// Packets that it would have dropped, were it enforced.
+    pub would_drop: Count,
+    /// The reason in words.
+    pub text: String,
+}
+
+/// What a reason asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// To the stack.
+    Pass,
+    /// Away.
+    Drop,
+}
+
+/// Something that was changed at run time and differs from the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Override {
+    /// What: `mode`, `limit.source.syn`, `interface.eth0`.
+    pub name: String,
+    /// To what.
+    pub value: String,
+    /// What the file says.
+    pub file: String,
+    /// Who: `uid 0 (root)`.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+/// How full a table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TableStatus {
+    /// Entries in it.
+    pub entries: u64,
+    /// Entries it has room for.
+    pub capacity: u64,
+}
+
+/// `GET /v1/stats`: rates over the last second, beside the totals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Over how many seconds the rates were taken.
+    pub seconds: f64,
+    /// By name of reason.
+    pub reasons: BTreeMap<String, ReasonRate>,
+    /// All together, a second.
+    pub rates: Rates,
+    /// All together since the maps were made.
+    pub totals: Totals,
+}
+
+/// Rate and total of a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonRate {
+    /// Packets a second.
+    pub packets_per_second: f64,
+    /// Bytes a second.
+    pub bytes_per_second: f64,
+    /// Packets a second that it would have dropped, were it enforced.
+    pub would_drop_per_second: f64,
+    /// Packets in all.
+    pub packets: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+}
+
+/// Packets a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rates {
+    /// All that came in.
+    pub received: f64,
+    /// To the stack.
+    pub passed: f64,
+    /// Away.
+    pub dropped: f64,
+    /// Passed, but would have been dropped.
+    pub would_drop: f64,
+}
+
+/// `GET /v1/block`, `GET /v1/allow`: a page of entries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EntryPage {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The entries, by list name and prefix.
+    pub entries: Vec<Entry>,
+    /// Pass this as `cursor` to get what follows; null at the end.
+    pub next: Option<String>,
+    /// Entries in all.
+    pub total: u64,
+}
+
+/// Query of `GET /v1/block`, `GET /v1/allow`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+pub struct EntriesQuery {
+    /// Only of this list: `manual`, or the name it was imported under.
+    #[serde(default)]
+    pub list: Option<String>,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// At most so many, 1 to 10,000; 1,000 if not given.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<usize>,
+}
+
+/// One entry of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Entry {
+    /// The prefix, masked.
+    #[schema(value_type = String, example = "192.0.2.0/24")]
+    pub prefix: IpNet,
+    /// `manual`, or the name it was imported under.
+    pub list: String,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: Option<Timestamp>,
+    /// Packets that met it; null for members of imported lists.
+    pub packets: Option<u64>,
+}
+
+/// `POST /v1/block`, `POST /v1/allow`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddEntries {
+    /// Addresses or prefixes, as typed.
+    pub prefixes: Vec<String>,
+    /// How long, as `90s`, `1h`, `7d`; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+    /// Why, at most 200 bytes.
+    #[serde(default)]
+    pub reason: String,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Do it even where it would cut off this host or its operators.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `POST /v1/block/remove`, `POST /v1/allow/remove`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveEntries {
+    /// Addresses or prefixes, as typed.
+    pub prefixes: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Query of `PUT /v1/block/import`, `PUT /v1/allow/import`; the body is the list as text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ImportQuery {
+    /// Name of the list, which is replaced as a whole.
+    pub list: String,
+    /// How long, as `90s`, `1h`, `7d`; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+    /// Why, at most 200 bytes.
+    #[serde(default)]
+    pub reason: String,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Do it even where it would cut off this host or its operators.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What a change did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Outcome {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Whether it was only tried.
+    pub dry_run: bool,
+    /// Entries added.
+    pub added: u64,
+    /// Entries that were there and got another end or reason.
+    pub updated: u64,
+    /// Entries removed.
+    pub removed: u64,
+    /// What was done, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// `PUT /v1/mode`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetMode {
+    /// The mode.
+    pub mode: Mode,
+    /// With `enforce`: only these reasons; all if empty.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// How long; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+}
+
+/// `GET /v1/limits`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Limits {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Packets a second on one CPU above which the limits marked `pressure` bite.
+    pub pressure: String,
+    /// By rising name.
+    pub limits: Vec<LimitStatus>,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitStatus {
+    /// `source.packets`, `source.syn`, `source.udp`, `source.icmp`.
+    pub name: String,
+    /// As `200/s burst 200`, or `off`.
+    pub rate: String,
+    /// `pressure`: only under pressure; `always`; `off`.
+    pub holds: String,
+    /// `default`, `file`, or who set it.
+    pub by: String,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+/// `PUT /v1/limits/NAME`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetLimit {
+    /// As `200/s`, `20k/s burst 400`, `off`.
+    pub rate: String,
+    /// How long; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+}
+
+/// Query of `GET /v1/why`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct WhyQuery {
+    /// The source.
+    #[param(value_type = String)]
+    #[schema(value_type = String)]
+    pub address: IpAddr,
+    /// `tcp`, `udp`, `icmp`; `tcp` if not given.
+    #[serde(default)]
+    pub protocol: Option<String>,
+    /// Destination port; none if not given.
+    #[serde(default)]
+    pub port: Option<u16>,
+}
+
+/// `GET /v1/why`: what would happen to a packet, and because of what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Why {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The source.
+    #[schema(value_type = String)]
+    pub address: IpAddr,
+    /// What would happen now.
+    pub action: Action,
+    /// Name of the reason.
+    pub reason: String,
+    /// Whether the reason is enforced; if not, a packet it would drop passes.
+    pub enforced: bool,
+    /// In one sentence.
+    pub sentence: String,
+    /// The entries that cover the source, those that decide first.
+    pub entries: Vec<Entry>,
+    /// What the limits say of the source: a sentence each.
+    pub limits: Vec<String>,
+}
+
+/// `GET /v1/events`: a page of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// By rising id.
+    pub events: Vec<Event>,
+    /// Id of the last event there is.
+    pub last: i64,
+}
+
+/// Query of `GET /v1/events`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Only events with an id above this; the newest if not given.
+    #[serde(default)]
+    pub after: Option<i64>,
+    /// At most so many, 1 to 10,000; 100 if not given. With `follow`, of those that happened before.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<usize>,
+    /// Go on with what happens, an [`Event`] a line (`application/x-ndjson`), until one side ends it.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// Something that happened, or that somebody did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Rises by one.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: `uid 0 (root)`, or `floodwall`.
+    pub by: String,
+    /// What, as `block.add`, `mode.set`, `interface.attached`.
+    pub kind: String,
+    /// In one sentence.
+    pub text: String,
+}
+
+/// Query of `GET /v1/samples`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+pub struct SampleQuery {
+    /// Only of this reason.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// At most so many, the newest.
+    #[serde(default)]
+    pub limit: Option<usize>,
+}
+
+/// `GET /v1/samples`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SamplePage {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// By rising time.
+    pub samples: Vec<SampledPacket>,
+}
+
+/// One sampled packet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SampledPacket {
+    /// When, to a tick of the kernel's clock.
+    pub at: Timestamp,
+    /// Interface it came in by.
+    pub interface: String,
+    /// Receive queue.
+    pub queue: u32,
+    /// Name of the reason.
+    pub reason: String,
+    /// Whether it was dropped.
+    pub dropped: bool,
+    /// Length of the frame in bytes.
+    pub length: u32,
+    /// In short: addresses, protocol, ports, flags.
+    pub summary: String,
+    /// The first 128 bytes of the frame, in hexadecimal.
+    pub bytes: String,
+}
+
+/// What is wrong, for whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The kind.
+    pub error: ErrorKind,
+    /// What is wrong, where, and the command that mends it.
+    pub message: String,
+}
+
+/// Kinds of errors, by what the caller can do about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// It could not be done. Exit code 1, HTTP 500.
+    Failed,
+    /// The request makes no sense. Exit code 2, HTTP 400.
+    Invalid,
+    /// Not there. Exit code 1, HTTP 404.
+    NotFound,
+    /// Who asked may not. Exit code 4, HTTP 403.
+    NotPermitted,
+    /// It would do harm, or nothing. Exit code 5, HTTP 409.
+    Refused,
+}

@@ -1,0 +1,954 @@
+//! The configuration file: which keys there are, what they may say, and what holds without them.
+
+use std::{
+    fmt::Write,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use filter_common::{
+    abi::{lifeline::RULES, settings::Class},
+    logic::sanity::SWITCHABLE,
+};
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::{
+    Access, AttachPreference, Config, Control, Lifeline, Limits, Paths, Samples, SourceLimit,
+    Tables,
+    schema::{Key, Node, Problem, Reader, join},
+    text::{is_hidden, quote},
+    units::{Rate, RateError, parse_limit, parse_prefix},
+};
+use crate::{api::types::Mode, stats::reasons};
+
+/// Most prefixes in all lifelines: the kernel's rules, less one for new sessions of sshd.
+pub const MOST_LIFELINES: usize = RULES - 1;
+/// Most bytes of a configuration file.
+const MOST_BYTES: u64 = 1 << 20;
+/// Most bytes of a socket's path: `sun_path` holds 108 with the zero at its end (unix(7)).
+const MOST_SOCKET_PATH: usize = 107;
+/// Most entries of a table.
+const MOST_ENTRIES: u32 = 1 << 24;
+/// Fewest sources: below, sets collide all the time.
+const FEWEST_SOURCES: u32 = 1 << 10;
+/// Bytes of an interface's name: `IFNAMSIZ` less the zero at its end.
+const MOST_INTERFACE_NAME: usize = 15;
+const MOST_GROUP_NAME: usize = 32;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}; {}", .path.display(), remedy(.path, .source))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file says what it may not.
+    #[error("{}", listed(.path, .problems))]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// All of it, by place; at least one.
+        problems: Vec<Problem>,
+    },
+}
+
+fn remedy(path: &Path, error: &io::Error) -> String {
+    let kind = error.kind();
+    if kind == io::ErrorKind::NotFound {
+        "give the right path with --config, or create the file: an empty one means defaults"
+            .to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!(
+            "run as root, or make it readable: chmod a+r {}",
+            path.display()
+        )
+    } else {
+        "give a readable TOML file with --config".to_owned()
+    }
+}
+
+/// `path:line:column: message`, a line each.
+fn listed(path: &Path, problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for (
+        index,
+        Problem {
+            line,
+            column,
+            message,
+        },
+    ) in problems.iter().enumerate()
+    {
+        let end = if index == 0 { "" } else { "\n" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{end}{}:{line}:{column}: {message}", path.display());
+    }
+    text
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let limit = |packets| SourceLimit {
+            rate: Some(Rate::per_second(packets)),
+            by_hand: false,
+        };
+        Self {
+            interfaces: Vec::new(),
+            mode: Mode::Monitor,
+            attach: AttachPreference::Auto,
+            paths: Paths {
+                socket: "/run/floodwall/control.sock".into(),
+                state: "/var/lib/floodwall".into(),
+                bpf: "/sys/fs/bpf/floodwall".into(),
+            },
+            lifeline: None,
+            unchecked: Vec::new(),
+            limits: Limits {
+                pressure: Some(Rate::per_second(20_000)),
+                source: Class::ALL.map(|class| match class {
+                    Class::All => limit(50_000),
+                    Class::Syn => limit(200),
+                    Class::Udp => limit(20_000),
+                    Class::Icmp => limit(50),
+                }),
+            },
+            tables: Tables {
+                block: 262_144,
+                allow: 16_384,
+                sources: 262_144,
+            },
+            samples: Samples {
+                passed: Rate::per_second(50),
+                dropped: Rate::per_second(200),
+            },
+            control: Control {
+                discovery: Rate::per_second(1_000),
+                membership: Rate::per_second(200),
+                dhcp: Rate::per_second(100),
+            },
+            access: Access {
+                read_group: "floodwall".to_owned(),
+                admin_group: "floodwall-admin".to_owned(),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let length = fs::metadata(path).map_err(failed)?.len();
+        if length > MOST_BYTES {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("{length} bytes are too many for a configuration (most: {MOST_BYTES})"),
+            )));
+        }
+        Self::parse(&fs::read_to_string(path).map_err(failed)?, path)
+    }
+
+    /// Reads the text of a file; `path` is for errors. All problems are found, not only the first.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut reader = Reader::new(text);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            reader.complain(
+                &error.span().unwrap_or(0..0),
+                format!("not TOML: {}", error.message()),
+            );
+        }
+        if errors.is_empty() {
+            reader.table("", document.get_ref(), ROOT, &mut config);
+        }
+        let problems = reader.into_problems();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Content {
+                path: path.to_owned(),
+                problems,
+            })
+        }
+    }
+}
+
+const ROOT: &[Key<Config>] = &[
+    Key {
+        name: "interfaces",
+        read: |r, config, node| config.interfaces = interfaces(r, node),
+    },
+    Key {
+        name: "mode",
+        read: |r, config, node| {
+            let modes = [("monitor", Mode::Monitor), ("enforce", Mode::Enforce)];
+            r.value(node, |node| node.choice(&modes), |mode| config.mode = mode);
+        },
+    },
+    Key {
+        name: "attach",
+        read: |r, config, node| {
+            let choices = [
+                ("auto", AttachPreference::Auto),
+                ("native", AttachPreference::Native),
+                ("generic", AttachPreference::Generic),
+            ];
+            r.value(
+                node,
+                |node| node.choice(&choices),
+                |attach| config.attach = attach,
+            );
+        },
+    },
+    Key {
+        name: "paths",
+        read: |r, config, node| r.section(node, PATHS, &mut config.paths),
+    },
+    Key {
+        name: "lifeline",
+        read: |r, config, node| config.lifeline = Some(lifelines(r, node)),
+    },
+    Key {
+        name: "sanity",
+        read: sanity,
+    },
+    Key {
+        name: "limits",
+        read: |r, config, node| r.section(node, LIMITS, &mut config.limits),
+    },
+    Key {
+        name: "tables",
+        read: |r, config, node| r.section(node, TABLES, &mut config.tables),
+    },
+    Key {
+        name: "samples",
+        read: |r, config, node| r.section(node, SAMPLES, &mut config.samples),
+    },
+    Key {
+        name: "control",
+        read: |r, config, node| r.section(node, CONTROL, &mut config.control),
+    },
+    Key {
+        name: "access",
+        read: |r, config, node| r.section(node, ACCESS, &mut config.access),
+    },
+];
+
+const PATHS: &[Key<Paths>] = &[
+    Key {
+        name: "socket",
+        read: |r, paths, node| r.value(node, socket_path, |path| paths.socket = path),
+    },
+    Key {
+        name: "state",
+        read: |r, paths, node| r.value(node, absolute_path, |path| paths.state = path),
+    },
+    Key {
+        name: "bpf",
+        read: |r, paths, node| r.value(node, absolute_path, |path| paths.bpf = path),
+    },
+];
+
+const LIMITS: &[Key<Limits>] = &[
+    Key {
+        name: "pressure",
+        read: |r, limits, node| r.value(node, pressure, |rate| limits.pressure = rate),
+    },
+    Key {
+        name: "source",
+        read: |r, limits, node| r.section(node, SOURCE_LIMITS, &mut limits.source),
+    },
+];
+
+const SOURCE_LIMITS: &[Key<[SourceLimit; Class::ALL.len()]>] = &[
+    Key {
+        name: "packets",
+        read: |r, limits, node| source_limit(r, limits, Class::All, node),
+    },
+    Key {
+        name: "syn",
+        read: |r, limits, node| source_limit(r, limits, Class::Syn, node),
+    },
+    Key {
+        name: "udp",
+        read: |r, limits, node| source_limit(r, limits, Class::Udp, node),
+    },
+    Key {
+        name: "icmp",
+        read: |r, limits, node| source_limit(r, limits, Class::Icmp, node),
+    },
+];
+
+const TABLES: &[Key<Tables>] = &[
+    Key {
+        name: "block",
+        read: |r, tables, node| {
+            r.value(
+                node,
+                |node| node.number(1, MOST_ENTRIES),
+                |size| tables.block = size,
+            );
+        },
+    },
+    Key {
+        name: "allow",
+        read: |r, tables, node| {
+            r.value(
+                node,
+                |node| node.number(1, MOST_ENTRIES),
+                |size| tables.allow = size,
+            );
+        },
+    },
+    Key {
+        name: "sources",
+        read: |r, tables, node| r.value(node, power_of_two, |size| tables.sources = size),
+    },
+];
+
+const SAMPLES: &[Key<Samples>] = &[
+    Key {
+        name: "passed",
+        read: |r, samples, node| r.value(node, rate, |rate| samples.passed = rate),
+    },
+    Key {
+        name: "dropped",
+        read: |r, samples, node| r.value(node, rate, |rate| samples.dropped = rate),
+    },
+];
+
+const CONTROL: &[Key<Control>] = &[
+    Key {
+        name: "discovery",
+        read: |r, control, node| r.value(node, rate, |rate| control.discovery = rate),
+    },
+    Key {
+        name: "membership",
+        read: |r, control, node| r.value(node, rate, |rate| control.membership = rate),
+    },
+    Key {
+        name: "dhcp",
+        read: |r, control, node| r.value(node, rate, |rate| control.dhcp = rate),
+    },
+];
+
+const ACCESS: &[Key<Access>] = &[
+    Key {
+        name: "read_group",
+        read: |r, access, node| r.value(node, group, |name| access.read_group = name),
+    },
+    Key {
+        name: "admin_group",
+        read: |r, access, node| r.value(node, group, |name| access.admin_group = name),
+    },
+];
+
+fn interfaces(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, item) in reader.array(node, "names, as [\"eth0\"]", |_, item| interface(item)) {
+        if names.contains(&name) {
+            reader.complain_of(item, &format!("\"{name}\" is named twice: leave one out"));
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn interface(node: Node<'_>) -> Result<String, String> {
+    let name = node.text("\"eth0\"")?;
+    check_interface(name)?;
+    Ok(name.to_owned())
+}
+
+/// Whether Linux could have an interface of this name (`dev_valid_name`).
+pub fn check_interface(name: &str) -> Result<(), String> {
+    let odd = |c: char| c == '/' || c == ':' || c.is_whitespace() || is_hidden(c);
+    if name.is_empty()
+        || name.len() > MOST_INTERFACE_NAME
+        || matches!(name, "." | "..")
+        || name.contains(odd)
+    {
+        return Err(format!(
+            "{} cannot be an interface: a name has 1 to {MOST_INTERFACE_NAME} bytes without `/`, \
+             `:` and white space; `ip link` shows those there are",
+            quote(name)
+        ));
+    }
+    Ok(())
+}
+
+fn absolute_path(node: Node<'_>) -> Result<PathBuf, String> {
+    let text = node.text("\"/var/lib/floodwall\"")?;
+    let path = PathBuf::from(text);
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    if !path.is_absolute() || climbs || text.contains(is_hidden) {
+        return Err(format!(
+            "{} is not allowed: write an absolute path without `..`",
+            quote(text)
+        ));
+    }
+    Ok(path)
+}
+
+fn socket_path(node: Node<'_>) -> Result<PathBuf, String> {
+    let path = absolute_path(node)?;
+    let length = path.as_os_str().len();
+    if length > MOST_SOCKET_PATH {
+        return Err(format!(
+            "the path has {length} bytes, a socket's has at most {MOST_SOCKET_PATH}: shorten it"
+        ));
+    }
+    Ok(path)
+}
+
+/// A lifeline as the file has it, before it is known to be whole.
+struct Draft {
+    from: Option<Vec<IpNet>>,
+    protocol: u8,
+    port: Option<u16>,
+    ceiling: Rate,
+}
+
+const LIFELINE: &[Key<Draft>] = &[
+    Key {
+        name: "from",
+        read: |r, draft, node| {
+            let parse = |_: &mut Reader<'_>, item: Node<'_>| {
+                parse_prefix(item.text("\"198.51.100.0/24\"")?)
+            };
+            let prefixes = r.array(node, "prefixes, as [\"198.51.100.0/24\"]", parse);
+            draft.from = Some(prefixes.into_iter().map(|(prefix, _)| prefix).collect());
+        },
+    },
+    Key {
+        name: "protocol",
+        read: |r, draft, node| {
+            r.value(
+                node,
+                |node| node.choice(&PROTOCOLS),
+                |number| draft.protocol = number,
+            );
+        },
+    },
+    Key {
+        name: "port",
+        read: |r, draft, node| {
+            // Something was given; what is wrong with it is said once.
+            draft.port = Some(0);
+            let parse = |node: Node<'_>| {
+                let port = node.number(1, u32::from(u16::MAX))?;
+                u16::try_from(port).map_err(|error| error.to_string())
+            };
+            r.value(node, parse, |port| draft.port = Some(port));
+        },
+    },
+    Key {
+        name: "ceiling",
+        read: |r, draft, node| r.value(node, rate, |ceiling| draft.ceiling = ceiling),
+    },
+];
+
+/// Protocols that have ports, by their numbers.
+const PROTOCOLS: [(&str, u8); 2] = [("tcp", 6), ("udp", 17)];
+
+fn lifelines(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<Lifeline> {
+    let parsed = reader.array(node, "tables [[lifeline]]", |reader, item| {
+        let table = item
+            .as_table()
+            .ok_or_else(|| format!("{} is not allowed: write [[lifeline]]", item.shown()))?;
+        let mut draft = Draft {
+            from: None,
+            protocol: 6,
+            port: None,
+            ceiling: Rate::per_second(20_000),
+        };
+        reader.table(node.path(), table, LIFELINE, &mut draft);
+        let from = draft
+            .from
+            .ok_or("says not from where: write from = [\"198.51.100.0/24\"]")?;
+        let port = draft
+            .port
+            .ok_or("says not to which port: write port = 22")?;
+        Ok(Lifeline {
+            from,
+            protocol: draft.protocol,
+            port,
+            ceiling: draft.ceiling,
+        })
+    });
+    let mut count = 0_usize;
+    for (lifeline, item) in &parsed {
+        let before = count;
+        count = count.saturating_add(lifeline.from.len());
+        if count > MOST_LIFELINES && before <= MOST_LIFELINES {
+            let message = format!(
+                "more than {MOST_LIFELINES} prefixes in all lifelines: cover them by fewer, wider \
+                 ones, or use `floodwall allow add`"
+            );
+            reader.complain_of(*item, &message);
+        }
+    }
+    parsed.into_iter().map(|(lifeline, _)| lifeline).collect()
+}
+
+fn sanity(reader: &mut Reader<'_>, config: &mut Config, node: Node<'_>) {
+    let Some(table) = node.as_table() else {
+        let message = format!("{} is not allowed: write a table [sanity]", node.shown());
+        return reader.complain_of(node, &message);
+    };
+    for (name, value) in table {
+        match SWITCHABLE
+            .iter()
+            .find(|reason| reasons::name(**reason) == name.get_ref().as_ref())
+        {
+            Some(reason) => {
+                let path = join(node.path(), reasons::name(*reason));
+                reader.value(
+                    node.child(&path, value),
+                    |node| node.truth(),
+                    |checked| {
+                        if !checked {
+                            config.unchecked.push(*reason);
+                        }
+                    },
+                );
+            }
+            None => reader.unknown(node.path(), name, &SWITCHABLE.map(reasons::name)),
+        }
+    }
+    config.unchecked.sort_unstable();
+}
+
+fn rate(node: Node<'_>) -> Result<Rate, String> {
+    node.text("\"200/s\"")?
+        .parse()
+        .map_err(|error: RateError| error.to_string())
+}
+
+fn pressure(node: Node<'_>) -> Result<Option<Rate>, String> {
+    match node.text("\"20k/s\"")?.parse() {
+        Ok(rate) => Ok(Some(rate)),
+        Err(RateError::Zero(_)) => Ok(None),
+        Err(
+            error @ (RateError::Form(_)
+            | RateError::ZeroBurst(_)
+            | RateError::Fraction(_)
+            | RateError::TooFast(_)
+            | RateError::BurstTooLong { .. }
+            | RateError::Bytes(_)),
+        ) => Err(format!(
+            "{error}; \"0/s\" lets the default limits hold always"
+        )),
+    }
+}
+
+fn source_limit(reader: &mut Reader<'_>, limits: &mut [SourceLimit], class: Class, node: Node<'_>) {
+    let parse = |node: Node<'_>| parse_limit(node.text("\"200/s\"")?);
+    reader.value(node, parse, |rate| {
+        if let Some(limit) = limits.get_mut(class as usize) {
+            *limit = SourceLimit {
+                rate,
+                by_hand: true,
+            };
+        }
+    });
+}
+
+fn power_of_two(node: Node<'_>) -> Result<u32, String> {
+    let size = node.number(FEWEST_SOURCES, MOST_ENTRIES)?;
+    if size.is_power_of_two() {
+        return Ok(size);
+    }
+    let above = size.next_power_of_two();
+    Err(format!(
+        "{size} is no power of two: write {} or {above}",
+        above / 2
+    ))
+}
+
+fn group(node: Node<'_>) -> Result<String, String> {
+    let name = node.text("\"floodwall\"")?;
+    let odd = |c: char| matches!(c, ':' | ',' | '/') || c.is_whitespace() || is_hidden(c);
+    if name.is_empty() || name.len() > MOST_GROUP_NAME || name.contains(odd) {
+        return Err(format!(
+            "{} cannot be a group: a name has 1 to {MOST_GROUP_NAME} bytes without `:`, `,`, `/` \
+             and white space; `getent group` shows those there are",
+            quote(name)
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_common::abi::reason::Reason;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../docs/floodwall.example.toml");
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("f.toml")).map_err(|error| error.to_string())
+    }
+
+    /// Asserts that each line of the error holds what it should.
+    fn refused(text: &str, says: &[&[&str]]) {
+        let error = parse(text).expect_err(text);
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines.len(), says.len(), "{error}");
+        for (line, parts) in lines.iter().zip(says) {
+            for part in *parts {
+                assert!(line.contains(part), "{part:?} is missing in {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_file_means_defaults() {
+        assert_eq!(parse(""), Ok(Config::default()));
+        assert_eq!(
+            parse("[limits.source]\n[sanity]\n[paths]\n"),
+            Ok(Config::default())
+        );
+    }
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        assert_eq!(parse(EXAMPLE), Ok(Config::default()));
+    }
+
+    /// A line that is commented out, `#key = …` or `#[table]`, parses when it is not.
+    #[test]
+    fn what_the_example_comments_out_is_right_too() {
+        let full: String = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+                    rest
+                }
+                _ => line,
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let config = parse(&full).unwrap();
+        assert_eq!(config.interfaces, ["eth0"]);
+        assert!(config.limits.source.iter().all(|limit| limit.by_hand));
+        let defaults = Config::default().limits.source;
+        assert_eq!(
+            config.limits.source.map(|l| l.rate),
+            defaults.map(|l| l.rate)
+        );
+        let lifeline = config.lifeline.unwrap();
+        assert_eq!(
+            (lifeline.len(), lifeline[0].port, lifeline[0].protocol),
+            (1, 22, 6)
+        );
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let config = parse(
+            r#"
+            interfaces = ["eth0", "wan.100"]
+            mode = "enforce"
+            attach = "native"
+            lifeline = [{ from = ["198.51.100.7/24", "::ffff:192.0.2.1"], port = 22 },
+                        { from = ["2001:db8::/32"], protocol = "udp", port = 51820, ceiling = "1k/s" }]
+            [paths]
+            socket = "/run/x.sock"
+            state = "/srv/x"
+            bpf = "/sys/fs/bpf/x"
+            [sanity]
+            land = true
+            port_zero = false
+            martian_source = false
+            [limits]
+            pressure = "0/s"
+            source.syn = "off"
+            source.udp = "20k/s burst 400"
+            [tables]
+            block = 1_000_000
+            allow = 0x100
+            sources = 1024
+            [samples]
+            passed = "1/s"
+            dropped = "2/s"
+            [control]
+            discovery = "3/s"
+            membership = "4/s"
+            dhcp = "5/s"
+            [access]
+            read_group = "adm"
+            admin_group = "sudo"
+            "#,
+        )
+        .unwrap();
+        let mut source = Config::default().limits.source;
+        source[1] = SourceLimit {
+            rate: None,
+            by_hand: true,
+        };
+        source[2] = SourceLimit {
+            rate: Some(Rate {
+                packets: 20_000,
+                burst: 400,
+            }),
+            by_hand: true,
+        };
+        assert_eq!(
+            config,
+            Config {
+                interfaces: vec!["eth0".into(), "wan.100".into()],
+                mode: Mode::Enforce,
+                attach: AttachPreference::Native,
+                paths: Paths {
+                    socket: "/run/x.sock".into(),
+                    state: "/srv/x".into(),
+                    bpf: "/sys/fs/bpf/x".into(),
+                },
+                lifeline: Some(vec![
+                    Lifeline {
+                        from: vec![
+                            "198.51.100.0/24".parse().unwrap(),
+                            "192.0.2.1/32".parse().unwrap()
+                        ],
+                        protocol: 6,
+                        port: 22,
+                        ceiling: Rate::per_second(20_000),
+                    },
+                    Lifeline {
+                        from: vec!["2001:db8::/32".parse().unwrap()],
+                        protocol: 17,
+                        port: 51820,
+                        ceiling: Rate::per_second(1_000),
+                    },
+                ]),
+                unchecked: vec![Reason::MartianSource, Reason::PortZero],
+                limits: Limits {
+                    pressure: None,
+                    source
+                },
+                tables: Tables {
+                    block: 1_000_000,
+                    allow: 256,
+                    sources: 1024
+                },
+                samples: Samples {
+                    passed: Rate::per_second(1),
+                    dropped: Rate::per_second(2)
+                },
+                control: Control {
+                    discovery: Rate::per_second(3),
+                    membership: Rate::per_second(4),
+                    dhcp: Rate::per_second(5),
+                },
+                access: Access {
+                    read_group: "adm".into(),
+                    admin_group: "sudo".into()
+                },
+            }
+        );
+        assert_eq!(parse("lifeline = []").unwrap().lifeline, Some(vec![]));
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_place_and_nearest() {
+        refused(
+            "mode = \"monitor\"\n[limits]\npresure = \"1/s\"\n[limits.source]\n  sin = \"1/s\"\n",
+            &[
+                &[
+                    "f.toml:3:1: ",
+                    "unknown key \"presure\" in [limits]",
+                    "`pressure`",
+                ],
+                &["f.toml:5:3: ", "\"sin\" in [limits.source]", "`syn`"],
+            ],
+        );
+        refused(
+            "interface = []",
+            &[&["f.toml:1:1: ", "did you mean `interfaces`?"]],
+        );
+        refused(
+            "colour = 1",
+            &[&["unknown key \"colour\": known: interfaces, mode"]],
+        );
+        refused("[sanity]\nlnad = true", &[&["f.toml:2:1: ", "`land`"]]);
+        refused(
+            "[sanity]\nblocked = false",
+            &[&["unknown key \"blocked\" in [sanity]"]],
+        );
+        refused(
+            "[[lifeline]]\nfrom = []\nport = 22\nfrm = 1",
+            &[&["f.toml:4:1", "`from`"]],
+        );
+        refused(r#""a\u001b[2J" = 1"#, &[&[r#""a\u{1b}[2J""#]]);
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_what_is_allowed() {
+        for (text, says) in [
+            (
+                "interfaces = \"eth0\"",
+                &["`interfaces`", "\"eth0\"", "array of names"][..],
+            ),
+            (
+                "interfaces = [\n1]",
+                &["f.toml:2:1:", "the number 1", "write a string"],
+            ),
+            ("interfaces = [\"a/b\"]", &["cannot be an interface"]),
+            ("interfaces = [\"\"]", &["cannot be an interface"]),
+            (
+                "interfaces = [\"abcdefghijklmnop\"]",
+                &["cannot be an interface"],
+            ),
+            ("interfaces = [\"a b\"]", &["cannot be an interface"]),
+            ("interfaces = [\"..\"]", &["cannot be an interface"]),
+            (
+                "interfaces = [\"eth0\", \"eth0\"]",
+                &["f.toml:1:23:", "named twice"],
+            ),
+            (
+                "mode = \"enforced\"",
+                &["`mode`", "\"enforced\"", "\"monitor\", \"enforce\""],
+            ),
+            (
+                "mode = true",
+                &["`mode`", "true", "\"monitor\", \"enforce\""],
+            ),
+            (
+                "attach = \"offload\"",
+                &["\"auto\", \"native\", \"generic\""],
+            ),
+            ("paths = 1", &["`paths`", "table [paths]"]),
+            ("paths.state = \"x\"", &["`paths.state`", "absolute path"]),
+            ("paths.bpf = \"/a/../b\"", &["`paths.bpf`", "without `..`"]),
+            ("sanity = false", &["`sanity`", "table [sanity]"]),
+            (
+                "sanity.land = 0",
+                &["`sanity.land`", "the number 0", "true or false"],
+            ),
+            (
+                "limits.pressure = 20000",
+                &["`limits.pressure`", "the number 20000", "\"20k/s\""],
+            ),
+            ("limits.pressure = \"x\"", &["is no rate", "\"0/s\""]),
+            (
+                "limits.source.syn = \"0/s\"",
+                &["`limits.source.syn`", "\"0/s\"", "`off`"],
+            ),
+            ("limits.source = \"0/s\"", &["table [limits.source]"]),
+            (
+                "tables.block = 0",
+                &["`tables.block`", "the number 0", "from 1 to 16777216"],
+            ),
+            ("tables.block = -1", &["the number -1"]),
+            ("tables.allow = 1.5", &["the number 1.5"]),
+            ("tables.sources = 512", &["from 1024 to 16777216"]),
+            (
+                "tables.sources = 100000",
+                &["100000 is no power of two: write 65536 or 131072"],
+            ),
+            ("tables.sources = 99999999999999999999", &["from 1024"]),
+            (
+                "samples.passed = \"off\"",
+                &["`samples.passed`", "is no rate"],
+            ),
+            ("samples.dropped = \"0/s\"", &["the least is `1/s`"]),
+            ("access.read_group = \"a b\"", &["cannot be a group"]),
+            ("lifeline = 1", &["[[lifeline]]"]),
+            ("lifeline = [1]", &["[[lifeline]]"]),
+            ("[[lifeline]]\nport = 22", &["f.toml:1:1:", "from = "]),
+            ("[[lifeline]]\nfrom = [\"::/0\"]", &["port = 22"]),
+            (
+                "[[lifeline]]\nfrom = []\nport = 0",
+                &["f.toml:3:8:", "from 1 to 65535"],
+            ),
+            (
+                "[[lifeline]]\nfrom = [\"x\"]\nport = 1",
+                &["f.toml:2:9:", "\"x\" is no address"],
+            ),
+            (
+                "[[lifeline]]\nfrom = []\nport = 1\nprotocol = \"icmp\"",
+                &["`lifeline.protocol`", "\"tcp\", \"udp\""],
+            ),
+        ] {
+            refused(text, &[says]);
+        }
+        let long = format!("paths.socket = \"/{}\"", "x".repeat(107));
+        refused(&long, &[&["108 bytes", "at most 107"]]);
+    }
+
+    #[test]
+    fn lifelines_fit_the_kernel() {
+        let table = |count: usize| {
+            format!(
+                "[[lifeline]]\nport = 22\nfrom = {:?}\n",
+                vec!["192.0.2.1"; count]
+            )
+        };
+        assert!(parse(&table(15)).is_ok());
+        refused(&table(16), &[&["f.toml:1:1: ", "more than 15 prefixes"]]);
+        refused(
+            &(table(10) + &table(6) + &table(1)),
+            &[&["f.toml:4:1: ", "more than 15"]],
+        );
+    }
+
+    #[test]
+    fn all_problems_are_told() {
+        refused(
+            "mode = 1\nfoo = 2\n[tables]\nblock = \"x\"\nallow = 0\n",
+            &[
+                &[":1:8:", "`mode`"],
+                &[":2:1:", "foo"],
+                &[":4:9:", "block"],
+                &[":5:9:", "allow"],
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_with_its_place() {
+        refused(
+            "mode = \"monitor\"\nmode = \"enforce\"\n",
+            &[&["f.toml:2:1: not TOML: duplicate"]],
+        );
+        assert!(parse("a = \n[b\n").unwrap_err().contains("f.toml:1:"));
+        assert!(parse("ä = é").unwrap_err().starts_with("f.toml:1:"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named_with_a_remedy() {
+        let error = Config::load(Path::new("/nonexistent/f.toml"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("/nonexistent/f.toml: "), "{error}");
+        assert!(error.contains("--config"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[a-z\\[\\]=\"'.\n 0-9{}#,é-]{0,120}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn a_misspelt_key_never_passes(cut in 0_usize..6) {
+            let mut key = "attach".to_owned();
+            key.remove(cut);
+            let error = parse(&format!("{key} = \"auto\"")).unwrap_err();
+            prop_assert!(error.contains("`attach`"));
+        }
+    }
+}

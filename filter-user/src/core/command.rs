@@ -1,0 +1,88 @@
+//! What an operator, or a detector, can ask for. Both come in by this door.
+
+use std::time::Duration;
+
+use filter_common::abi::{reason::Reason, settings::Class};
+use ipnet::IpNet;
+
+use crate::{
+    api::types::{ListKind, Mode},
+    config::units::Rate,
+};
+
+/// A wish.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Put prefixes on a list. They are masked already.
+    Add {
+        /// Which list.
+        list: ListKind,
+        /// What.
+        prefixes: Vec<IpNet>,
+        /// For how long.
+        duration: Option<Duration>,
+        /// Why; clean text.
+        reason: String,
+        /// Even where it would do harm.
+        force: bool,
+    },
+    /// Take prefixes off a list.
+    Remove {
+        /// Which list.
+        list: ListKind,
+        /// What.
+        prefixes: Vec<IpNet>,
+    },
+    /// Empty the blocklist: manual entries and imported lists.
+    Flush,
+    /// Replace a named list.
+    Import {
+        /// Which list.
+        list: ListKind,
+        /// Its name.
+        name: String,
+        /// All of it, in any order, masked, perhaps with repetitions.
+        prefixes: Vec<IpNet>,
+        /// For how long.
+        duration: Option<Duration>,
+        /// Why; clean text.
+        reason: String,
+        /// Even where it would do harm.
+        force: bool,
+    },
+    /// Set a limit by hand; `None` is off.
+    SetLimit {
+        /// Which.
+        class: Class,
+        /// To what.
+        rate: Option<Rate>,
+        /// For how long.
+        duration: Option<Duration>,
+    },
+    /// Give a limit back to the file and the defaults.
+    AutoLimit {
+        /// Which.
+        class: Class,
+    },
+    /// Change the mode.
+    SetMode {
+        /// To what.
+        mode: Mode,
+        /// With `enforce`, only these; all if empty.
+        reasons: Vec<Reason>,
+        /// For how long.
+        duration: Option<Duration>,
+    },
+    /// Protect an interface that was detached.
+    Attach {
+        /// Its name.
+        interface: String,
+    },
+    /// Stop protecting an interface, and remember that.
+    Detach {
+        /// Its name; all if none.
+        interface: Option<String>,
+    },
+    /// Read the configuration file again.
+    Reload,
+}

@@ -1,0 +1,224 @@
+//! Who is logged in over SSH: administrators whose sessions must survive any rule.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use procfs::net::{TcpNetEntry, TcpState};
+
+/// The port that is SSH's whoever listens there.
+const SSH: u16 = 22;
+/// Names of processes that serve SSH (the kernel's, at most 15 bytes).
+const SERVERS: [&str; 3] = ["sshd", "sshd-session", "dropbear"];
+
+/// An established TCP connection to an SSH port of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Session {
+    /// The other end; IPv4 if it came mapped into IPv6.
+    pub peer: SocketAddr,
+    /// The port here.
+    pub local_port: u16,
+}
+
+/// The sessions there are, in the network namespace of the process, and the SSH ports.
+pub fn sessions() -> io::Result<(Vec<Session>, Vec<u16>)> {
+    let mut sockets = procfs::net::tcp().map_err(other)?;
+    match procfs::net::tcp6() {
+        Ok(six) => sockets.extend(six),
+        Err(procfs::ProcError::NotFound(_)) => {}
+        Err(error) => return Err(other(error)),
+    }
+    Ok(find(&sockets, &inodes_of_servers(Path::new("/proc"))))
+}
+
+fn other(error: procfs::ProcError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// The sessions among sockets, and the SSH ports, where `served` are the inodes of sockets that
+/// SSH servers hold.
+///
+/// A port is SSH's if it is 22, if a server listens there, or if a server holds a connection to a
+/// port that anybody listens on (systemd may, for a server that it starts on demand). Connections
+/// that a server opens for a forwarded port come from ports where nobody listens, and listeners on
+/// loopback are forwarded ports themselves.
+pub fn find(sockets: &[TcpNetEntry], served: &BTreeSet<u64>) -> (Vec<Session>, Vec<u16>) {
+    let is_listener = |socket: &&TcpNetEntry| {
+        socket.state == TcpState::Listen && !socket.local_address.ip().to_canonical().is_loopback()
+    };
+    let port = |socket: &TcpNetEntry| socket.local_address.port();
+    let listening: BTreeSet<u16> = sockets.iter().filter(is_listener).map(port).collect();
+    let ports: BTreeSet<u16> = sockets
+        .iter()
+        .filter(|socket| served.contains(&socket.inode))
+        .filter(|socket| is_listener(socket) || socket.state == TcpState::Established)
+        .map(port)
+        .filter(|port| listening.contains(port))
+        .chain([SSH])
+        .collect();
+    let sessions: BTreeSet<Session> = sockets
+        .iter()
+        .filter(|socket| socket.state == TcpState::Established && ports.contains(&port(socket)))
+        .map(|socket| Session {
+            peer: SocketAddr::new(
+                socket.remote_address.ip().to_canonical(),
+                socket.remote_address.port(),
+            ),
+            local_port: port(socket),
+        })
+        .filter(|session: &Session| !is_local(session.peer.ip()))
+        .collect();
+    (sessions.into_iter().collect(), ports.into_iter().collect())
+}
+
+fn is_local(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
+/// The inodes of sockets that SSH servers hold, as far as this process may see them.
+fn inodes_of_servers(proc: &Path) -> BTreeSet<u64> {
+    let mut inodes = BTreeSet::new();
+    for process in entries(proc) {
+        let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+        if !SERVERS.contains(&name.trim_end()) {
+            continue;
+        }
+        for descriptor in entries(&process.join("fd")) {
+            let target = fs::read_link(&descriptor).unwrap_or_default();
+            let inode: Option<u64> = target.to_str().and_then(|text| {
+                text.strip_prefix("socket:[")?
+                    .strip_suffix(']')?
+                    .parse()
+                    .ok()
+            });
+            inodes.extend(inode);
+        }
+    }
+    inodes
+}
+
+/// What lies in a folder; nothing if it cannot be read, as those of processes that just ended.
+fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::BufReader,
+        net::{TcpListener, TcpStream},
+        os::unix::fs::symlink,
+    };
+
+    use procfs::{FromBufReadSI, current_system_info, net::TcpNetEntries};
+
+    use super::*;
+
+    const TCP: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 100 1 0
+   1: 00000000:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 101 1 0
+   2: 0100007F:177A 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 102 1 0
+   3: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 103 1 0
+   4: 010200C0:0016 026433C6:C001 01 00000000:00000000 02:00000000 00000000     0        0 104 1 0
+   5: 010200C0:08AE 036433C6:C002 01 00000000:00000000 02:00000000 00000000     0        0 105 1 0
+   6: 010200C0:0050 046433C6:C003 01 00000000:00000000 02:00000000 00000000     0        0 106 1 0
+   7: 010200C0:D431 056433C6:01BB 01 00000000:00000000 02:00000000 00000000     0        0 107 1 0
+   8: 010200C0:0016 066433C6:C004 06 00000000:00000000 02:00000000 00000000     0        0 0 1 0
+   9: 0100007F:0016 0100007F:C005 01 00000000:00000000 02:00000000 00000000     0        0 108 1 0
+";
+    const TCP6: &str = "\
+  sl  local_address                         remote_address                        st tx rx tr tm->when retrnsmt uid timeout inode
+   0: 00000000000000000000000000000000:08AF 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 200 1 0
+   1: 0000000000000000FFFF0000010200C0:0016 0000000000000000FFFF0000076433C6:C006 01 00000000:00000000 02:00000000 00000000     0        0 201 1 0
+   2: B80D0120000000000000000001000000:08AF B80D0120000000000000000002000000:C007 01 00000000:00000000 02:00000000 00000000     0        0 202 1 0
+";
+
+    fn sockets() -> Vec<TcpNetEntry> {
+        [TCP, TCP6]
+            .iter()
+            .flat_map(|text| {
+                let reader = BufReader::new(text.as_bytes());
+                TcpNetEntries::from_buf_read(reader, current_system_info())
+                    .unwrap()
+                    .0
+            })
+            .collect()
+    }
+
+    fn session(peer: &str, local_port: u16) -> Session {
+        Session {
+            peer: peer.parse().unwrap(),
+            local_port,
+        }
+    }
+
+    #[test]
+    fn port_22_is_ssh_whoever_holds_it() {
+        let (sessions, ports) = find(&sockets(), &BTreeSet::new());
+        assert_eq!(ports, [22]);
+        assert_eq!(
+            sessions,
+            [
+                session("198.51.100.2:49153", 22),
+                session("198.51.100.7:49158", 22)
+            ]
+        );
+    }
+
+    #[test]
+    fn so_are_ports_that_servers_listen_on_or_were_handed() {
+        // 101 and 102 are sshd's listeners, the second a forwarded port on loopback; 107 is a
+        // connection that it opened; 202 one that systemd accepted on port 2223 and handed over.
+        let (sessions, ports) = find(&sockets(), &BTreeSet::from([101, 102, 107, 202]));
+        assert_eq!(ports, [22, 2222, 2223]);
+        assert_eq!(
+            sessions,
+            [
+                session("198.51.100.2:49153", 22),
+                session("198.51.100.3:49154", 2222),
+                session("198.51.100.7:49158", 22),
+                session("[2001:db8::2]:49159", 2223),
+            ]
+        );
+    }
+
+    #[test]
+    fn sockets_of_servers_are_found_by_name() {
+        let proc = tempfile::tempdir().unwrap();
+        for (pid, name, inode) in [
+            ("1", "systemd", 1),
+            ("7", "sshd", 7),
+            ("8", "sshd-session", 8),
+        ] {
+            let process = proc.path().join(pid);
+            fs::create_dir_all(process.join("fd")).unwrap();
+            fs::write(process.join("comm"), format!("{name}\n")).unwrap();
+            symlink(format!("socket:[{inode}]"), process.join("fd/3")).unwrap();
+            symlink("/dev/null", process.join("fd/0")).unwrap();
+        }
+        assert_eq!(inodes_of_servers(proc.path()), BTreeSet::from([7, 8]));
+    }
+
+    #[test]
+    fn this_host_can_be_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (sessions, ports) = sessions().unwrap();
+        assert!(ports.contains(&22));
+        assert!(
+            sessions
+                .iter()
+                .all(|session| !session.peer.ip().is_loopback())
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Counters and samples, in words.
+
+pub mod reasons;
