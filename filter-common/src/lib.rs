@@ -4,7 +4,11 @@
 //! No allocation, no floats, no clock, no panicking index: the same functions run in the
 //! kernel, in the daemon's `why`, and in the model that the tests compare the kernel with.
 #![no_std]
-#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::float_arithmetic)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::float_arithmetic
+)]
 
 pub mod abi;
 pub mod logic;

@@ -24,8 +24,11 @@ pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
         Control::Membership => 1,
         Control::Dhcp => 2,
     };
-    if bucket::take(&mut judge.cpu.control[kind], judge.now.moment(), &judge.settings.control[kind])
-    {
+    if bucket::take(
+        &mut judge.cpu.control[kind],
+        judge.now.moment(),
+        &judge.settings.control[kind],
+    ) {
         return judge.found(Reason::Control);
     }
     ControlFlow::Continue(())

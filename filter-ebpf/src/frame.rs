@@ -26,7 +26,11 @@ impl XdpFrame {
     #[inline(always)]
     pub fn new(ctx: XdpContext) -> Self {
         let ctx = ctx.ctx;
-        Self { ctx, start: field!(ctx, data) as usize, end: field!(ctx, data_end) as usize }
+        Self {
+            ctx,
+            start: field!(ctx, data) as usize,
+            end: field!(ctx, data_end) as usize,
+        }
     }
 
     /// Bytes in the first buffer.
@@ -89,7 +93,10 @@ impl Frame for XdpFrame {
         if start.wrapping_add(N) > self.end {
             return None;
         }
-        Some(XdpPiece { start, frame: PhantomData })
+        Some(XdpPiece {
+            start,
+            frame: PhantomData,
+        })
     }
 }
 

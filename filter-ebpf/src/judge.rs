@@ -37,7 +37,13 @@ impl Judge {
         let scratch = Scratch::blank()?;
         let now = Tick::now();
         let pressure = cpu::under_pressure(cpu, settings, now);
-        Some(Self { settings, cpu, now, pressure, scratch })
+        Some(Self {
+            settings,
+            cpu,
+            now,
+            pressure,
+            scratch,
+        })
     }
 
     /// A stage found a reason. Breaks if that decides the packet; notes it and goes on if the

@@ -30,17 +30,26 @@ static SESSIONS: HashMap<SessionKey, u8> = HashMap::with_max_entries(4096, 0);
 #[inline(always)]
 pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     let (source_port, port, opening) = match packet.transport {
-        Transport::Tcp { source_port, destination_port, flags } => {
-            (source_port, destination_port, flags.opens())
-        }
-        Transport::Udp { source_port, destination_port } => (source_port, destination_port, true),
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            flags,
+        } => (source_port, destination_port, flags.opens()),
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => (source_port, destination_port, true),
         Transport::Icmp { .. } | Transport::Opaque => return ControlFlow::Continue(()),
     };
     if judge.settings.lifeline_gate & gate_bit(port) == 0 {
         return ControlFlow::Continue(());
     }
     if is_session(packet, source_port, port)
-        && bucket::take(&mut judge.cpu.sessions, judge.now.moment(), &judge.settings.sessions)
+        && bucket::take(
+            &mut judge.cpu.sessions,
+            judge.now.moment(),
+            &judge.settings.sessions,
+        )
     {
         return judge.found(Reason::Lifeline);
     }
@@ -52,7 +61,11 @@ pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
             break;
         }
         if rule.matches(&packet.source, packet.protocol, port, opening)
-            && bucket::take(&mut judge.cpu.lifeline[index], judge.now.moment(), &rule.ceiling)
+            && bucket::take(
+                &mut judge.cpu.lifeline[index],
+                judge.now.moment(),
+                &rule.ceiling,
+            )
         {
             return judge.found(Reason::Lifeline);
         }
@@ -63,5 +76,7 @@ pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
 #[inline(always)]
 fn is_session(packet: &Packet, source_port: u16, port: u16) -> bool {
     packet.protocol == protocol::TCP
-        && SESSIONS.get_ptr(SessionKey::new(&packet.source, source_port, port)).is_some()
+        && SESSIONS
+            .get_ptr(SessionKey::new(&packet.source, source_port, port))
+            .is_some()
 }

@@ -24,11 +24,20 @@ static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
 /// either refuses it, to neither.
 #[inline(always)]
 pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
-    let active = judge.settings.always | if judge.pressure { judge.settings.pressed } else { 0 };
+    let active = judge.settings.always
+        | if judge.pressure {
+            judge.settings.pressed
+        } else {
+            0
+        };
     if active == 0 {
         return ControlFlow::Continue(());
     }
-    let slot = Slot::of(&packet.source, &judge.settings.key, judge.settings.source_shift);
+    let slot = Slot::of(
+        &packet.source,
+        &judge.settings.key,
+        judge.settings.source_shift,
+    );
     let Some(line) = SOURCES.get_ptr_mut(slot.line) else {
         return ControlFlow::Continue(());
     };
@@ -75,7 +84,10 @@ fn charge(line: *const Line, slot: Slot, class: Class, active: u32, judge: &Judg
     // Other CPUs write whole words; an outdated one costs or spares a source one packet.
     let ways: [u64; WAYS] = unsafe {
         let words = line.cast::<u64>();
-        [words.add(first).read_volatile(), words.add(first | 1).read_volatile()]
+        [
+            words.add(first).read_volatile(),
+            words.add(first | 1).read_volatile(),
+        ]
     };
     let limit = &judge.settings.limits[class as usize & (CLASSES - 1)];
     source::charge(ways, slot.tag, judge.now.moment(), limit)

@@ -8,9 +8,7 @@ use aya_ebpf::{
 };
 use filter_common::{
     abi::{
-        entry::{
-            self, EntryKey, EntryValue, Lengths, ListId, MOST_LENGTHS, lengths_index,
-        },
+        entry::{self, EntryKey, EntryValue, Lengths, ListId, MOST_LENGTHS, lengths_index},
         reason::Reason,
     },
     logic::{
@@ -62,19 +60,33 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn allow_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
-    u32::from(meets(&ALLOW, ListId::Allow, &address(family, high, low), now))
+    u32::from(meets(
+        &ALLOW,
+        ListId::Allow,
+        &address(family, high, low),
+        now,
+    ))
 }
 
 /// [`meets`] of the blocklist.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn block_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
-    u32::from(meets(&BLOCK, ListId::Block, &address(family, high, low), now))
+    u32::from(meets(
+        &BLOCK,
+        ListId::Block,
+        &address(family, high, low),
+        now,
+    ))
 }
 
 #[inline(always)]
 fn address(family: u32, high: u64, low: u64) -> Address {
-    let family = if family == Family::V4 as u32 { Family::V4 } else { Family::V6 };
+    let family = if family == Family::V4 as u32 {
+        Family::V4
+    } else {
+        Family::V6
+    };
     Address::from_halves(family, [high, low])
 }
 
@@ -90,12 +102,7 @@ fn gate_is_open(packet: &Packet, judge: &Judge) -> bool {
 
 /// Whether an entry that has not ended covers the source. Counts the packet to it.
 #[inline(always)]
-fn meets(
-    map: &HashMap<EntryKey, EntryValue>,
-    list: ListId,
-    source: &Address,
-    now: u64,
-) -> bool {
+fn meets(map: &HashMap<EntryKey, EntryValue>, list: ListId, source: &Address, now: u64) -> bool {
     let Some(lengths) = LENGTHS.get(lengths_index(list, source.family())) else {
         return false;
     };

@@ -24,12 +24,16 @@ const NO_WAKEUP: u64 = 1;
 pub fn maybe(frame: &XdpFrame, length: u32, reason: u8, action: Action, judge: &mut Judge) {
     let now = judge.now.moment();
     let granted = match action {
-        Action::Pass => {
-            bucket::take(&mut judge.cpu.sample_passed, now, &judge.settings.sample_passed)
-        }
-        Action::Drop => {
-            bucket::take(&mut judge.cpu.sample_dropped, now, &judge.settings.sample_dropped)
-        }
+        Action::Pass => bucket::take(
+            &mut judge.cpu.sample_passed,
+            now,
+            &judge.settings.sample_passed,
+        ),
+        Action::Drop => bucket::take(
+            &mut judge.cpu.sample_dropped,
+            now,
+            &judge.settings.sample_dropped,
+        ),
     };
     if granted {
         take(frame, length, reason, action, judge.now.count());

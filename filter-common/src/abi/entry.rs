@@ -77,7 +77,10 @@ pub struct Lengths {
 
 impl Default for Lengths {
     fn default() -> Self {
-        Self { count: 0, lengths: [0; LENGTH_ROOM] }
+        Self {
+            count: 0,
+            lengths: [0; LENGTH_ROOM],
+        }
     }
 }
 
@@ -93,7 +96,9 @@ impl Lengths {
 
     /// The lengths there are.
     pub fn as_slice(&self) -> &[u8] {
-        self.lengths.get(..self.count as usize).unwrap_or(&self.lengths)
+        self.lengths
+            .get(..self.count as usize)
+            .unwrap_or(&self.lengths)
     }
 
     /// Appends a length; says whether it was new.

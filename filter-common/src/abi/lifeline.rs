@@ -47,7 +47,13 @@ impl LifelineRule {
 
     /// A lifeline for new connections from anywhere.
     pub fn opening_from_anywhere(protocol: u8, port: u16) -> Self {
-        Self { port, family: Self::ANY_FAMILY, protocol, opening_only: 1, ..Self::default() }
+        Self {
+            port,
+            family: Self::ANY_FAMILY,
+            protocol,
+            opening_only: 1,
+            ..Self::default()
+        }
     }
 
     /// The same with a ceiling.

@@ -33,13 +33,19 @@ impl Address {
     /// From the bytes of an IPv4 address as one word in network order.
     #[inline(always)]
     pub const fn v4(word: u32) -> Self {
-        Self { words: [word, 0, 0, 0], family: Family::V4 }
+        Self {
+            words: [word, 0, 0, 0],
+            family: Family::V4,
+        }
     }
 
     /// From the bytes of an IPv6 address as four words in network order.
     #[inline(always)]
     pub const fn v6(words: [u32; 4]) -> Self {
-        Self { words, family: Family::V6 }
+        Self {
+            words,
+            family: Family::V6,
+        }
     }
 
     /// The family.
@@ -77,7 +83,12 @@ impl Address {
     #[inline(always)]
     pub const fn from_halves(family: Family, halves: [u64; 2]) -> Self {
         let [high, low] = halves;
-        let words = [high as u32, (high >> 32) as u32, low as u32, (low >> 32) as u32];
+        let words = [
+            high as u32,
+            (high >> 32) as u32,
+            low as u32,
+            (low >> 32) as u32,
+        ];
         Self { words, family }
     }
 

@@ -44,8 +44,14 @@ impl Limit {
         if interval == 0 || depth > HALF_RANGE / 2 {
             return None;
         }
-        let horizon = depth.saturating_add(interval.saturating_mul(RACERS)).min(HALF_RANGE);
-        Some(Self { interval, depth, horizon })
+        let horizon = depth
+            .saturating_add(interval.saturating_mul(RACERS))
+            .min(HALF_RANGE);
+        Some(Self {
+            interval,
+            depth,
+            horizon,
+        })
     }
 }
 
@@ -103,7 +109,9 @@ pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit) -> Option<W
     if deficit > 0 {
         Some(Write::Add(limit.interval.wrapping_shl(TAG_BITS)))
     } else {
-        Some(Write::Store(now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag))
+        Some(Write::Store(
+            now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag,
+        ))
     }
 }
 

@@ -43,9 +43,10 @@ pub fn classify(packet: &Packet) -> Control {
         Transport::Icmp { kind, code } if packet.protocol == protocol::ICMPV6 => {
             icmpv6(packet, kind, code)
         }
-        Transport::Udp { source_port, destination_port } => {
-            dhcp(packet, source_port, destination_port)
-        }
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => dhcp(packet, source_port, destination_port),
         Transport::Opaque if is_igmp(packet) => Control::Membership,
         Transport::Tcp { .. } | Transport::Icmp { .. } | Transport::Opaque => Control::No,
     }
@@ -70,7 +71,11 @@ fn icmpv6(packet: &Packet, kind: u8, code: u8) -> Control {
                     | icmpv6::NEIGHBOUR_ADVERTISEMENT => true,
                     _ => false,
                 };
-            if on_link { Control::Discovery } else { Control::Forged }
+            if on_link {
+                Control::Discovery
+            } else {
+                Control::Forged
+            }
         }
         icmpv6::LISTENER_QUERY
         | icmpv6::LISTENER_REPORT

@@ -20,19 +20,28 @@ pub struct HashKey {
 impl HashKey {
     /// From 32 random bytes as words.
     pub const fn from_random(random: [u64; 4]) -> Self {
-        Self { set: random[0] | 1, tag: random[1] | 1, v4: random[2], v6: random[3] }
+        Self {
+            set: random[0] | 1,
+            tag: random[1] | 1,
+            v4: random[2],
+            v6: random[3],
+        }
     }
 
     /// 64 bits whose top bits choose the set.
     #[inline(always)]
     pub const fn set(&self, family: Family, value: u64) -> u64 {
-        value.wrapping_mul(self.set).wrapping_add(self.family(family))
+        value
+            .wrapping_mul(self.set)
+            .wrapping_add(self.family(family))
     }
 
     /// 64 bits whose top bits are the tag.
     #[inline(always)]
     pub const fn tag(&self, family: Family, value: u64) -> u64 {
-        value.wrapping_mul(self.tag).wrapping_add(self.family(family))
+        value
+            .wrapping_mul(self.tag)
+            .wrapping_add(self.family(family))
     }
 
     #[inline(always)]

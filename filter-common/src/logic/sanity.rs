@@ -37,15 +37,20 @@ pub fn check<B>(
         found(Reason::Land)?;
     }
     match packet.transport {
-        Transport::Tcp { source_port, destination_port, flags } => {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            flags,
+        } => {
             if flags_are_nonsense(flags) {
                 found(Reason::TcpFlags)?;
             }
             ports(source_port, destination_port, found)
         }
-        Transport::Udp { source_port, destination_port } => {
-            ports(source_port, destination_port, found)
-        }
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => ports(source_port, destination_port, found),
         Transport::Icmp { .. } | Transport::Opaque => core::ops::ControlFlow::Continue(()),
     }
 }

@@ -58,7 +58,10 @@ pub enum Charge {
 /// Charges a packet of the source with this tag to one of a class's two ways.
 #[inline(always)]
 pub const fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit) -> Charge {
-    let deficits = [bucket::deficit(ways[0], now, limit), bucket::deficit(ways[1], now, limit)];
+    let deficits = [
+        bucket::deficit(ways[0], now, limit),
+        bucket::deficit(ways[1], now, limit),
+    ];
     let (way, deficit) = if bucket::tag(ways[0]) == tag {
         (0, deficits[0])
     } else if bucket::tag(ways[1]) == tag {

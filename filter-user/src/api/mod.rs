@@ -1,3 +1,11 @@
 //! The control socket: HTTP/1.1 with JSON under `/v1`.
 
+pub mod error;
+mod extract;
+pub mod openapi;
+mod patience;
+pub mod peer;
+mod routes;
+pub mod server;
 pub mod types;
+pub mod wish;

@@ -219,6 +219,24 @@ pub struct EntryPage {
     pub total: u64,
 }
 
+/// Query of `GET /v1/block`, `GET /v1/allow`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+pub struct EntriesQuery {
+    /// Only of this list: `manual`, or the name it was imported under.
+    #[serde(default)]
+    pub list: Option<String>,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// At most so many, 1 to 10,000; 1,000 if not given.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<usize>,
+}
+
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
@@ -405,6 +423,24 @@ pub struct EventPage {
     pub events: Vec<Event>,
     /// Id of the last event there is.
     pub last: i64,
+}
+
+/// Query of `GET /v1/events`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Only events with an id above this; the newest if not given.
+    #[serde(default)]
+    pub after: Option<i64>,
+    /// At most so many, 1 to 10,000; 100 if not given. With `follow`, of those that happened before.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<usize>,
+    /// Go on with what happens, an [`Event`] a line (`application/x-ndjson`), until one side ends it.
+    #[serde(default)]
+    pub follow: bool,
 }
 
 /// Something that happened, or that somebody did.

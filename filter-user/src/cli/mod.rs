@@ -1,6 +1,167 @@
-//! The command line.
+//! The command line: one file a noun, its arguments and its handler together.
+
+mod allow;
+mod attach;
+mod block;
+mod client;
+mod config;
+mod context;
+mod doctor;
+mod events;
+mod exit;
+mod limit;
+mod lists;
+mod mode;
+mod reload;
+mod run;
+mod samples;
+mod stats;
+mod status;
+mod value;
+mod why;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::{
+    context::Context,
+    exit::{Code, Failure},
+};
+
+/// Drops flood traffic at the network card, and says what it did.
+#[derive(Debug, Parser)]
+#[command(
+    name = "floodwall",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not permitted, \
+                        5 refused.\nstatus, detach and mode monitor work without a daemon."
+)]
+struct Cli {
+    #[command(flatten)]
+    options: GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct GlobalOptions {
+    /// The daemon's control socket; the configuration names it otherwise
+    #[arg(long, global = true, env = "FLOODWALL_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print nothing but JSON on stdout, errors too
+    #[arg(long, global = true)]
+    json: bool,
+    /// The configuration; /etc/floodwall/floodwall.toml if it is there
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of pins; the configuration names it otherwise
+    #[arg(long, global = true, value_name = "DIR")]
+    bpf: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: protect interfaces and answer the other commands
+    ///
+    /// Stopping it leaves the filter in place; `floodwall detach` takes it away.
+    Run(run::Run),
+    /// Show mode, interfaces, totals, reasons, changes by hand and warnings
+    Status(status::Status),
+    /// Show rates of the last second
+    Stats(stats::Stats),
+    /// Drop sources, or see which are dropped
+    #[command(subcommand)]
+    Block(block::Block),
+    /// Never drop sources, or see which are never dropped
+    #[command(subcommand)]
+    Allow(allow::Allow),
+    /// Show or set the limits per source
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// Show the mode, watch only, or drop
+    Mode(mode::Mode),
+    /// Tell what would happen to a packet from an address, and because of what
+    Why(why::Why),
+    /// Show what happened and who did what
+    Events(events::Events),
+    /// Show sampled packets, or save them for Wireshark
+    Samples(samples::Samples),
+    /// Check a configuration
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Have the daemon read its configuration again, all or nothing
+    Reload(reload::Reload),
+    /// Protect an interface again
+    Attach(attach::Attach),
+    /// Take the filter off an interface, or off all, until `attach`
+    Detach(attach::Detach),
+    /// See whether this host can be protected, and what would make it better
+    Doctor(doctor::Doctor),
+}
 
 /// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
+    let json = cli.options.json;
+    match execute(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.tell(json);
+            ExitCode::from(failure.code as u8)
+        }
+    }
 }
+
+/// Help and version are no errors to clap either.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if wants_json && error.use_stderr() {
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        Failure::usage(text).tell(true);
+    } else {
+        // If nobody listens, the exit code still says it.
+        let _ = error.print();
+    }
+    if error.use_stderr() {
+        ExitCode::from(Code::Usage as u8)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    let strict = matches!(cli.command, Command::Run(_) | Command::Doctor(_));
+    let context = &Context::new(&cli.options, strict)?;
+    match cli.command {
+        Command::Run(command) => command.execute(context)?,
+        Command::Status(command) => command.execute(context)?,
+        Command::Stats(command) => command.execute(context)?,
+        Command::Block(command) => command.execute(context)?,
+        Command::Allow(command) => command.execute(context)?,
+        Command::Limit(command) => command.execute(context)?,
+        Command::Mode(command) => command.execute(context)?,
+        Command::Why(command) => command.execute(context)?,
+        Command::Events(command) => command.execute(context)?,
+        Command::Samples(command) => command.execute(context)?,
+        Command::Config(command) => command.execute(context)?,
+        Command::Reload(command) => command.execute(context)?,
+        Command::Attach(command) => command.execute(context)?,
+        Command::Detach(command) => command.execute(context)?,
+        Command::Doctor(command) => return command.execute(context),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests;

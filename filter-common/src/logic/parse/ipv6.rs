@@ -80,7 +80,12 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
 /// Follows the chain to the transport header, or to a later fragment, behind which there is none.
 #[inline(always)]
 fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<Reason, Chain> {
-    let mut chain = Chain { protocol: first, offset, fragment: Fragment::Whole, defect: None };
+    let mut chain = Chain {
+        protocol: first,
+        offset,
+        fragment: Fragment::Whole,
+        defect: None,
+    };
     for _ in 0..DEPTH {
         let units = match chain.protocol {
             extension::HOP_BY_HOP
@@ -96,7 +101,9 @@ fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<R
         let header = frame.need::<8>(chain.offset)?;
         let next = header.byte::<0>();
         let length = match units {
-            Some((more, unit)) => u32::from(header.byte::<1>()).wrapping_add(more).wrapping_mul(unit),
+            Some((more, unit)) => u32::from(header.byte::<1>())
+                .wrapping_add(more)
+                .wrapping_mul(unit),
             None => 8,
         };
         let behind = chain.offset.wrapping_add(length);
@@ -109,7 +116,11 @@ fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<R
             }
             let pieces = header.be16::<2>();
             let position = u32::from(pieces & 0xfff8);
-            chain.fragment = if position > 0 { Fragment::Later } else { Fragment::First };
+            chain.fragment = if position > 0 {
+                Fragment::Later
+            } else {
+                Fragment::First
+            };
             if position > 0 {
                 chain.protocol = next;
                 chain.offset = behind;

@@ -39,7 +39,13 @@ pub fn header(
         protocol::UDP => udp(frame, offset, room, fragment),
         _ => {
             let header = frame.need::<2>(offset)?;
-            ControlFlow::Continue((Transport::Icmp { kind: header.byte::<0>(), code: header.byte::<1>() }, None))
+            ControlFlow::Continue((
+                Transport::Icmp {
+                    kind: header.byte::<0>(),
+                    code: header.byte::<1>(),
+                },
+                None,
+            ))
         }
     }
 }
@@ -61,7 +67,11 @@ fn tcp(
         destination_port: header.be16::<2>(),
         flags: TcpFlags(header.byte::<13>()),
     };
-    let defect = if length > room { Some(Reason::TinyFragment) } else { None };
+    let defect = if length > room {
+        Some(Reason::TinyFragment)
+    } else {
+        None
+    };
     ControlFlow::Continue((transport, defect))
 }
 

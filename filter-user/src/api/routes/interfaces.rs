@@ -1,0 +1,98 @@
+//! `/v1/interfaces/…`, `/v1/detach` and `/v1/reload`.
+
+use axum::{Extension, Json, extract::State};
+
+use super::Api;
+use crate::{
+    api::{
+        error::ApiError,
+        extract::{Name, NoBody, NoQuery},
+        openapi::Errors,
+        types::Outcome,
+        wish,
+    },
+    core::{actor::Actor, command::Command},
+};
+
+/// Protects an interface.
+#[utoipa::path(
+    post,
+    path = "/v1/interfaces/{name}/attach",
+    tag = "change",
+    params(("name" = String, Path, description = "Name of the interface")),
+    responses((status = 200, description = "Done", body = Outcome), Errors)
+)]
+pub async fn attach(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    Name(name): Name,
+    _: NoQuery,
+    _: NoBody,
+) -> Result<Json<Outcome>, ApiError> {
+    api.execute(
+        actor,
+        Command::Attach {
+            interface: wish::interface(&name)?,
+        },
+        false,
+    )
+    .await
+}
+
+/// Stops protecting an interface, and remembers that until it is attached again.
+#[utoipa::path(
+    post,
+    path = "/v1/interfaces/{name}/detach",
+    tag = "change",
+    params(("name" = String, Path, description = "Name of the interface")),
+    responses((status = 200, description = "Done", body = Outcome), Errors)
+)]
+pub async fn detach(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    Name(name): Name,
+    _: NoQuery,
+    _: NoBody,
+) -> Result<Json<Outcome>, ApiError> {
+    api.execute(
+        actor,
+        Command::Detach {
+            interface: Some(wish::interface(&name)?),
+        },
+        false,
+    )
+    .await
+}
+
+/// Stops protecting every interface, and remembers that.
+#[utoipa::path(
+    post,
+    path = "/v1/detach",
+    tag = "change",
+    responses((status = 200, description = "Done", body = Outcome), Errors)
+)]
+pub async fn detach_all(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    _: NoQuery,
+    _: NoBody,
+) -> Result<Json<Outcome>, ApiError> {
+    api.execute(actor, Command::Detach { interface: None }, false)
+        .await
+}
+
+/// Reads the configuration file again, all or nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    tag = "change",
+    responses((status = 200, description = "Done", body = Outcome), Errors)
+)]
+pub async fn reload(
+    State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
+    _: NoQuery,
+    _: NoBody,
+) -> Result<Json<Outcome>, ApiError> {
+    api.execute(actor, Command::Reload, false).await
+}

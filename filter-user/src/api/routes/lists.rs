@@ -1,0 +1,128 @@
+//! What both lists do.
+
+use axum::{Json, body::Body, http::StatusCode};
+use http_body_util::BodyExt;
+use ipnet::IpNet;
+use tokio::time::timeout;
+
+use super::Api;
+use crate::{
+    api::{
+        error::ApiError,
+        extract::{too_large, too_slow},
+        server::Bounds,
+        types::{EntriesQuery, EntryPage, ImportQuery, ListKind, Outcome},
+        wish,
+    },
+    config::list::ListParser,
+    core::{actor::Actor, command::Command, refusal::Refusal},
+};
+
+/// Entries of a page if nobody says how many.
+const PAGE: usize = 1000;
+/// Entries of a page at most.
+const LARGEST_PAGE: usize = 10_000;
+
+/// How long a page may be.
+pub fn page_limit(wanted: Option<usize>, default: usize) -> Result<usize, ApiError> {
+    match wanted {
+        None => Ok(default),
+        Some(limit @ 1..=LARGEST_PAGE) => Ok(limit),
+        Some(limit) => Err(ApiError::invalid(format!(
+            "limit={limit} is not between 1 and {LARGEST_PAGE}"
+        ))),
+    }
+}
+
+/// A page of a list.
+pub async fn page(
+    api: &Api,
+    list: ListKind,
+    query: EntriesQuery,
+) -> Result<Json<EntryPage>, ApiError> {
+    let limit = page_limit(query.limit, PAGE)?;
+    let job = move |service: &mut dyn crate::daemon::handle::Service| {
+        service.entries(list, query.list.as_deref(), query.cursor.as_deref(), limit)
+    };
+    Ok(Json(api.handle.call(job).await?))
+}
+
+/// Replaces a named list by the body, which is judged line by line while it arrives.
+pub async fn import(
+    api: &Api,
+    actor: Actor,
+    list: ListKind,
+    query: ImportQuery,
+    mut body: Body,
+) -> Result<Json<Outcome>, ApiError> {
+    let (dry_run, force) = (query.dry_run, query.force);
+    let result = match wish::import(list, query) {
+        Ok(command) => receive(api, list, &mut body)
+            .await
+            .map(|prefixes| (command, prefixes)),
+        Err(refusal) => Err(refusal.into()),
+    };
+    let (mut command, received) = match result {
+        Ok(received) => received,
+        Err(error) => {
+            // Whoever still writes would meet a closed socket, and not read the answer.
+            drain(body, &api.bounds).await;
+            return Err(error);
+        }
+    };
+    if received.is_empty() && !force {
+        return Err(Refusal::refused(
+            "the list has no prefix in it, so importing it would empty the list of that name; \
+             nothing was changed; use --force if that is meant",
+        )
+        .into());
+    }
+    if let Command::Import { prefixes, .. } = &mut command {
+        *prefixes = received;
+    }
+    api.execute(actor, command, dry_run).await
+}
+
+/// At most a table full of prefixes out of a body.
+async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Vec<IpNet>, ApiError> {
+    let _room = api.imports.try_acquire().map_err(|_| {
+        ApiError::with_status(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::failed("other imports are under way; try again when they are done"),
+        )
+    })?;
+    let mut parser = ListParser::new(api.capacity(list));
+    let mut bytes = 0_usize;
+    loop {
+        let frame = timeout(api.bounds.body, body.frame())
+            .await
+            .map_err(|_| too_slow(api.bounds.body))?;
+        let Some(frame) = frame else { break };
+        let frame = frame
+            .map_err(|error| ApiError::invalid(format!("the list did not arrive: {error}")))?;
+        let Ok(chunk) = frame.into_data() else {
+            continue;
+        };
+        bytes = bytes.saturating_add(chunk.len());
+        if bytes > api.bounds.import {
+            return Err(too_large(api.bounds.import));
+        }
+        parser
+            .push(&chunk)
+            .map_err(|error| ApiError::invalid(error.to_string()))?;
+    }
+    parser
+        .finish()
+        .map_err(|error| ApiError::invalid(error.to_string()))
+}
+
+/// Reads what is left of a body, within the bounds of an import, and forgets it.
+pub async fn drain(mut body: Body, bounds: &Bounds) {
+    let mut bytes = 0_usize;
+    while let Ok(Some(Ok(frame))) = timeout(bounds.body, body.frame()).await {
+        bytes = bytes.saturating_add(frame.data_ref().map_or(0, |chunk| chunk.len()));
+        if bytes > bounds.import {
+            return;
+        }
+    }
+}

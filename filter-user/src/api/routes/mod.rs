@@ -1,0 +1,189 @@
+//! What is answered under which path, one file a noun.
+
+pub mod allow;
+pub mod block;
+pub mod events;
+pub mod interfaces;
+pub mod limits;
+mod lists;
+pub mod mode;
+pub mod samples;
+pub mod status;
+pub mod why;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json, Router,
+    extract::{Request, State},
+    http::{Method, StatusCode, Uri},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post, put},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    api::{
+        error::ApiError,
+        openapi,
+        peer::Role,
+        server::{Bounds, Peer},
+        types::{ListKind, Outcome},
+    },
+    config::Config,
+    core::{actor::Actor, command::Command, refusal::Refusal},
+    daemon::handle::Handle,
+};
+
+/// What every handler has.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// The way to the daemon's thread.
+    pub handle: Handle,
+    /// How much anybody gets.
+    pub bounds: Bounds,
+    /// Room for streams of events.
+    pub followers: Arc<Semaphore>,
+    /// Room for imports, each of which may hold a whole table.
+    pub imports: Arc<Semaphore>,
+    /// Most prefixes in an import, by list.
+    block_capacity: usize,
+    allow_capacity: usize,
+    read_group: String,
+    admin_group: String,
+}
+
+impl Api {
+    /// Over a daemon.
+    pub fn new(config: &Config, handle: Handle, bounds: Bounds) -> Self {
+        let entries = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            handle,
+            bounds,
+            followers: Arc::new(Semaphore::new(bounds.followers)),
+            imports: Arc::new(Semaphore::new(bounds.imports)),
+            block_capacity: entries(config.tables.block),
+            allow_capacity: entries(config.tables.allow),
+            read_group: config.access.read_group.clone(),
+            admin_group: config.access.admin_group.clone(),
+        }
+    }
+
+    /// Most prefixes that a list can take.
+    pub const fn capacity(&self, list: ListKind) -> usize {
+        match list {
+            ListKind::Allow => self.allow_capacity,
+            ListKind::Block => self.block_capacity,
+        }
+    }
+
+    /// Has a command carried out, or tried.
+    pub async fn execute(
+        &self,
+        actor: Actor,
+        command: Command,
+        dry_run: bool,
+    ) -> Result<Json<Outcome>, ApiError> {
+        let outcome = self
+            .handle
+            .call(move |service| service.execute(&actor, command, dry_run))
+            .await?;
+        Ok(Json(outcome))
+    }
+}
+
+/// Every path with its methods.
+pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
+    vec![
+        ("/v1/status", get(status::status)),
+        ("/v1/stats", get(status::stats)),
+        (
+            "/v1/block",
+            get(block::list).post(block::add).delete(block::flush),
+        ),
+        ("/v1/block/remove", post(block::remove)),
+        ("/v1/block/import", put(block::import)),
+        ("/v1/allow", get(allow::list).post(allow::add)),
+        ("/v1/allow/remove", post(allow::remove)),
+        ("/v1/allow/import", put(allow::import)),
+        ("/v1/limits", get(limits::list)),
+        ("/v1/limits/{name}", put(limits::set).delete(limits::auto)),
+        ("/v1/mode", put(mode::set)),
+        ("/v1/why", get(why::why)),
+        ("/v1/events", get(events::events)),
+        ("/v1/samples", get(samples::samples)),
+        ("/v1/reload", post(interfaces::reload)),
+        ("/v1/detach", post(interfaces::detach_all)),
+        ("/v1/interfaces/{name}/attach", post(interfaces::attach)),
+        ("/v1/interfaces/{name}/detach", post(interfaces::detach)),
+        ("/v1/openapi.json", get(openapi::serve)),
+    ]
+}
+
+/// All of it, behind the door where roles are asked for.
+pub fn router(api: Api) -> Router {
+    table()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), authorise))
+        .with_state(api)
+}
+
+/// Looking takes one role, whatever else a method does takes the other: no route can forget it.
+async fn authorise(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (needed, group) = if looks {
+        (Role::Read, &api.read_group)
+    } else {
+        (Role::Change, &api.admin_group)
+    };
+    if peer.role < needed {
+        let verb = if looks { "look" } else { "change anything" };
+        lists::drain(request.into_body(), &api.bounds).await;
+        return Err(Refusal::not_permitted(format!(
+            "uid {} may not {verb}: it takes root or the group `{group}`; add the user with \
+             `usermod -aG {group} USER` and log in again",
+            peer.uid
+        ))
+        .into());
+    }
+    if !looks {
+        request.extensions_mut().insert(actor(peer.uid).await);
+    }
+    Ok(next.run(request).await)
+}
+
+/// The peer by name; looking it up may ask the network.
+async fn actor(uid: u32) -> Actor {
+    let look_up = move || nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    let user = tokio::task::spawn_blocking(look_up).await.ok().flatten();
+    Actor::Operator {
+        uid,
+        name: user.map(|user| user.name),
+    }
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    let path = uri.path().escape_default();
+    Refusal::not_found(format!(
+        "there is no {path}; /v1/openapi.json describes what there is"
+    ))
+    .into()
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let path = uri.path().escape_default();
+    let message =
+        format!("{path} does not know {method}; /v1/openapi.json describes what there is");
+    ApiError::with_status(StatusCode::METHOD_NOT_ALLOWED, Refusal::invalid(message)).into_response()
+}

@@ -1,0 +1,207 @@
+//! What was asked for in words, as a command: the one place where text from the socket is judged.
+
+use std::time::Duration;
+
+use filter_common::abi::{
+    reason::{Action, Reason},
+    settings::Class,
+};
+use ipnet::IpNet;
+
+use crate::{
+    api::types::{AddEntries, ImportQuery, ListKind, Mode, SetLimit, SetMode},
+    config::{file::check_interface, nearest::suggestion, text, units},
+    core::{command::Command, refusal::Refusal},
+    stats::reasons,
+};
+
+/// To put prefixes on a list.
+pub fn add(list: ListKind, wish: AddEntries) -> Result<Command, Refusal> {
+    Ok(Command::Add {
+        list,
+        prefixes: prefixes(&wish.prefixes)?,
+        duration: duration(wish.duration.as_deref())?,
+        reason: reason(&wish.reason)?,
+        force: wish.force,
+    })
+}
+
+/// To take prefixes off a list.
+pub fn remove(list: ListKind, wish: &[String]) -> Result<Command, Refusal> {
+    Ok(Command::Remove {
+        list,
+        prefixes: prefixes(wish)?,
+    })
+}
+
+/// What an import will be, before its prefixes are there.
+pub fn import(list: ListKind, query: ImportQuery) -> Result<Command, Refusal> {
+    Ok(Command::Import {
+        list,
+        name: text::list_name(&query.list).map_err(Refusal::invalid)?,
+        prefixes: Vec::new(),
+        duration: duration(query.duration.as_deref())?,
+        reason: reason(&query.reason)?,
+        force: query.force,
+    })
+}
+
+/// To set a limit.
+pub fn set_limit(name: &str, wish: &SetLimit) -> Result<Command, Refusal> {
+    let class = class(name)?;
+    let rate = units::parse_limit(&wish.rate).map_err(Refusal::invalid)?;
+    Ok(Command::SetLimit {
+        class,
+        rate,
+        duration: duration(wish.duration.as_deref())?,
+    })
+}
+
+/// To change the mode.
+pub fn set_mode(wish: &SetMode) -> Result<Command, Refusal> {
+    if wish.mode == Mode::Monitor && !wish.reasons.is_empty() {
+        return Err(Refusal::invalid(
+            "monitor mode takes no reasons: nothing is dropped for any of them; name those that \
+             should drop with `floodwall mode enforce REASON...`",
+        ));
+    }
+    let reasons = wish
+        .reasons
+        .iter()
+        .map(|name| drop_reason(name))
+        .collect::<Result<_, _>>()?;
+    Ok(Command::SetMode {
+        mode: wish.mode,
+        reasons,
+        duration: duration(wish.duration.as_deref())?,
+    })
+}
+
+/// The limit with this name.
+pub fn class(name: &str) -> Result<Class, Refusal> {
+    units::parse_class(name).map_err(Refusal::not_found)
+}
+
+/// The reason with this name.
+pub fn any_reason(name: &str) -> Result<Reason, Refusal> {
+    reasons::by_name(name).ok_or_else(|| {
+        let known: Vec<_> = Reason::ALL
+            .iter()
+            .map(|reason| reasons::name(*reason))
+            .collect();
+        Refusal::invalid(format!(
+            "{} is no reason: {}",
+            text::quote(name),
+            suggestion(name, &known)
+        ))
+    })
+}
+
+/// The name of an interface, as the kernel would take it.
+pub fn interface(name: &str) -> Result<String, Refusal> {
+    check_interface(name)
+        .map(|()| name.to_owned())
+        .map_err(Refusal::invalid)
+}
+
+fn drop_reason(name: &str) -> Result<Reason, Refusal> {
+    let reason = any_reason(name)?;
+    match reason.action() {
+        Action::Drop => Ok(reason),
+        Action::Pass => Err(Refusal::invalid(format!(
+            "the reason `{name}` passes packets, so it cannot be enforced; `floodwall status` \
+             shows those that drop"
+        ))),
+    }
+}
+
+fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refusal> {
+    if texts.is_empty() {
+        return Err(Refusal::invalid("no prefix is given; name at least one"));
+    }
+    texts
+        .iter()
+        .map(|text| units::parse_prefix(text).map_err(Refusal::invalid))
+        .collect()
+}
+
+fn duration(text: Option<&str>) -> Result<Option<Duration>, Refusal> {
+    text.map(units::parse_duration)
+        .transpose()
+        .map_err(Refusal::invalid)
+}
+
+fn reason(text: &str) -> Result<String, Refusal> {
+    text::clean(text)
+        .map_err(|error| Refusal::invalid(format!("the reason is not usable: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelled_name_is_answered_with_the_nearest() {
+        let refusal = class("source.sin").unwrap_err();
+        assert_eq!(
+            refusal.message,
+            "\"source.sin\" is no limit: did you mean `source.syn`?"
+        );
+        let refusal = any_reason("blokced").unwrap_err();
+        assert_eq!(
+            refusal.message,
+            "\"blokced\" is no reason: did you mean `blocked`?"
+        );
+    }
+
+    #[test]
+    fn a_reason_that_passes_cannot_be_enforced() {
+        let wish = SetMode {
+            mode: Mode::Enforce,
+            reasons: vec!["clean".to_owned()],
+            duration: None,
+        };
+        assert!(
+            set_mode(&wish)
+                .unwrap_err()
+                .message
+                .contains("cannot be enforced")
+        );
+    }
+
+    #[test]
+    fn monitor_mode_takes_no_reasons() {
+        let wish = SetMode {
+            mode: Mode::Monitor,
+            reasons: vec!["blocked".to_owned()],
+            duration: None,
+        };
+        assert!(
+            set_mode(&wish)
+                .unwrap_err()
+                .message
+                .contains("takes no reasons")
+        );
+    }
+
+    #[test]
+    fn host_bits_are_masked() {
+        let wish = remove(ListKind::Block, &["192.0.2.77/24".to_owned()]).unwrap();
+        let prefixes = vec!["192.0.2.0/24".parse().unwrap()];
+        assert_eq!(
+            wish,
+            Command::Remove {
+                list: ListKind::Block,
+                prefixes
+            }
+        );
+    }
+
+    #[test]
+    fn interface_names_are_those_the_kernel_takes() {
+        for bad in ["", ".", "..", "a/b", "a b", "sixteen-letters-", "eth0\n"] {
+            assert!(interface(bad).is_err(), "{bad}");
+        }
+        assert_eq!(interface("eth0.100").unwrap(), "eth0.100");
+    }
+}

@@ -1,0 +1,70 @@
+//! `floodwall attach` and `floodwall detach`.
+
+use clap::Args;
+use hyper::Method;
+
+use super::{client::encode, context::Context, exit::Failure, status, value};
+use crate::{
+    api::types::{Outcome, SCHEMA},
+    dataplane::pins,
+};
+
+/// Arguments of `attach`.
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// The interface
+    #[arg(value_parser = value::interface)]
+    interface: String,
+}
+
+/// Arguments of `detach`.
+#[derive(Debug, Args)]
+pub struct Detach {
+    /// The interface; all if none is named
+    #[arg(value_parser = value::interface)]
+    interface: Option<String>,
+}
+
+impl Attach {
+    /// Does it.
+    pub fn execute(self, context: &Context) -> Result<(), Failure> {
+        let path = format!("/v1/interfaces/{}/attach", encode(&self.interface));
+        context.show_outcome(&context.client()?.command(Method::POST, &path)?)
+    }
+}
+
+impl Detach {
+    /// Does it, without a daemon too.
+    pub fn execute(self, context: &Context) -> Result<(), Failure> {
+        let path = match &self.interface {
+            Some(interface) => format!("/v1/interfaces/{}/detach", encode(interface)),
+            None => "/v1/detach".to_owned(),
+        };
+        let answer = context.client()?.command(Method::POST, &path);
+        let without = || {
+            pins::detach(&context.config.paths, self.interface.as_deref())
+                .map(|names| detached(&names))
+        };
+        let (outcome, absent) = status::or_pins(answer, without)?;
+        if let Some(failure) = absent {
+            context.hint(&failure.to_string());
+        }
+        context.show_outcome(&outcome)
+    }
+}
+
+/// What was done without a daemon.
+fn detached(names: &[String]) -> Outcome {
+    let mut notes: Vec<_> = names
+        .iter()
+        .map(|name| format!("{name} is not protected any more"))
+        .collect();
+    if notes.is_empty() {
+        notes.push("no interface was protected".to_owned());
+    }
+    Outcome {
+        schema: SCHEMA,
+        notes,
+        ..Outcome::default()
+    }
+}

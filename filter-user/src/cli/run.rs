@@ -1,0 +1,47 @@
+//! `floodwall run`.
+
+use std::io::{self, IsTerminal};
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use super::{context::Context, exit::Failure, value};
+use crate::{
+    api::types::Mode,
+    daemon::{self, state::Source},
+};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Protect this interface, and not those of the configuration; can be repeated
+    #[arg(long = "interface", short, visible_alias = "iface", value_parser = value::interface, value_name = "IF")]
+    interfaces: Vec<String>,
+    /// Watch or drop, whatever the configuration says
+    #[arg(long)]
+    mode: Option<Mode>,
+}
+
+impl Run {
+    /// Does it, until it is told to stop.
+    pub fn execute(self, context: &Context) -> Result<(), Failure> {
+        let source = Source {
+            file: context.config_path.clone(),
+            interfaces: self.interfaces,
+            mode: self.mode,
+        };
+        log();
+        daemon::run(source).map_err(|error| Failure::failed(format!("{error:#}")))
+    }
+}
+
+/// The log goes to stderr; `RUST_LOG` says how much of it.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .init();
+}

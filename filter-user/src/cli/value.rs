@@ -1,0 +1,38 @@
+//! Arguments that are judged before anybody is asked.
+
+use crate::config::{text, units};
+
+/// An address or a prefix; kept as it was typed, for the daemon's words about it.
+pub fn prefix(text: &str) -> Result<String, String> {
+    units::parse_prefix(text).map(|_| text.to_owned())
+}
+
+/// A time like `90s`, `1h`, `7d`.
+pub fn duration(text: &str) -> Result<String, String> {
+    units::parse_duration(text).map(|_| text.to_owned())
+}
+
+/// A rate like `200/s burst 400`, or `off`.
+pub fn limit(text: &str) -> Result<String, String> {
+    units::parse_limit(text).map(|_| text.to_owned())
+}
+
+/// The name of a limit.
+pub fn limit_name(text: &str) -> Result<String, String> {
+    units::parse_class(text).map(|_| text.to_owned())
+}
+
+/// Text that is kept and shown.
+pub fn clean(text: &str) -> Result<String, String> {
+    text::clean(text)
+}
+
+/// The name of an imported list.
+pub fn list_name(text: &str) -> Result<String, String> {
+    text::list_name(text)
+}
+
+/// The name of an interface.
+pub fn interface(text: &str) -> Result<String, String> {
+    crate::api::wish::interface(text).map_err(|refusal| refusal.message)
+}

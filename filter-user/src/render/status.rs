@@ -1,0 +1,390 @@
+//! `floodwall status`: what somebody woken at 3 a.m. has to know, in the order of the questions.
+
+use std::io::{self, Write};
+
+use super::{Columns, Style, Tone, bullets, number, safe, table, time, until};
+use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
+
+/// Reasons that are shown.
+const TOP: usize = 10;
+
+/// All of it.
+pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    headline(out, status, style)?;
+    writeln!(out, "{}", origin(status))?;
+    writeln!(out)?;
+    interfaces(out, &status.interfaces, style)?;
+    writeln!(out)?;
+    totals(out, status, style)?;
+    top_reasons(out, status, style)?;
+    overrides(out, status, style)?;
+    tables(out, status, style)?;
+    if !status.warnings.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "{}", style.paint(Tone::Warning, "WARNINGS"))?;
+        bullets(out, &status.warnings)?;
+    }
+    Ok(())
+}
+
+/// The mode in words, as the first line of `status` says it.
+pub fn mode_in_words(status: &Status) -> String {
+    let drops = || {
+        status
+            .reasons
+            .values()
+            .filter(|reason| reason.action == Action::Drop)
+    };
+    let enforced = drops().filter(|reason| reason.enforced).count();
+    match status.mode {
+        Mode::Monitor => "MONITOR: nothing is dropped".to_owned(),
+        Mode::Enforce if enforced == drops().count() => {
+            "ENFORCE: what floodwall finds is dropped".to_owned()
+        }
+        Mode::Enforce => {
+            let all = drops().count();
+            format!("ENFORCE in part: {enforced} of {all} reasons drop, the others are watched")
+        }
+    }
+}
+
+fn headline(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    let tone = match status.mode {
+        Mode::Monitor => Tone::Warning,
+        Mode::Enforce => Tone::Good,
+    };
+    writeln!(out, "{}", style.paint(tone, &mode_in_words(status)))?;
+    let bare: Vec<_> = status
+        .interfaces
+        .iter()
+        .filter(|interface| interface.attach.is_none())
+        .map(|interface| safe(&interface.name))
+        .collect();
+    if status.interfaces.is_empty() {
+        writeln!(
+            out,
+            "{}",
+            style.paint(Tone::Bad, "NOT PROTECTED: no interface")
+        )?;
+    } else if !bare.is_empty() {
+        let line = format!("NOT PROTECTED: {}", bare.join(", "));
+        writeln!(out, "{}", style.paint(Tone::Bad, &line))?;
+    }
+    Ok(())
+}
+
+fn origin(status: &Status) -> String {
+    let version = safe(&status.version);
+    match (status.daemon, status.since) {
+        (true, Some(since)) => format!("floodwall {version}, running since {}", time(since)),
+        (true, None) => format!("floodwall {version}, running"),
+        (false, _) => {
+            format!("floodwall {version}: no daemon runs; this is what the kernel does by itself")
+        }
+    }
+}
+
+fn interfaces(out: &mut impl Write, interfaces: &[Interface], style: &Style) -> io::Result<()> {
+    let rows = interfaces.iter().map(|interface| {
+        let attached = match interface.attach {
+            Some(AttachMode::Native) => "native",
+            Some(AttachMode::Generic) => "generic (slower)",
+            None => "NO",
+        };
+        let program = interface
+            .program_id
+            .map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let problem = interface.problem.as_deref().map(safe).unwrap_or_default();
+        vec![safe(&interface.name), attached.to_owned(), program, problem]
+    });
+    let names = &["interface", "attached", "program", "problem"];
+    // A column that is empty in calm says nothing.
+    let any = interfaces
+        .iter()
+        .any(|interface| interface.problem.is_some());
+    let names = if any { &names[..] } else { &names[..3] };
+    let rows = rows.map(|mut row| {
+        row.truncate(names.len());
+        row
+    });
+    table(
+        out,
+        style,
+        &Columns {
+            names,
+            numbers: &[2],
+        },
+        rows,
+    )
+}
+
+fn totals(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    let totals = &status.totals;
+    let received = totals.received.packets;
+    let row = |name: &str, count: Count| {
+        vec![
+            name.to_owned(),
+            number::grouped(count.packets),
+            number::bytes(count.bytes),
+            number::share(count.packets, received),
+        ]
+    };
+    let rows = [
+        row("received", totals.received),
+        row("passed", totals.passed),
+        row("dropped", totals.dropped),
+        row("would drop", totals.would_drop),
+    ];
+    let columns = Columns {
+        names: &["totals", "packets", "bytes", "share"],
+        numbers: &[1, 2, 3],
+    };
+    table(out, style, &columns, rows)
+}
+
+fn top_reasons(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    let mut reasons: Vec<_> = status
+        .reasons
+        .iter()
+        .filter(|(_, reason)| reason.action == Action::Drop)
+        .map(|(name, reason)| {
+            (
+                reason.packets.saturating_add(reason.would_drop.packets),
+                name,
+                reason,
+            )
+        })
+        .filter(|(weight, _, _)| *weight > 0)
+        .collect();
+    reasons.sort_by_key(|(weight, _, _)| std::cmp::Reverse(*weight));
+    writeln!(out)?;
+    if reasons.is_empty() {
+        return writeln!(out, "Nothing was found that should be dropped.");
+    }
+    let rows = reasons.iter().take(TOP).map(|(_, name, reason)| {
+        vec![
+            safe(name),
+            number::grouped(reason.packets),
+            number::grouped(reason.would_drop.packets),
+            if reason.enforced { "drops" } else { "watches" }.to_owned(),
+            safe(&reason.text),
+        ]
+    });
+    let names = &["top reasons", "dropped", "would drop", "now", "meaning"];
+    table(
+        out,
+        style,
+        &Columns {
+            names,
+            numbers: &[1, 2],
+        },
+        rows,
+    )
+}
+
+fn overrides(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    if status.overrides.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let rows = status.overrides.iter().map(|change| {
+        vec![
+            safe(&change.name),
+            safe(&change.value),
+            safe(&change.file),
+            safe(&change.by),
+            time(change.since),
+            until(change.until),
+        ]
+    });
+    let names = &["changed by hand", "to", "file says", "by", "since", "until"];
+    table(
+        out,
+        style,
+        &Columns {
+            names,
+            numbers: &[],
+        },
+        rows,
+    )
+}
+
+fn tables(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    if !status.tables.is_empty() {
+        writeln!(out)?;
+        let rows = status.tables.iter().map(|(name, table)| {
+            vec![
+                safe(name),
+                number::grouped(table.entries),
+                number::grouped(table.capacity),
+                number::share(table.entries, table.capacity),
+            ]
+        });
+        let names = &["table", "entries", "room for", "full"];
+        table(
+            out,
+            style,
+            &Columns {
+                names,
+                numbers: &[1, 2, 3],
+            },
+            rows,
+        )?;
+    }
+    writeln!(
+        out,
+        "Maps take {} of memory.",
+        number::bytes(status.map_memory)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        api::types::{Override, ReasonStatus, SCHEMA, TableStatus, Totals},
+        render::tests::{at, plain},
+    };
+
+    fn count(packets: u64) -> Count {
+        Count {
+            packets,
+            bytes: packets.saturating_mul(100),
+        }
+    }
+
+    fn reason(action: Action, packets: u64, would_drop: u64, enforced: bool) -> ReasonStatus {
+        ReasonStatus {
+            packets,
+            bytes: 0,
+            action,
+            enforced,
+            would_drop: count(would_drop),
+            text: "source is on the blocklist".to_owned(),
+        }
+    }
+
+    fn status() -> Status {
+        Status {
+            schema: SCHEMA,
+            version: "0.1.0".to_owned(),
+            daemon: true,
+            since: Some(at("2026-01-02T03:04:05Z")),
+            mode: Mode::Monitor,
+            interfaces: vec![Interface {
+                name: "eth0".to_owned(),
+                attach: Some(AttachMode::Native),
+                program_id: Some(42),
+                problem: None,
+            }],
+            totals: Totals {
+                received: count(1_000_000),
+                passed: count(1_000_000),
+                dropped: count(0),
+                would_drop: count(990_000),
+            },
+            reasons: BTreeMap::from([
+                (
+                    "blocked".to_owned(),
+                    reason(Action::Drop, 0, 990_000, false),
+                ),
+                ("clean".to_owned(), reason(Action::Pass, 10_000, 0, true)),
+                ("land".to_owned(), reason(Action::Drop, 0, 0, false)),
+            ]),
+            overrides: Vec::new(),
+            tables: BTreeMap::from([(
+                "block".to_owned(),
+                TableStatus {
+                    entries: 1,
+                    capacity: 1_048_576,
+                },
+            )]),
+            map_memory: 50_000_000,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn calm_in_monitor_mode() {
+        let expected = "\
+MONITOR: nothing is dropped
+floodwall 0.1.0, running since 2026-01-02 03:04:05Z
+
+INTERFACE  ATTACHED  PROGRAM
+eth0       native         42
+
+TOTALS        PACKETS     BYTES    SHARE
+received    1,000,000  100.0 MB  100.0 %
+passed      1,000,000  100.0 MB  100.0 %
+dropped             0       0 B    0.0 %
+would drop    990,000   99.0 MB   99.0 %
+
+TOP REASONS  DROPPED  WOULD DROP  NOW      MEANING
+blocked            0     990,000  watches  source is on the blocklist
+
+TABLE  ENTRIES   ROOM FOR   FULL
+block        1  1,048,576  0.0 %
+Maps take 50.0 MB of memory.
+";
+        assert_eq!(plain(|out, style| render(out, &status(), style)), expected);
+    }
+
+    #[test]
+    fn trouble_is_said_first_and_hostile_text_is_escaped() {
+        let mut status = status();
+        status.mode = Mode::Enforce;
+        status.daemon = false;
+        status.interfaces.push(Interface {
+            name: "eth1".to_owned(),
+            attach: None,
+            program_id: None,
+            problem: Some("it is gone".to_owned()),
+        });
+        status.overrides.push(Override {
+            name: "mode".to_owned(),
+            value: "enforce".to_owned(),
+            file: "monitor".to_owned(),
+            by: "uid 0 (ro\x1bot)".to_owned(),
+            since: at("2026-01-02T03:04:05Z"),
+            until: None,
+        });
+        status
+            .warnings
+            .push("MTU of eth0 is \u{202e}9000".to_owned());
+        let text = plain(|out, style| render(out, &status, style));
+        let head = "\
+ENFORCE in part: 0 of 2 reasons drop, the others are watched
+NOT PROTECTED: eth1
+floodwall 0.1.0: no daemon runs; this is what the kernel does by itself
+
+INTERFACE  ATTACHED  PROGRAM  PROBLEM
+eth0       native         42
+eth1       NO              -  it is gone
+";
+        assert!(text.starts_with(head), "{text}");
+        let changes = "
+CHANGED BY HAND  TO       FILE SAYS  BY                  SINCE                 UNTIL
+mode             enforce  monitor    uid 0 (ro\\u{1b}ot)  2026-01-02 03:04:05Z  for ever
+";
+        assert!(text.contains(changes), "{text}");
+        assert!(
+            text.ends_with("\nWARNINGS\n  - MTU of eth0 is \\u{202e}9000\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn full_enforcement_is_said_so() {
+        let mut status = status();
+        status.mode = Mode::Enforce;
+        for reason in status.reasons.values_mut() {
+            reason.enforced = true;
+        }
+        assert_eq!(
+            mode_in_words(&status),
+            "ENFORCE: what floodwall finds is dropped"
+        );
+    }
+}
