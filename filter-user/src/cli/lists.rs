@@ -234,7 +234,10 @@ fn open(file: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
             file.display()
         )));
     }
-    Ok((Box::new(source), metadata.is_file().then(|| metadata.len())))
+    Ok((
+        Box::new(source),
+        metadata.is_file().then_some(metadata.len()),
+    ))
 }
 
 /// A name for a list from that of its file.
