@@ -1,6 +1,7 @@
 //! What the kernel needs to know before it lends its helpers.
 
 /// The licence of the program, as the kernel's module loader spells it.
+#[cfg(target_arch = "bpf")]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

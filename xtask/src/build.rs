@@ -6,6 +6,9 @@ use anyhow::Result;
 
 use crate::{process, setup, toolchain};
 
+/// Tells tests and lab which daemon to start.
+pub const DAEMON_VARIABLE: &str = "FLOODWALL_BIN";
+
 /// Builds, and says where the binary lies.
 ///
 /// # Errors

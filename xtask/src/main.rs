@@ -2,8 +2,13 @@
 
 mod build;
 mod clock;
+mod forward;
+mod libtest;
+mod lint;
 mod process;
+mod run;
 mod setup;
+mod test;
 #[allow(
     dead_code,
     reason = "the build scripts of filter-user and xtask use the rest"
@@ -31,10 +36,20 @@ enum Task {
     Setup,
     /// Build the daemon with the eBPF program inside
     Build,
+    /// Check the format, clippy, licences and sources
+    Lint,
+    /// Run every test, the privileged ones too, and count them by kind
+    Test(test::Arguments),
+    /// Watch a flood being dropped, in network namespaces of its own
+    Demo(forward::Arguments),
+    /// Measure nanoseconds a packet
+    Bench(forward::Arguments),
+    /// Start the daemon on a real interface, in monitor mode unless told otherwise
+    Run(run::Arguments),
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    match dispatch(Cli::parse().task) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -43,10 +58,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> Result<ExitCode> {
+fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::run()?,
         Task::Build => build::run()?,
+        Task::Lint => lint::run()?,
+        Task::Test(arguments) => return test::run(&arguments),
+        Task::Demo(arguments) => return forward::run("demo", arguments),
+        Task::Bench(arguments) => return forward::run("bench", arguments),
+        Task::Run(arguments) => return run::run(arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

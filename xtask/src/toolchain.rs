@@ -85,17 +85,18 @@ impl Toolchain {
         )
     }
 
-    /// Cargo of this toolchain, with nothing of an outer cargo, clippy or rustup in its
-    /// environment, set up to build `core` for [`target`] in a target folder of its own: the
-    /// outer one is locked by the cargo that runs this.
-    pub fn cargo(&self, subcommand: &str) -> Command {
+    /// A program of this toolchain, `cargo` or `cargo-clippy`, with nothing of an outer cargo,
+    /// clippy or rustup in its environment, set up to build `core` for [`target`] in a target
+    /// folder of its own: the outer one is locked by the cargo that runs this.
+    pub fn command(&self, program: &str, subcommand: &str) -> Command {
         let bin = self.compiler.sysroot.join("bin");
-        let mut cargo = Command::new(bin.join("cargo"));
+        let mut command = Command::new(bin.join(program));
         for (name, _) in env::vars_os().filter(|(name, _)| is_of_an_outer_cargo(name)) {
-            cargo.env_remove(name);
+            command.env_remove(name);
         }
-        cargo
+        command
             .current_dir(workspace())
+            .env("CARGO", bin.join("cargo"))
             .env("RUSTC", bin.join("rustc"))
             // `-Z build-std` in a compiler that is no nightly.
             .env("RUSTC_BOOTSTRAP", "1")
@@ -104,7 +105,7 @@ impl Toolchain {
             .args(["-Z", "build-std=core", "--target", target()])
             .arg("--target-dir")
             .arg(bpf_dir());
-        cargo
+        command
     }
 
     fn rustflags(&self) -> Vec<String> {
@@ -147,7 +148,7 @@ impl Toolchain {
 pub fn build_ebpf_with(bin: &str, features: &[&str]) -> Result<PathBuf> {
     let toolchain = Toolchain::find()?;
     let status = toolchain
-        .cargo("build")
+        .command("cargo", "build")
         .args(["--bin", bin, "--features", &features.join(",")])
         .status()
         .with_context(|| format!("cannot start cargo of {}", toolchain.compiler))?;

@@ -6,7 +6,10 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::{context::Context, exit::Failure, value};
-use crate::{api::types::Mode, daemon};
+use crate::{
+    api::types::Mode,
+    daemon::{self, state::Source},
+};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -22,16 +25,13 @@ pub struct Run {
 impl Run {
     /// Does it, until it is told to stop.
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
-        let mut config = context.config.clone();
-        if !self.interfaces.is_empty() {
-            config.interfaces = self.interfaces;
-        }
-        if let Some(mode) = self.mode {
-            config.mode = mode;
-        }
+        let source = Source {
+            file: context.config_path.clone(),
+            interfaces: self.interfaces,
+            mode: self.mode,
+        };
         log();
-        daemon::run(config, context.config_path.clone())
-            .map_err(|error| Failure::failed(format!("{error:#}")))
+        daemon::run(source).map_err(|error| Failure::failed(format!("{error:#}")))
     }
 }
 

@@ -1,5 +1,16 @@
 //! What floodwall should do: state and decisions, without any I/O.
+//!
+//! [`decide::decide`] turns a command into changes as data; [`state::State`] is what they change,
+//! and gives the inverse of each; the daemon carries them to the kernel and to the store.
 
 pub mod actor;
 pub mod command;
+pub mod decide;
+pub mod facts;
+pub mod gate;
+pub mod guard;
+pub mod lists;
 pub mod refusal;
+pub mod settings;
+pub mod state;
+pub mod why;

@@ -1,12 +1,180 @@
-//! The daemon: one thread that owns everything that changes.
+//! The daemon: one thread that owns everything that changes, and the control socket beside it.
 
+mod album;
 pub mod handle;
+mod interfaces;
+pub mod meter;
+mod service;
+pub mod state;
+pub mod tables;
 
-use std::path::PathBuf;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 
-use crate::config::Config;
+use anyhow::Context as _;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs the daemon until it is told to stop.
-pub fn run(_config: Config, _config_path: Option<PathBuf>) -> anyhow::Result<()> {
-    anyhow::bail!("no daemon here")
+use self::{
+    handle::{Handle, Job},
+    state::{Daemon, Source},
+};
+use crate::{
+    api::server,
+    clock,
+    config::Config,
+    core::{actor::Actor, command::Command},
+    dataplane::{bpffs::PinFolder, kernel::Kernel},
+    host,
+    store::Store,
+};
+
+/// Jobs that may wait for the daemon's thread.
+const QUEUE: usize = 128;
+
+/// Runs the daemon until SIGTERM or SIGINT. The filter stays attached.
+pub fn run(source: Source) -> anyhow::Result<()> {
+    let config = source
+        .load()
+        .map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    check_interfaces(&config)?;
+    let (handle, queue) = Handle::new(QUEUE);
+    let socket = server::bind(&config.paths.socket, &config.access)?;
+    let mut daemon = start(&config, source, handle.clone())?;
+    tracing::info!(
+        socket = %socket.path().display(),
+        "floodwall {} protects {}",
+        env!("CARGO_PKG_VERSION"),
+        config.interfaces.join(", ")
+    );
+    let stop = Arc::new(AtomicBool::new(false));
+    let worker = {
+        let stop = Arc::clone(&stop);
+        thread::Builder::new()
+            .name("floodwall".to_owned())
+            .spawn(move || {
+                attend(&mut daemon, &queue, &stop);
+                daemon.farewell()
+            })
+            .context("starting the daemon's thread")?
+    };
+    notify(&[NotifyState::Ready]);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the threads of the control socket")?;
+    let served = runtime.block_on(serve(socket, &config, handle));
+    notify(&[NotifyState::Stopping]);
+    stop.store(true, Ordering::Relaxed);
+    // Connections that are still open hold handles; they need not be waited for.
+    runtime.shutdown_background();
+    match worker.join() {
+        Ok(farewell) => tracing::info!("{farewell}"),
+        Err(_) => anyhow::bail!("the daemon's thread panicked; the filter stays attached"),
+    }
+    served
+}
+
+/// Restores what is kept, fills the maps, and attaches: in this order.
+fn start(config: &Config, source: Source, handle: Handle) -> anyhow::Result<Daemon<Kernel>> {
+    let folder = PinFolder::open(&config.paths.bpf)?;
+    let (store, restored) = Store::open(&config.paths.state, clock::now())?;
+    let kernel = Kernel::load(folder, &config.tables, config.attach)?;
+    let taken_over = kernel.taken_over();
+    let mut daemon = Daemon::prepare(
+        kernel,
+        taken_over,
+        store,
+        restored,
+        config.clone(),
+        source,
+        handle,
+    )?;
+    daemon.protect()?;
+    daemon.put_in_force()?;
+    Ok(daemon)
+}
+
+/// Unknown names are refused before anything is touched.
+fn check_interfaces(config: &Config) -> anyhow::Result<()> {
+    let links = host::links::list().context("listing the interfaces of this host")?;
+    for name in &config.interfaces {
+        if !links.iter().any(|link| link.name == *name) {
+            let known: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+            anyhow::bail!(
+                "there is no interface {name}; there are: {}. Mend `interfaces` in the \
+                 configuration",
+                known.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The daemon's thread: jobs as they come, periodic work when it is due.
+fn attend(daemon: &mut Daemon<Kernel>, queue: &mpsc::Receiver<Job>, stop: &AtomicBool) {
+    let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
+    let mut fed = clock::monotonic();
+    while !stop.load(Ordering::Relaxed) {
+        let wait = daemon.work();
+        if watchdog.is_some_and(|period| fed.elapsed() >= period) {
+            notify(&[NotifyState::Watchdog]);
+            fed = clock::monotonic();
+        }
+        match queue.recv_timeout(wait.min(Duration::from_millis(100))) {
+            Ok(job) => job(daemon),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+async fn serve(socket: server::Socket, config: &Config, handle: Handle) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("watching for SIGHUP")?;
+    let reloads = handle.clone();
+    let shutdown = async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => reload(&reloads).await,
+            }
+        }
+    };
+    server::serve(socket, config, handle, shutdown).await
+}
+
+/// What SIGHUP asks for.
+async fn reload(handle: &Handle) {
+    notify(&[NotifyState::Reloading]);
+    let result = handle
+        .call(|service| service.execute(&Actor::Daemon, Command::Reload, false))
+        .await;
+    if let Err(refusal) = result {
+        tracing::error!("the reload failed: {refusal}");
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}
+
+impl Daemon<Kernel> {
+    /// Makes these maps the ones that the next start finds.
+    fn put_in_force(&mut self) -> anyhow::Result<()> {
+        Ok(self.plane.put_in_force()?)
+    }
 }

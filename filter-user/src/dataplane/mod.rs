@@ -1,3 +1,129 @@
-//! The one module that imports aya.
+//! The kernel side, behind a small trait.
+//!
+//! [`kernel`] is the only module that imports aya; [`fake`] keeps the same maps in memory for every
+//! test that does not test the kernel.
 
+pub mod bpffs;
+pub mod fake;
+pub mod kernel;
 pub mod pins;
+
+use filter_common::{
+    abi::{
+        counter::{COUNTERS, Counter},
+        entry::{EntryKey, EntryValue, Lengths, ListId},
+        lifeline::{Lifelines, SessionKey},
+        sample::Sample,
+        settings::Settings,
+    },
+    logic::{address::Family, gate::LINE_WORDS},
+};
+
+use crate::api::types::AttachMode;
+
+/// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
+pub type Counters = [Counter; COUNTERS as usize];
+
+/// Something the kernel did not do. Says what, and what mends it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DataplaneError(pub String);
+
+impl DataplaneError {
+    /// From what was tried and what the kernel said.
+    pub fn new(tried: impl std::fmt::Display, error: impl std::error::Error) -> Self {
+        let mut text = format!("{tried}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Self(text)
+    }
+}
+
+/// What the daemon asks of the kernel. One writer; readers are packets.
+pub trait Dataplane: Send {
+    /// Ticks a second.
+    fn hz(&self) -> u64;
+
+    /// The tick of this moment.
+    fn tick(&mut self) -> Result<u64, DataplaneError>;
+
+    /// The settings in force.
+    fn settings(&mut self) -> Result<Settings, DataplaneError>;
+
+    /// Puts settings in force.
+    fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError>;
+
+    /// What the list holds under a key.
+    fn entry(&mut self, list: ListId, key: &EntryKey)
+    -> Result<Option<EntryValue>, DataplaneError>;
+
+    /// Puts an entry into a list, or overwrites it.
+    fn set_entry(
+        &mut self,
+        list: ListId,
+        key: &EntryKey,
+        value: &EntryValue,
+    ) -> Result<(), DataplaneError>;
+
+    /// Takes an entry out of a list; nothing happens if it is not there.
+    fn remove_entry(&mut self, list: ListId, key: &EntryKey) -> Result<(), DataplaneError>;
+
+    /// Every entry of a list.
+    fn entries(&mut self, list: ListId) -> Result<Vec<(EntryKey, EntryValue)>, DataplaneError>;
+
+    /// Which lengths a list holds.
+    fn lengths(&mut self, list: ListId, family: Family) -> Result<Lengths, DataplaneError>;
+
+    /// Says which lengths a list holds.
+    fn set_lengths(
+        &mut self,
+        list: ListId,
+        family: Family,
+        lengths: &Lengths,
+    ) -> Result<(), DataplaneError>;
+
+    /// Writes a line of the gate.
+    fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError>;
+
+    /// Puts lifelines in force.
+    fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError>;
+
+    /// Adds an administrator's session, or takes it away.
+    fn set_session(&mut self, key: &SessionKey, present: bool) -> Result<(), DataplaneError>;
+
+    /// The administrators' sessions there are.
+    fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError>;
+
+    /// All counters.
+    fn counters(&mut self) -> Result<Counters, DataplaneError>;
+
+    /// Gives every waiting sample to `take`.
+    fn samples(&mut self, take: &mut dyn FnMut(&Sample));
+
+    /// Bytes of memory that the maps take.
+    fn map_memory(&mut self) -> u64;
+
+    /// Attaches the program to an interface, or brings an attachment of ours up to date.
+    fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError>;
+
+    /// Takes the program off an interface; nothing happens if it is not there.
+    fn detach(&mut self, interface: &str) -> Result<(), DataplaneError>;
+
+    /// How the program sits on an interface, if it does.
+    fn attachment(&mut self, interface: &str) -> Result<Option<Attachment>, DataplaneError>;
+
+    /// Interfaces that a pinned link is left over for.
+    fn pinned(&mut self) -> Result<Vec<String>, DataplaneError>;
+}
+
+/// How the program sits on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Native or generic.
+    pub mode: AttachMode,
+    /// The kernel's id of the program.
+    pub program_id: u32,
+}

@@ -1,18 +1,126 @@
-//! What works without a daemon, from the pinned maps and links alone.
+//! What matters at 3 a.m. and works without a daemon: from the pins alone.
 
-use crate::{api::types::Status, config::Paths};
+use std::collections::BTreeMap;
 
-/// The state of things.
-pub fn status(_paths: &Paths) -> anyhow::Result<Status> {
-    anyhow::bail!("nothing is pinned")
+use anyhow::Context as _;
+
+use super::{
+    bpffs,
+    kernel::{self, Pinned},
+};
+use crate::{
+    api::types::{Interface, Mode, SCHEMA, Status},
+    clock,
+    config::Paths,
+    core::{
+        actor::Actor,
+        state::{Change, Set},
+    },
+    daemon::meter,
+    store::Store,
+};
+
+/// The state of things, as far as the pins tell it.
+pub fn status(paths: &Paths) -> anyhow::Result<Status> {
+    let pinned = Pinned::open(&bpffs::maps(&paths.bpf))?;
+    let settings = pinned.settings()?;
+    let counters = pinned.counters()?;
+    let mut interfaces = Vec::new();
+    for name in bpffs::links(&paths.bpf)? {
+        let attachment = kernel::attachment(&bpffs::link(&paths.bpf, &name), &name)?;
+        let problem = "the link is there, but the program is on no such interface";
+        interfaces.push(Interface {
+            name,
+            attach: attachment.map(|it| it.mode),
+            program_id: attachment.map(|it| it.program_id),
+            problem: attachment.is_none().then(|| problem.to_owned()),
+        });
+    }
+    let mut warnings = vec![
+        "no daemon runs: entries still end and limits still hold, but nothing is watched over; \
+         start it with `systemctl start floodwall`"
+            .to_owned(),
+    ];
+    if settings.emergency > 0 {
+        warnings.push("monitor mode was set while no daemon ran".to_owned());
+    }
+    Ok(Status {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        daemon: false,
+        since: None,
+        mode: if settings.enforced == 0 {
+            Mode::Monitor
+        } else {
+            Mode::Enforce
+        },
+        interfaces,
+        totals: meter::totals(&counters),
+        reasons: meter::reasons(&counters, settings.enforced),
+        overrides: Vec::new(),
+        tables: BTreeMap::new(),
+        map_memory: 0,
+        warnings,
+    })
 }
 
-/// Takes the filter off an interface, or off all; the names of those it took it off.
-pub fn detach(_paths: &Paths, _interface: Option<&str>) -> anyhow::Result<Vec<String>> {
-    anyhow::bail!("nothing is pinned")
+/// Takes the program off one interface, or off all, and gives their names. That is remembered
+/// until `floodwall attach`.
+pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let pinned = bpffs::links(&paths.bpf)?;
+    let names: Vec<String> = match interface {
+        Some(name) if pinned.iter().any(|pinned| pinned == name) => vec![name.to_owned()],
+        Some(name) => anyhow::bail!(
+            "floodwall is not attached to {name}; it is attached to: {}",
+            if pinned.is_empty() {
+                "nothing".to_owned()
+            } else {
+                pinned.join(", ")
+            }
+        ),
+        None => pinned,
+    };
+    for name in &names {
+        kernel::remove_link(&bpffs::link(&paths.bpf, name))?;
+    }
+    remember(paths, &names).with_context(|| {
+        format!(
+            "{} is detached, but that could not be noted: the daemon would attach again when it \
+             starts",
+            names.join(", ")
+        )
+    })?;
+    Ok(names)
 }
 
-/// Goes to monitor mode.
-pub fn monitor(_paths: &Paths) -> anyhow::Result<()> {
-    anyhow::bail!("nothing is pinned")
+fn remember(paths: &Paths, names: &[String]) -> anyhow::Result<()> {
+    let now = clock::now();
+    let (mut store, _) = Store::open(&paths.state, now)?;
+    let by = "`floodwall detach` without a daemon";
+    let set = Set {
+        value: (),
+        by: by.to_owned(),
+        since: now,
+        until: None,
+    };
+    let changes: Vec<Change> = names
+        .iter()
+        .map(|name| Change::Detached(name.clone(), Some(set.clone())))
+        .collect();
+    store.begin()?;
+    store.write(&changes)?;
+    let text = format!("{} was detached while no daemon ran", names.join(", "));
+    store.journal(now, &Actor::Daemon, "interface.detach", &text)?;
+    store.commit()?;
+    Ok(())
+}
+
+/// Goes to monitor mode: nothing is dropped any more.
+pub fn monitor(paths: &Paths) -> anyhow::Result<()> {
+    let mut pinned = Pinned::open(&bpffs::maps(&paths.bpf))?;
+    let mut settings = pinned.settings()?;
+    settings.enforced = 0;
+    settings.emergency = u64::try_from(clock::now().as_second()).unwrap_or(1).max(1);
+    pinned.set_settings(&settings)?;
+    Ok(())
 }

@@ -28,6 +28,10 @@ pub fn gateways() -> io::Result<Vec<IpAddr>> {
 }
 
 /// The addresses in a dump of addresses.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many attributes, few matter here"
+)]
 pub fn own(messages: &[RouteNetlinkMessage]) -> Vec<IpAddr> {
     let mut found = BTreeSet::new();
     for message in messages {
@@ -68,6 +72,10 @@ pub fn default_gateways(messages: &[RouteNetlinkMessage]) -> Vec<IpAddr> {
     found.into_iter().collect()
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many attributes, few matter here"
+)]
 fn collect_gateways(attributes: &[RouteAttribute], found: &mut BTreeSet<IpAddr>) {
     for attribute in attributes {
         match attribute {

@@ -1,35 +1,154 @@
-//! Whether this host can be protected.
+//! Looks over the host, and says what helps and what hinders, each with a remedy.
+//!
+//! In each of the parts one function looks and another judges what was seen. Nothing is changed,
+//! and no link is touched.
 
-use serde::Serialize;
+mod interface;
+mod system;
 
+use serde::{Deserialize, Serialize};
+
+use super::{links, probe};
 use crate::config::Config;
 
-/// How good something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What: `kernel`, `bpffs`, `eth0: queues`.
+    pub subject: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// In one sentence.
+    pub text: String,
+    /// The command or the change that mends it.
+    pub remedy: Option<String>,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As it should be.
     Good,
-    /// Works, but not well.
+    /// It works, but worse than it could, or nobody could tell.
     Warning,
-    /// Does not work.
+    /// It does not work.
     Bad,
 }
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What.
-    pub subject: String,
-    /// How good.
-    pub verdict: Verdict,
-    /// In words.
-    pub text: String,
-    /// What mends it.
-    pub remedy: Option<String>,
+impl Finding {
+    fn good(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            verdict: Verdict::Good,
+            text: text.into(),
+            remedy: None,
+        }
+    }
+
+    fn warning(
+        subject: impl Into<String>,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let remedy = Some(remedy.into());
+        Self {
+            subject: subject.into(),
+            verdict: Verdict::Warning,
+            text: text.into(),
+            remedy,
+        }
+    }
+
+    fn bad(subject: impl Into<String>, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Bad,
+            ..Self::warning(subject, text, remedy)
+        }
+    }
 }
 
-/// Looks at the host, and at an interface or those of the configuration.
-pub fn examine(_interface: Option<&str>, _config: &Config) -> Vec<Finding> {
-    Vec::new()
+/// Looks over the host and an interface; without a name, over those of the configuration.
+pub fn examine(interface: Option<&str>, config: &Config) -> Vec<Finding> {
+    let mut findings = system::judge(&system::look(config));
+    let names: Vec<&str> = match interface {
+        Some(name) => vec![name],
+        None => config.interfaces.iter().map(String::as_str).collect(),
+    };
+    if names.is_empty() {
+        findings.push(Finding::warning(
+            "interfaces",
+            "no interface is named, so none was looked at",
+            "floodwall doctor IFACE, or interfaces = [\"eth0\"] in the configuration",
+        ));
+    }
+    let links = match links::list() {
+        Ok(links) => links,
+        Err(error) => {
+            findings.push(Finding::bad(
+                "interfaces",
+                format!("interfaces cannot be listed: {error}"),
+                "allow netlink sockets (AF_NETLINK) where floodwall runs; `ip link` must work there",
+            ));
+            return findings;
+        }
+    };
+    // Without the right to ask, programs have ids and no names.
+    let programs = probe::program_names().unwrap_or_default();
+    for name in names {
+        match links.iter().find(|link| link.name == name) {
+            Some(link) => findings.extend(interface::judge(
+                &interface::look(link.clone(), &programs),
+                config.attach,
+            )),
+            None => findings.push(interface::unknown(name, &links)),
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_can_be_examined() {
+        let findings = examine(Some("lo"), &Config::default());
+        assert!(findings.iter().any(|finding| finding.subject == "lo: link"));
+        let unmended =
+            |finding: &&Finding| finding.verdict != Verdict::Good && finding.remedy.is_none();
+        assert_eq!(findings.iter().find(unmended), None);
+    }
+
+    #[test]
+    fn without_an_interface_it_says_so() {
+        let findings = examine(None, &Config::default());
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.subject == "interfaces")
+        );
+    }
+
+    #[test]
+    fn an_unknown_interface_is_bad_and_those_there_are_named() {
+        let findings = examine(Some("nosuch0"), &Config::default());
+        let last = findings.last().unwrap();
+        assert_eq!(
+            (last.verdict, last.subject.as_str()),
+            (Verdict::Bad, "nosuch0: link")
+        );
+        assert!(last.remedy.as_deref().unwrap().contains("lo"));
+    }
+
+    #[test]
+    fn findings_are_json_in_snake_case() {
+        let json = serde_json::to_value(Finding::good("kernel", "6.1")).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "subject": "kernel", "verdict": "good", "text": "6.1", "remedy": null
+            })
+        );
+    }
 }

@@ -127,6 +127,10 @@ fn news(message: &RouteNetlinkMessage) -> Option<News> {
     }
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many attributes, few matter here"
+)]
 fn read(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
@@ -159,6 +163,10 @@ fn kind(info: &LinkInfo) -> Option<String> {
 }
 
 /// The kernel names each program by its mode, and a lone one once more without.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many attributes, few matter here"
+)]
 fn xdp(attribute: &LinkXdp) -> Option<XdpProgram> {
     let (id, mode) = match attribute {
         LinkXdp::DrvProgId(id) => (*id, XdpMode::Native),

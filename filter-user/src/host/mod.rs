@@ -6,5 +6,6 @@ pub mod ethtool;
 pub mod facts;
 pub mod links;
 mod netlink;
+pub mod probe;
 pub mod resolvers;
 pub mod sessions;

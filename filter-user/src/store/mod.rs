@@ -1,1 +1,330 @@
-//! (module of floodwall)
+//! What outlives a restart: entries, overrides and the journal in SQLite, imported lists as files
+//! beside it.
+
+mod lists;
+mod rows;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::{
+    api::types::Event,
+    core::{
+        actor::Actor,
+        state::{Change, State},
+    },
+};
+
+/// The state folder, ours alone as long as this lives.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    database: Connection,
+    _lock: Flock<fs::File>,
+}
+
+/// Something that could not be kept or read back. Says what, and what mends it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// What was kept.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The state.
+    pub state: State,
+    /// What could not be read and was set aside: a sentence each. Never silence.
+    pub losses: Vec<String>,
+}
+
+const DATABASE: &str = "floodwall.db";
+const SCHEMA_VERSION: i64 = 1;
+/// Events that are kept.
+const JOURNAL: i64 = 100_000;
+
+const SCHEMA: &str = "
+    CREATE TABLE entries (
+        list TEXT NOT NULL, prefix TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
+        since TEXT NOT NULL, until TEXT, PRIMARY KEY (list, prefix)
+    ) WITHOUT ROWID;
+    CREATE TABLE imports (
+        list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, PRIMARY KEY (list, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE overrides (
+        name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
+        since TEXT NOT NULL, until TEXT
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, by TEXT NOT NULL,
+        kind TEXT NOT NULL, text TEXT NOT NULL
+    );
+";
+
+impl Store {
+    /// Opens the state folder, making it if need be, and reads what is kept there.
+    pub fn open(folder: &Path, now: Timestamp) -> Result<(Self, Restored), StoreError> {
+        let lock = lock(folder)?;
+        let mut losses = Vec::new();
+        let path = folder.join(DATABASE);
+        let database = match Self::open_database(&path) {
+            Ok(database) => database,
+            Err(Damage::Beyond(error)) => return Err(error),
+            Err(Damage::Corrupt(what)) => {
+                let aside = set_aside(&path, now)?;
+                losses.push(format!(
+                    "{} was damaged ({what}) and is set aside as {}: entries, overrides and the \
+                     journal start anew; what the kernel still had was taken over",
+                    path.display(),
+                    aside.display()
+                ));
+                Self::open_database(&path).map_err(|damage| match damage {
+                    Damage::Beyond(error) => error,
+                    Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
+                })?
+            }
+        };
+        let store = Self {
+            folder: folder.to_owned(),
+            database,
+            _lock: lock,
+        };
+        let state = rows::read(&store.database, &store.folder, now, &mut losses)
+            .map_err(|error| store.error("reading", &error))?;
+        lists::sweep(&store.folder, &store.list_files()?);
+        Ok((store, Restored { state, losses }))
+    }
+
+    fn open_database(path: &Path) -> Result<Connection, Damage> {
+        let database = Connection::open(path)?;
+        database.busy_timeout(std::time::Duration::from_secs(5))?;
+        let check: String = database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if check != "ok" {
+            return Err(Damage::Corrupt(check));
+        }
+        database.pragma_update(None, "journal_mode", "WAL")?;
+        database.pragma_update(None, "synchronous", "FULL")?;
+        let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match version {
+            0 => {
+                let make =
+                    format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                database.execute_batch(&make)?;
+            }
+            SCHEMA_VERSION => {}
+            newer => {
+                return Err(Damage::Beyond(StoreError(format!(
+                    "{} was written by a newer floodwall (schema {newer}, this one knows \
+                     {SCHEMA_VERSION}): install that version again, or move the file away",
+                    path.display()
+                ))));
+            }
+        }
+        // A table that lost a column is damage too, and shows here rather than in the middle of
+        // an attack.
+        for table in ["entries", "imports", "overrides", "events"] {
+            database.prepare(&format!("SELECT * FROM {table} LIMIT 1"))?;
+        }
+        Ok(database)
+    }
+
+    /// Starts a change of what is kept.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Writes changes, within [`Store::begin`] and [`Store::commit`].
+    pub fn write(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        for change in changes {
+            rows::write(&self.database, &self.folder, change)
+                .map_err(|error| self.error("writing", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Adds an event to the journal.
+    pub fn journal(
+        &mut self,
+        at: Timestamp,
+        by: &Actor,
+        kind: &str,
+        text: &str,
+    ) -> Result<Event, StoreError> {
+        let by = by.to_string();
+        let insert = || -> rusqlite::Result<i64> {
+            self.database.execute(
+                "INSERT INTO events (at, by, kind, text) VALUES (?1, ?2, ?3, ?4)",
+                params![at.to_string(), by, kind, text],
+            )?;
+            let id = self.database.last_insert_rowid();
+            if id % 100 == 0 {
+                self.database
+                    .execute("DELETE FROM events WHERE id <= ?1", [id - JOURNAL])?;
+            }
+            Ok(id)
+        };
+        let id = insert().map_err(|error| self.error("writing", &error.into()))?;
+        Ok(Event {
+            id,
+            at,
+            by,
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+        })
+    }
+
+    /// Makes a change last.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.run("COMMIT")?;
+        if let Ok(files) = self.list_files() {
+            lists::sweep(&self.folder, &files);
+        }
+        Ok(())
+    }
+
+    /// Takes a change back.
+    pub fn rollback(&mut self) {
+        if let Err(error) = self.run("ROLLBACK") {
+            tracing::error!("{error}");
+        }
+        if let Ok(files) = self.list_files() {
+            lists::sweep(&self.folder, &files);
+        }
+    }
+
+    /// At most `limit` events behind `after`, or the newest; and the id of the last there is.
+    pub fn events(
+        &self,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<(Vec<Event>, i64), StoreError> {
+        let read = || -> rusqlite::Result<(Vec<Event>, i64)> {
+            let last: Option<i64> = self
+                .database
+                .query_row("SELECT max(id) FROM events", [], |row| row.get(0))
+                .optional()?
+                .flatten();
+            let last = last.unwrap_or(0);
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let after = after.unwrap_or_else(|| last.saturating_sub(limit));
+            let mut statement = self.database.prepare_cached(
+                "SELECT id, at, by, kind, text FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )?;
+            let events = statement
+                .query_map([after, limit], |row| {
+                    Ok(Event {
+                        id: row.get(0)?,
+                        at: rows::time(row, 1)?,
+                        by: row.get(2)?,
+                        kind: row.get(3)?,
+                        text: row.get(4)?,
+                    })
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok((events, last))
+        };
+        read().map_err(|error| self.error("reading", &error.into()))
+    }
+
+    fn list_files(&self) -> Result<Vec<String>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            self.database
+                .prepare("SELECT file FROM imports")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        };
+        read().map_err(|error| self.error("reading", &error.into()))
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.database
+            .execute_batch(sql)
+            .map_err(|error| self.error("writing", &error.into()))
+    }
+
+    fn error(&self, tried: &str, error: &rows::Error) -> StoreError {
+        let remedy = if error.is_full() {
+            "; the disk is full: make room there, nothing was changed"
+        } else {
+            ""
+        };
+        StoreError(format!(
+            "{tried} {}: {error}{remedy}",
+            self.folder.display()
+        ))
+    }
+}
+
+/// What is wrong with a database.
+enum Damage {
+    /// It can be set aside.
+    Corrupt(String),
+    /// It must not be touched.
+    Beyond(StoreError),
+}
+
+impl From<rusqlite::Error> for Damage {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SystemIoFailure,
+            ) => Self::Beyond(StoreError(format!(
+                "the state database cannot be opened: {error}; look at the folder named by \
+                     [paths] state: its disk, its room and its permissions"
+            ))),
+            _ => Self::Corrupt(error.to_string()),
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
+    let wrap = |error: io::Error| {
+        StoreError(format!(
+            "the state folder {}: {error}; see [paths] state",
+            folder.display()
+        ))
+    };
+    fs::create_dir_all(folder.join(lists::FOLDER)).map_err(wrap)?;
+    let file = fs::File::open(folder).map_err(wrap)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+        nix::errno::Errno::EWOULDBLOCK => StoreError(format!(
+            "another floodwall holds {}: stop it first, or give this one a folder of its own with \
+             [paths] state",
+            folder.display()
+        )),
+        other => wrap(other.into()),
+    })
+}
+
+/// Moves a database, with its journal files, to a name that tells when.
+fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+    let name = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let aside = name(&format!(".corrupt-{}", now.as_millisecond()));
+    for suffix in ["", "-wal", "-shm"] {
+        let to = PathBuf::from(format!("{}{suffix}", aside.display()));
+        match fs::rename(name(suffix), &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError(format!(
+                    "{} is damaged and cannot be set aside: {error}",
+                    path.display()
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(aside)
+}

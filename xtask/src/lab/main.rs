@@ -1,2 +1,79 @@
-/// Nothing yet.
-fn main() {}
+//! What `cargo xtask demo` and `cargo xtask bench` hand over to once everything is built.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+use nix::unistd::Uid;
+use xtask::lab::{
+    attack::ATTACKS,
+    bench::Bench,
+    demo::Demo,
+    interrupt::{self, Interrupted},
+};
+
+#[derive(Parser)]
+#[command(
+    name = "lab",
+    about = "Floods, demonstrations and benchmarks of floodwall"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show a flood without and with floodwall, in a sandbox
+    Demo(Demo),
+    /// Measure the cost of a packet and the flood that is absorbed
+    Bench(Bench),
+    /// List the floods by name
+    Attacks,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            // As a shell reports a process that a signal ended.
+            let signal = error
+                .downcast_ref()
+                .map_or(0, |Interrupted(signal)| *signal as u8);
+            if signal == 0 {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::from(128_u8.saturating_add(signal))
+            }
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    interrupt::install()?;
+    match task {
+        Task::Demo(demo) => {
+            need_root()?;
+            demo.run()
+        }
+        Task::Bench(bench) => {
+            need_root()?;
+            bench.run()
+        }
+        Task::Attacks => {
+            for attack in ATTACKS {
+                println!("{:<12} {}", attack.name, attack.about);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn need_root() -> Result<()> {
+    ensure!(
+        Uid::effective().is_root(),
+        "network namespaces and XDP need root: run it with sudo"
+    );
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The least an XDP program can do, to compare with.
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    macros::xdp,
+    programs::XdpContext,
+};
+
+use crate::rewrite::bytes_at;
+
+const ETHERTYPE_AT: usize = 12;
+const IP_AT: usize = 14;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+
+/// Where a packet comes from, as the reference programs key their maps.
+pub struct Source {
+    /// The IPv4 address, or the first half of the IPv6 address; in memory order, left-aligned.
+    pub address: [u16; 4],
+    /// How many bits of it count.
+    pub bits: u32,
+}
+
+/// Lets everything through; a veth's other end needs a program for frames sent by XDP.
+#[xdp(frags)]
+pub fn pass(_ctx: XdpContext) -> u32 {
+    XDP_PASS
+}
+
+/// Drops everything unseen: what the kernel's own path costs, and the ceiling of any filter.
+#[xdp(frags)]
+pub fn bare_drop(_ctx: XdpContext) -> u32 {
+    XDP_DROP
+}
+
+/// Parses Ethernet and IP, then drops: the floor of the benchmark.
+#[xdp(frags)]
+pub fn floor(ctx: XdpContext) -> u32 {
+    match source_of(&ctx) {
+        // Depends on the address, so that the compiler keeps the parsing.
+        Some(source) if source.address[0] != 0 => XDP_DROP,
+        _ => XDP_PASS,
+    }
+}
+
+/// The source of a frame without VLAN tags; of IPv6 the /64.
+#[inline(always)]
+pub fn source_of(ctx: &XdpContext) -> Option<Source> {
+    let ethertype = bytes_at::<u16>(ctx, ETHERTYPE_AT)?;
+    // SAFETY: `bytes_at` checked the bounds, and the offset is even.
+    match u16::from_be(unsafe { *ethertype }) {
+        IPV4 => {
+            let header = bytes_at::<[u16; 10]>(ctx, IP_AT)?;
+            // SAFETY: as above.
+            let header = unsafe { &*header };
+            Some(Source {
+                address: [header[6], header[7], 0, 0],
+                bits: 32,
+            })
+        }
+        IPV6 => {
+            let header = bytes_at::<[u16; 20]>(ctx, IP_AT)?;
+            // SAFETY: as above.
+            let header = unsafe { &*header };
+            Some(Source {
+                address: [header[4], header[5], header[6], header[7]],
+                bits: 64,
+            })
+        }
+        _ => None,
+    }
+}

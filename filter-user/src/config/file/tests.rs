@@ -1,0 +1,358 @@
+use filter_common::abi::reason::Reason;
+use proptest::prelude::*;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../docs/floodwall.example.toml");
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("f.toml")).map_err(|error| error.to_string())
+}
+
+/// Asserts that each line of the error holds what it should.
+fn refused(text: &str, says: &[&[&str]]) {
+    let error = parse(text).expect_err(text);
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), says.len(), "{error}");
+    for (line, parts) in lines.iter().zip(says) {
+        for part in *parts {
+            assert!(line.contains(part), "{part:?} is missing in {line:?}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_means_defaults() {
+    assert_eq!(parse(""), Ok(Config::default()));
+    assert_eq!(
+        parse("[limits.source]\n[sanity]\n[paths]\n"),
+        Ok(Config::default())
+    );
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    assert_eq!(parse(EXAMPLE), Ok(Config::default()));
+}
+
+/// A line that is commented out, `#key = …` or `#[table]`, parses when it is not.
+#[test]
+fn what_the_example_comments_out_is_right_too() {
+    let full: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => rest,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let config = parse(&full).unwrap();
+    assert_eq!(config.interfaces, ["eth0"]);
+    assert!(config.limits.source.iter().all(|limit| limit.by_hand));
+    let defaults = Config::default().limits.source;
+    assert_eq!(
+        config.limits.source.map(|l| l.rate),
+        defaults.map(|l| l.rate)
+    );
+    let lifeline = config.lifeline.unwrap();
+    assert_eq!(
+        (lifeline.len(), lifeline[0].port, lifeline[0].protocol),
+        (1, 22, 6)
+    );
+}
+
+#[test]
+fn everything_can_be_said() {
+    let config = parse(
+        r#"
+        interfaces = ["eth0", "wan.100"]
+        mode = "enforce"
+        attach = "native"
+        lifeline = [{ from = ["198.51.100.7/24", "::ffff:192.0.2.1"], port = 22 },
+                    { from = ["2001:db8::/32"], protocol = "udp", port = 51820, ceiling = "1k/s" }]
+        [paths]
+        socket = "/run/x.sock"
+        state = "/srv/x"
+        bpf = "/sys/fs/bpf/x"
+        [sanity]
+        land = true
+        port_zero = false
+        martian_source = false
+        [limits]
+        pressure = "0/s"
+        source.syn = "off"
+        source.udp = "20k/s burst 400"
+        [tables]
+        block = 1_000_000
+        allow = 0x100
+        sources = 1024
+        [samples]
+        passed = "1/s"
+        dropped = "2/s"
+        [control]
+        discovery = "3/s"
+        membership = "4/s"
+        dhcp = "5/s"
+        [access]
+        read_group = "adm"
+        admin_group = "sudo"
+        "#,
+    )
+    .unwrap();
+    let mut source = Config::default().limits.source;
+    source[1] = SourceLimit {
+        rate: None,
+        by_hand: true,
+    };
+    source[2] = SourceLimit {
+        rate: Some(Rate {
+            packets: 20_000,
+            burst: 400,
+        }),
+        by_hand: true,
+    };
+    assert_eq!(
+        config,
+        Config {
+            interfaces: vec!["eth0".into(), "wan.100".into()],
+            mode: Mode::Enforce,
+            attach: AttachPreference::Native,
+            paths: Paths {
+                socket: "/run/x.sock".into(),
+                state: "/srv/x".into(),
+                bpf: "/sys/fs/bpf/x".into(),
+            },
+            lifeline: Some(vec![
+                Lifeline {
+                    from: vec![
+                        "198.51.100.0/24".parse().unwrap(),
+                        "192.0.2.1/32".parse().unwrap()
+                    ],
+                    protocol: 6,
+                    port: 22,
+                    ceiling: Rate::per_second(20_000),
+                },
+                Lifeline {
+                    from: vec!["2001:db8::/32".parse().unwrap()],
+                    protocol: 17,
+                    port: 51820,
+                    ceiling: Rate::per_second(1_000),
+                },
+            ]),
+            unchecked: vec![Reason::MartianSource, Reason::PortZero],
+            limits: Limits {
+                pressure: None,
+                source
+            },
+            tables: Tables {
+                block: 1_000_000,
+                allow: 256,
+                sources: 1024
+            },
+            samples: Samples {
+                passed: Rate::per_second(1),
+                dropped: Rate::per_second(2)
+            },
+            control: Control {
+                discovery: Rate::per_second(3),
+                membership: Rate::per_second(4),
+                dhcp: Rate::per_second(5),
+            },
+            access: Access {
+                read_group: "adm".into(),
+                admin_group: "sudo".into()
+            },
+        }
+    );
+    assert_eq!(parse("lifeline = []").unwrap().lifeline, Some(vec![]));
+}
+
+#[test]
+fn unknown_keys_are_named_with_place_and_nearest() {
+    refused(
+        "mode = \"monitor\"\n[limits]\npresure = \"1/s\"\n[limits.source]\n  sin = \"1/s\"\n",
+        &[
+            &[
+                "f.toml:3:1: ",
+                "unknown key \"presure\" in [limits]",
+                "`pressure`",
+            ],
+            &["f.toml:5:3: ", "\"sin\" in [limits.source]", "`syn`"],
+        ],
+    );
+    refused(
+        "interface = []",
+        &[&["f.toml:1:1: ", "did you mean `interfaces`?"]],
+    );
+    refused(
+        "colour = 1",
+        &[&["unknown key \"colour\": known: interfaces, mode"]],
+    );
+    refused("[sanity]\nlnad = true", &[&["f.toml:2:1: ", "`land`"]]);
+    refused(
+        "[sanity]\nblocked = false",
+        &[&["unknown key \"blocked\" in [sanity]"]],
+    );
+    refused(
+        "[[lifeline]]\nfrom = []\nport = 22\nfrm = 1",
+        &[&["f.toml:4:1", "`from`"]],
+    );
+    refused(r#""a\u001b[2J" = 1"#, &[&[r#""a\u{1b}[2J""#]]);
+}
+
+#[test]
+fn wrong_values_are_named_with_what_is_allowed() {
+    for (text, says) in [
+        (
+            "interfaces = \"eth0\"",
+            &["`interfaces`", "\"eth0\"", "array of names"][..],
+        ),
+        (
+            "interfaces = [\n1]",
+            &["f.toml:2:1:", "the number 1", "write a string"],
+        ),
+        ("interfaces = [\"a/b\"]", &["cannot be an interface"]),
+        ("interfaces = [\"\"]", &["cannot be an interface"]),
+        (
+            "interfaces = [\"abcdefghijklmnop\"]",
+            &["cannot be an interface"],
+        ),
+        ("interfaces = [\"a b\"]", &["cannot be an interface"]),
+        ("interfaces = [\"..\"]", &["cannot be an interface"]),
+        (
+            "interfaces = [\"eth0\", \"eth0\"]",
+            &["f.toml:1:23:", "named twice"],
+        ),
+        (
+            "mode = \"enforced\"",
+            &["`mode`", "\"enforced\"", "\"monitor\", \"enforce\""],
+        ),
+        (
+            "mode = true",
+            &["`mode`", "true", "\"monitor\", \"enforce\""],
+        ),
+        (
+            "attach = \"offload\"",
+            &["\"auto\", \"native\", \"generic\""],
+        ),
+        ("paths = 1", &["`paths`", "table [paths]"]),
+        ("paths.state = \"x\"", &["`paths.state`", "absolute path"]),
+        ("paths.bpf = \"/a/../b\"", &["`paths.bpf`", "without `..`"]),
+        ("sanity = false", &["`sanity`", "table [sanity]"]),
+        (
+            "sanity.land = 0",
+            &["`sanity.land`", "the number 0", "true or false"],
+        ),
+        (
+            "limits.pressure = 20000",
+            &["`limits.pressure`", "the number 20000", "\"20k/s\""],
+        ),
+        ("limits.pressure = \"x\"", &["is no rate", "\"0/s\""]),
+        (
+            "limits.source.syn = \"0/s\"",
+            &["`limits.source.syn`", "\"0/s\"", "`off`"],
+        ),
+        ("limits.source = \"0/s\"", &["table [limits.source]"]),
+        (
+            "tables.block = 0",
+            &["`tables.block`", "the number 0", "from 1 to 16777216"],
+        ),
+        ("tables.block = -1", &["the number -1"]),
+        ("tables.allow = 1.5", &["the number 1.5"]),
+        ("tables.sources = 512", &["from 1024 to 16777216"]),
+        (
+            "tables.sources = 100000",
+            &["100000 is no power of two: write 65536 or 131072"],
+        ),
+        ("tables.sources = 99999999999999999999", &["from 1024"]),
+        (
+            "samples.passed = \"off\"",
+            &["`samples.passed`", "is no rate"],
+        ),
+        ("samples.dropped = \"0/s\"", &["the least is `1/s`"]),
+        ("access.read_group = \"a b\"", &["cannot be a group"]),
+        ("lifeline = 1", &["[[lifeline]]"]),
+        ("lifeline = [1]", &["[[lifeline]]"]),
+        ("[[lifeline]]\nport = 22", &["f.toml:1:1:", "from = "]),
+        ("[[lifeline]]\nfrom = [\"::/0\"]", &["port = 22"]),
+        (
+            "[[lifeline]]\nfrom = []\nport = 0",
+            &["f.toml:3:8:", "from 1 to 65535"],
+        ),
+        (
+            "[[lifeline]]\nfrom = [\"x\"]\nport = 1",
+            &["f.toml:2:9:", "\"x\" is no address"],
+        ),
+        (
+            "[[lifeline]]\nfrom = []\nport = 1\nprotocol = \"icmp\"",
+            &["`lifeline.protocol`", "\"tcp\", \"udp\""],
+        ),
+    ] {
+        refused(text, &[says]);
+    }
+    let long = format!("paths.socket = \"/{}\"", "x".repeat(107));
+    refused(&long, &[&["108 bytes", "at most 107"]]);
+}
+
+#[test]
+fn lifelines_fit_the_kernel() {
+    let table = |count: usize| {
+        format!(
+            "[[lifeline]]\nport = 22\nfrom = {:?}\n",
+            vec!["192.0.2.1"; count]
+        )
+    };
+    assert!(parse(&table(15)).is_ok());
+    refused(&table(16), &[&["f.toml:1:1: ", "more than 15 prefixes"]]);
+    refused(
+        &(table(10) + &table(6) + &table(1)),
+        &[&["f.toml:4:1: ", "more than 15"]],
+    );
+}
+
+#[test]
+fn all_problems_are_told() {
+    refused(
+        "mode = 1\nfoo = 2\n[tables]\nblock = \"x\"\nallow = 0\n",
+        &[
+            &[":1:8:", "`mode`"],
+            &[":2:1:", "foo"],
+            &[":4:9:", "block"],
+            &[":5:9:", "allow"],
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_place() {
+    refused(
+        "mode = \"monitor\"\nmode = \"enforce\"\n",
+        &[&["f.toml:2:1: not TOML: duplicate"]],
+    );
+    assert!(parse("a = \n[b\n").unwrap_err().contains("f.toml:1:"));
+    assert!(parse("ä = é").unwrap_err().starts_with("f.toml:1:"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_a_remedy() {
+    let error = Config::load(Path::new("/nonexistent/f.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("/nonexistent/f.toml: "), "{error}");
+    assert!(error.contains("--config"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(text in "[a-z\\[\\]=\"'.\n 0-9{}#,é-]{0,120}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_misspelt_key_never_passes(cut in 0_usize..6) {
+        let mut key = "attach".to_owned();
+        key.remove(cut);
+        let error = parse(&format!("{key} = \"auto\"")).unwrap_err();
+        prop_assert!(error.contains("`attach`"));
+    }
+}

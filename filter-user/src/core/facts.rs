@@ -1,0 +1,3 @@
+//! What the core is told about the host.
+
+pub use crate::host::{facts::Facts, sessions::Session};

@@ -1,0 +1,172 @@
+//! What a change may not do: cut off this host, its operators, or most of the world.
+//!
+//! It goes by what is covered, however that is spelled.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{facts::Facts, lists::List};
+use crate::{api::types::ListKind, config::Config};
+
+/// Why putting these prefixes on a list would do harm; `None` if it would not. `after` is what the
+/// list would hold in all.
+pub fn harm(
+    kind: ListKind,
+    prefixes: &[IpNet],
+    before: &List,
+    config: &Config,
+    facts: &Facts,
+) -> Option<String> {
+    let protected = match kind {
+        ListKind::Allow => None,
+        ListKind::Block => covers_protected(prefixes, config, facts),
+    };
+    protected.or_else(|| covers_too_much(kind, prefixes, before))
+}
+
+fn covers_protected(prefixes: &[IpNet], config: &Config, facts: &Facts) -> Option<String> {
+    // Few protected addresses, many prefixes: the wide loop is the outer one.
+    let protected = protected(config, facts);
+    prefixes.iter().find_map(|prefix| {
+        let (net, what) = protected.iter().find(|(net, _)| overlap(prefix, net))?;
+        Some(format!(
+            "{prefix} covers {net}, {what}: blocking it would cut that off"
+        ))
+    })
+}
+
+fn protected(config: &Config, facts: &Facts) -> Vec<(IpNet, &'static str)> {
+    let hosts = |addresses: &[IpAddr], what| {
+        addresses
+            .iter()
+            .map(move |address| (IpNet::from(*address), what))
+            .collect::<Vec<_>>()
+    };
+    let mut all = hosts(&facts.addresses, "an address of this host");
+    all.extend(hosts(&facts.gateways, "a gateway of this host"));
+    all.extend(hosts(&facts.resolvers, "a resolver of this host"));
+    all.extend(facts.sessions.iter().map(|session| {
+        (
+            IpNet::from(session.peer.ip()),
+            "where an administrator is logged in",
+        )
+    }));
+    let lifelines = config.lifeline.iter().flatten();
+    all.extend(lifelines.flat_map(|line| line.from.iter().map(|from| (*from, "a lifeline"))));
+    all
+}
+
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+fn covers_too_much(kind: ListKind, prefixes: &[IpNet], before: &List) -> Option<String> {
+    let eighth = "more than an eighth of the address space";
+    let remedy = match kind {
+        ListKind::Allow => "to let everything pass, use `floodwall mode monitor`",
+        ListKind::Block => "narrow it",
+    };
+    if let Some(prefix) = prefixes
+        .iter()
+        .find(|prefix| !Covered::by([**prefix]).is_fine())
+    {
+        return Some(format!("{prefix} covers {eighth}: {remedy}"));
+    }
+    // A sum that counts overlaps twice is an upper bound; most changes are far below it.
+    let bound = Covered::by(prefixes.iter().copied())
+        .plus(Covered::by(before.manual.keys().copied()))
+        .plus(Covered::by(
+            before
+                .imports
+                .values()
+                .flat_map(|list| list.prefixes.iter().copied()),
+        ));
+    if bound.is_fine() {
+        return None;
+    }
+    let mut all = before.prefixes();
+    all.extend_from_slice(prefixes);
+    if Covered::by(IpNet::aggregate(&all)).is_fine() {
+        return None;
+    }
+    Some(format!(
+        "with these, the {kind} covers {eighth} in all: {remedy}"
+    ))
+}
+
+/// How much is covered: IPv4 addresses, and IPv6 /64s, of these those that are global unicast.
+#[derive(Clone, Copy, Debug, Default)]
+struct Covered {
+    v4: u128,
+    v6: u128,
+    v6_global: u128,
+}
+
+impl Covered {
+    /// An eighth of 2³² addresses.
+    const MOST_V4: u128 = 1 << 29;
+    /// An eighth of 2⁶⁴ /64s.
+    const MOST_V6: u128 = 1 << 61;
+    /// An eighth of the 2⁶¹ /64s in 2000::/3, which is all that is in use.
+    const MOST_V6_GLOBAL: u128 = 1 << 58;
+
+    fn by(prefixes: impl IntoIterator<Item = IpNet>) -> Self {
+        prefixes
+            .into_iter()
+            .map(Self::one)
+            .fold(Self::default(), Self::plus)
+    }
+
+    fn one(prefix: IpNet) -> Self {
+        match prefix {
+            IpNet::V4(net) => Self {
+                v4: size_v4(net),
+                ..Self::default()
+            },
+            IpNet::V6(net) => {
+                let global =
+                    Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+                let size = size_v6(net);
+                let v6_global = if net.contains(&global) {
+                    size_v6(global)
+                } else if global.contains(&net) {
+                    size
+                } else {
+                    0
+                };
+                Self {
+                    v4: 0,
+                    v6: size,
+                    v6_global,
+                }
+            }
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            v4: self.v4 + other.v4,
+            v6: self.v6 + other.v6,
+            v6_global: self.v6_global + other.v6_global,
+        }
+    }
+
+    fn is_fine(self) -> bool {
+        self.v4 <= Self::MOST_V4
+            && self.v6 <= Self::MOST_V6
+            && self.v6_global <= Self::MOST_V6_GLOBAL
+    }
+}
+
+fn size_v4(net: Ipv4Net) -> u128 {
+    1 << (32 - net.prefix_len())
+}
+
+/// In /64s; what is smaller counts as nothing.
+fn size_v6(net: Ipv6Net) -> u128 {
+    match net.prefix_len() {
+        length @ 0..=64 => 1 << (64 - length),
+        _ => 0,
+    }
+}

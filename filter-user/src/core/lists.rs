@@ -1,0 +1,177 @@
+//! The allowlist and the blocklist: entries by hand, and imported lists.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use filter_common::{
+    abi::entry::{EntryKey, ListId},
+    logic::address::Address,
+};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::api::types::{Entry, ListKind};
+
+/// When something ends; `None` is never.
+pub type End = Option<Timestamp>;
+
+/// Name of entries by hand where a list's name is asked for.
+pub const MANUAL: &str = "manual";
+
+/// What is known of an entry by hand, and of an imported list as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: End,
+}
+
+impl Note {
+    fn is_live(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+/// A list that was imported as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Its members, in order, without repetitions.
+    pub prefixes: Arc<[IpNet]>,
+    /// What is known of it.
+    pub note: Note,
+}
+
+/// One of the two lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// Entries by hand.
+    pub manual: BTreeMap<IpNet, Note>,
+    /// Imported lists by name.
+    pub imports: BTreeMap<String, Imported>,
+}
+
+impl List {
+    /// When the last entry for exactly this prefix ends; `None` if there is none.
+    pub fn end(&self, prefix: &IpNet) -> Option<End> {
+        self.notes(prefix).map(|(_, note)| note.until).reduce(later)
+    }
+
+    /// The entries for exactly this prefix, with the name of their list.
+    fn notes<'a>(&'a self, prefix: &'a IpNet) -> impl Iterator<Item = (&'a str, &'a Note)> {
+        let manual = self.manual.get(prefix).map(|note| (MANUAL, note));
+        let imports = self.imports.iter().filter_map(move |(name, list)| {
+            list.prefixes
+                .binary_search(prefix)
+                .ok()
+                .map(|_| (name.as_str(), &list.note))
+        });
+        manual.into_iter().chain(imports)
+    }
+
+    /// The live entries that cover a prefix, the longest first; those of the prefix itself among
+    /// them.
+    pub fn covering(&self, prefix: IpNet, now: Timestamp) -> Vec<Entry> {
+        let mut found = Vec::new();
+        let mut wider = Some(prefix);
+        while let Some(prefix) = wider {
+            let live = self.notes(&prefix).filter(|(_, note)| note.is_live(now));
+            found.extend(live.map(|(list, note)| entry(prefix, list, note)));
+            wider = prefix.supernet();
+        }
+        found
+    }
+
+    /// All prefixes, in order, without repetitions.
+    pub fn prefixes(&self) -> Vec<IpNet> {
+        let mut all: Vec<IpNet> = self.manual.keys().copied().collect();
+        if !self.imports.is_empty() {
+            all.extend(
+                self.imports
+                    .values()
+                    .flat_map(|list| list.prefixes.iter().copied()),
+            );
+            all.sort_unstable();
+            all.dedup();
+        }
+        all
+    }
+
+    /// How many distinct prefixes there are.
+    pub fn len(&self) -> usize {
+        if self.imports.is_empty() {
+            self.manual.len()
+        } else {
+            self.prefixes().len()
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.manual.is_empty() && self.imports.is_empty()
+    }
+}
+
+/// The later of two ends.
+pub fn later(one: End, other: End) -> End {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.max(other)),
+        _ => None,
+    }
+}
+
+/// An entry as it is shown.
+pub fn entry(prefix: IpNet, list: &str, note: &Note) -> Entry {
+    Entry {
+        prefix,
+        list: list.to_owned(),
+        reason: note.reason.clone(),
+        by: note.by.clone(),
+        since: note.since,
+        until: note.until,
+        packets: None,
+    }
+}
+
+/// The key of a prefix in the kernel's lists.
+pub fn key(prefix: &IpNet) -> EntryKey {
+    EntryKey::covering(&Address::from(prefix.addr()), prefix.prefix_len())
+}
+
+/// The prefix of a key; `None` if the key is none of ours.
+pub fn prefix(key: &EntryKey) -> Option<IpNet> {
+    IpNet::new(key.address().into(), key.length()).ok()
+}
+
+impl ListKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Allow, Self::Block];
+
+    /// The kernel's number.
+    pub const fn id(self) -> ListId {
+        match self {
+            Self::Allow => ListId::Allow,
+            Self::Block => ListId::Block,
+        }
+    }
+
+    /// `allow` or `block`: the command's noun.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Block => "block",
+        }
+    }
+}
+
+impl std::fmt::Display for ListKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Allow => "allowlist",
+            Self::Block => "blocklist",
+        })
+    }
+}

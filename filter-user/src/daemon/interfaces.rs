@@ -1,0 +1,170 @@
+//! Interfaces: attaching to them, and noticing when they go and come back.
+
+use filter_common::abi::reason::Reason;
+
+use super::state::{Daemon, failed};
+use crate::{
+    api::types::AttachMode,
+    core::{actor::Actor, refusal::Refusal},
+    dataplane::{Attachment, Dataplane},
+};
+
+/// How one interface fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// The program is attached.
+    On(Attachment),
+    /// It is not, and why.
+    Off(String),
+    /// An operator detached it.
+    Detached,
+}
+
+impl<D: Dataplane> Daemon<D> {
+    /// Attaches to every interface of the configuration that no operator detached: all of them,
+    /// or, at the first that refuses, none that was not attached before.
+    pub fn protect(&mut self) -> Result<(), Refusal> {
+        let mut fresh = Vec::new();
+        for name in self.config.interfaces.clone() {
+            if self.state.detached.contains_key(&name) {
+                self.plane.detach(&name).map_err(failed)?;
+                self.protection.insert(name, Protection::Detached);
+                continue;
+            }
+            let before = self.plane.attachment(&name).map_err(failed)?;
+            match self.plane.attach(&name) {
+                Ok(attachment) => {
+                    if before.is_none() {
+                        fresh.push(name.clone());
+                    }
+                    self.attached(&name, attachment, before.is_some());
+                }
+                Err(error) => {
+                    for name in fresh {
+                        self.detach_quietly(&name);
+                    }
+                    return Err(failed(error));
+                }
+            }
+        }
+        self.release_others()
+    }
+
+    /// Detaches from interfaces that the configuration no longer names.
+    fn release_others(&mut self) -> Result<(), Refusal> {
+        for name in self.plane.pinned().map_err(failed)? {
+            if !self.config.interfaces.contains(&name) {
+                self.plane.detach(&name).map_err(failed)?;
+                self.protection.remove(&name);
+                let text = format!("{name} is no longer configured and was detached");
+                self.tell(&Actor::Daemon, "interface.detached", &text);
+            }
+        }
+        let configured = &self.config.interfaces;
+        self.protection.retain(|name, _| configured.contains(name));
+        Ok(())
+    }
+
+    /// Attaches to one interface, by an operator's wish.
+    pub(super) fn attach(&mut self, name: &str) -> Result<(), Refusal> {
+        match self.plane.attach(name) {
+            Ok(attachment) => {
+                self.attached(name, attachment, false);
+                Ok(())
+            }
+            Err(error) => {
+                self.protection
+                    .insert(name.to_owned(), Protection::Off(error.to_string()));
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Detaches from one interface, by an operator's wish.
+    pub(super) fn detach(&mut self, name: &str) -> Result<(), Refusal> {
+        self.plane.detach(name).map_err(failed)?;
+        self.protection
+            .insert(name.to_owned(), Protection::Detached);
+        Ok(())
+    }
+
+    fn detach_quietly(&mut self, name: &str) {
+        if let Err(error) = self.plane.detach(name) {
+            tracing::error!("{error}");
+        }
+    }
+
+    fn attached(&mut self, name: &str, attachment: Attachment, again: bool) {
+        let how = match attachment.mode {
+            AttachMode::Native => "native mode",
+            AttachMode::Generic => {
+                "generic mode: slower, and an aggregate of packets counts as one"
+            }
+        };
+        let done = if again {
+            "is protected by a new program"
+        } else {
+            "is protected"
+        };
+        let text = format!("{name} {done} ({how}, program {})", attachment.program_id);
+        self.protection
+            .insert(name.to_owned(), Protection::On(attachment));
+        self.tell(&Actor::Daemon, "interface.attached", &text);
+    }
+
+    /// Looks whether every interface is still protected, and protects again what came back.
+    pub(super) fn keep_protected(&mut self) {
+        for name in self.config.interfaces.clone() {
+            if self.state.detached.contains_key(&name) {
+                continue;
+            }
+            match self.plane.attachment(&name) {
+                Ok(Some(attachment)) => {
+                    self.protection.insert(name, Protection::On(attachment));
+                }
+                Ok(None) => self.protect_again(&name),
+                Err(error) => self.unprotected(&name, error.to_string()),
+            }
+        }
+    }
+
+    fn protect_again(&mut self, name: &str) {
+        match self.plane.attach(name) {
+            Ok(attachment) => self.attached(name, attachment, false),
+            Err(error) => self.unprotected(name, error.to_string()),
+        }
+    }
+
+    fn unprotected(&mut self, name: &str, problem: String) {
+        let off = Protection::Off(problem.clone());
+        if self.protection.get(name) != Some(&off) {
+            let text = format!("{name} is NOT protected: {problem}");
+            tracing::error!("{text}");
+            self.protection.insert(name.to_owned(), off);
+            self.tell(&Actor::Daemon, "interface.lost", &text);
+        }
+    }
+
+    /// What stays behind when the daemon stops, in words.
+    pub fn farewell(&self) -> String {
+        let names: Vec<&str> = self
+            .protection
+            .iter()
+            .filter(|(_, protection)| matches!(protection, Protection::On(_)))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if names.is_empty() {
+            return "floodwall stops; no interface is protected".to_owned();
+        }
+        let does = if self.settings.enforced & Reason::all_drops() == 0 {
+            "goes on counting"
+        } else {
+            "goes on dropping"
+        };
+        format!(
+            "floodwall stops; the filter stays attached to {} and {does}. `floodwall detach` takes \
+             it away",
+            names.join(", ")
+        )
+    }
+}

@@ -1,0 +1,474 @@
+//! What the daemon answers.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use filter_common::{abi::settings::Class, logic::packet::protocol};
+use ipnet::IpNet;
+
+use super::{
+    handle::Service,
+    interfaces::Protection,
+    meter,
+    state::{Daemon, failed},
+};
+use crate::{
+    api::types::{
+        Entry, EntryPage, EventPage, Interface, LimitStatus, Limits, ListKind, Mode, Outcome,
+        Override, SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
+    },
+    clock,
+    config::units::format_limit,
+    core::{
+        actor::Actor,
+        command::Command,
+        decide::{self, limit_name, mode_text},
+        lists::{self, MANUAL, key},
+        refusal::Refusal,
+        settings,
+        state::State,
+        why,
+    },
+    dataplane::{Attachment, Dataplane},
+    host,
+    stats::reasons,
+};
+
+impl<D: Dataplane> Service for Daemon<D> {
+    fn status(&mut self) -> Result<Status, Refusal> {
+        let counters = self.plane.counters().map_err(failed)?;
+        let choice = settings::mode(&self.config, &self.state);
+        Ok(Status {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            daemon: true,
+            since: Some(self.since),
+            mode: choice.mode,
+            interfaces: self.interfaces(),
+            totals: meter::totals(&counters),
+            reasons: meter::reasons(&counters, self.settings.enforced),
+            overrides: self.overrides(),
+            tables: self.table_status(),
+            map_memory: self.plane.map_memory(),
+            warnings: self.warnings(),
+        })
+    }
+
+    fn stats(&mut self) -> Result<Stats, Refusal> {
+        Ok(self.meter.stats(clock::now()))
+    }
+
+    fn entries(
+        &mut self,
+        kind: ListKind,
+        name: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<EntryPage, Refusal> {
+        let cursor = cursor.map(parse_cursor).transpose()?;
+        let list = self.state.list(kind);
+        let manual = list
+            .manual
+            .iter()
+            .map(|(prefix, note)| (MANUAL, *prefix, note));
+        let imports = list.imports.iter().flat_map(|(name, list)| {
+            list.prefixes
+                .iter()
+                .map(move |prefix| (name.as_str(), *prefix, &list.note))
+        });
+        let wanted = |list: &str| name.is_none_or(|name| name == list);
+        let total = list.manual.len() * usize::from(wanted(MANUAL))
+            + list
+                .imports
+                .iter()
+                .filter(|(name, _)| wanted(name))
+                .map(|(_, list)| list.prefixes.len())
+                .sum::<usize>();
+        // By hand first, then the imported lists by name.
+        let rank = |list: &str, prefix: IpNet| (list != MANUAL, list.to_owned(), prefix);
+        let after = cursor.map(|(list, prefix)| rank(&list, prefix));
+        let mut rest = manual
+            .chain(imports)
+            .filter(|(list, ..)| wanted(list))
+            .filter(|(list, prefix, _)| {
+                after
+                    .as_ref()
+                    .is_none_or(|after| rank(list, *prefix) > *after)
+            });
+        let mut entries: Vec<Entry> = rest
+            .by_ref()
+            .take(limit)
+            .map(|(list, prefix, note)| lists::entry(prefix, list, note))
+            .collect();
+        let more = rest.next().is_some();
+        drop(rest);
+        for entry in entries.iter_mut().filter(|entry| entry.list == MANUAL) {
+            let value = self
+                .plane
+                .entry(kind.id(), &key(&entry.prefix))
+                .map_err(failed)?;
+            entry.packets = Some(value.map_or(0, |value| value.packets));
+        }
+        let next = entries
+            .last()
+            .filter(|_| more)
+            .map(|entry| format!("{}:{}", entry.list, entry.prefix));
+        Ok(EntryPage {
+            schema: SCHEMA,
+            entries,
+            next,
+            total: total as u64,
+        })
+    }
+
+    fn limits(&mut self) -> Result<Limits, Refusal> {
+        let limits = Class::ALL
+            .into_iter()
+            .map(|class| {
+                let limit = settings::limit(&self.config, &self.state, class);
+                let set = self.state.limit(class);
+                let by_hand = self
+                    .config
+                    .limits
+                    .source
+                    .get(class as usize)
+                    .is_some_and(|it| it.by_hand);
+                LimitStatus {
+                    name: limit_name(class).to_owned(),
+                    rate: format_limit(limit.rate),
+                    holds: match (limit.rate, limit.always) {
+                        (None, _) => "off",
+                        (Some(_), true) => "always",
+                        (Some(_), false) => "pressure",
+                    }
+                    .to_owned(),
+                    by: match set {
+                        Some(set) => set.by.clone(),
+                        None if by_hand => "file".to_owned(),
+                        None => "default".to_owned(),
+                    },
+                    until: set.and_then(|set| set.until),
+                }
+            })
+            .collect();
+        let pressure = self.config.limits.pressure;
+        Ok(Limits {
+            schema: SCHEMA,
+            pressure: pressure.map_or_else(|| "0/s".to_owned(), |rate| rate.to_string()),
+            limits,
+        })
+    }
+
+    fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
+        let question = why::Question {
+            address: canonical(query.address),
+            protocol: protocol_number(query.protocol.as_deref(), query.address)?,
+            port: query.port,
+        };
+        let situation = why::Situation {
+            now: clock::now(),
+            state: &self.state,
+            config: &self.config,
+            settings: &self.settings,
+            lifelines: &self.lifelines,
+            sessions: &self.facts.sessions,
+        };
+        let mut answer = why::why(situation, question);
+        for (kind, entry) in answer.entries.iter_mut().filter_map(|entry| {
+            (entry.list == MANUAL).then(|| {
+                let allowed = self.state.list(ListKind::Allow).manual.get(&entry.prefix);
+                let is_allow = allowed.is_some_and(|note| note.since == entry.since);
+                (
+                    if is_allow {
+                        ListKind::Allow
+                    } else {
+                        ListKind::Block
+                    },
+                    entry,
+                )
+            })
+        }) {
+            let value = self
+                .plane
+                .entry(kind.id(), &key(&entry.prefix))
+                .map_err(failed)?;
+            entry.packets = value.map(|value| value.packets);
+        }
+        Ok(answer)
+    }
+
+    fn events(&mut self, after: Option<i64>, limit: usize) -> Result<EventPage, Refusal> {
+        let (events, last) = self.store.events(after, limit).map_err(failed)?;
+        Ok(EventPage {
+            schema: SCHEMA,
+            events,
+            last,
+        })
+    }
+
+    fn samples(&mut self, query: &SampleQuery) -> Result<SamplePage, Refusal> {
+        let reason = match query.reason.as_deref() {
+            None => None,
+            Some(name) => Some(reasons::by_name(name).ok_or_else(|| {
+                Refusal::invalid(format!(
+                    "there is no reason {name}; `floodwall status` lists them"
+                ))
+            })?),
+        };
+        let moment = self.moment()?;
+        let names: BTreeMap<u32, String> = host::links::list()
+            .map(|links| {
+                links
+                    .into_iter()
+                    .map(|link| (link.index, link.name))
+                    .collect()
+            })
+            .unwrap_or_default();
+        Ok(self
+            .album
+            .page(reason, query.limit.unwrap_or(1000), moment, |index| {
+                names
+                    .get(&index)
+                    .cloned()
+                    .unwrap_or_else(|| format!("#{index}"))
+            }))
+    }
+
+    fn execute(
+        &mut self,
+        actor: &Actor,
+        command: Command,
+        dry_run: bool,
+    ) -> Result<Outcome, Refusal> {
+        if command == Command::Reload {
+            return self.reload(actor);
+        }
+        if matches!(command, Command::Add { .. } | Command::Import { .. }) {
+            self.refresh_facts();
+        }
+        let situation = decide::Situation {
+            now: clock::now(),
+            state: &self.state,
+            config: &self.config,
+            facts: &self.facts,
+        };
+        let decision = decide::decide(situation, actor, &command)?;
+        if dry_run {
+            return Ok(Outcome {
+                dry_run,
+                ..decision.outcome
+            });
+        }
+        let (kind, text) = decision.event;
+        self.carry_out(decision.changes, actor, &kind, &text)?;
+        match command {
+            Command::Attach { interface } => self.attach(&interface)?,
+            Command::Detach {
+                interface: Some(interface),
+            } => self.detach(&interface)?,
+            Command::Detach { interface: None } => {
+                for interface in self.config.interfaces.clone() {
+                    self.detach(&interface)?;
+                }
+            }
+            Command::Add { .. }
+            | Command::Remove { .. }
+            | Command::Flush
+            | Command::Import { .. }
+            | Command::SetLimit { .. }
+            | Command::AutoLimit { .. }
+            | Command::SetMode { .. }
+            | Command::Reload => {}
+        }
+        Ok(decision.outcome)
+    }
+}
+
+impl<D: Dataplane> Daemon<D> {
+    /// Reads the configuration again: all of it takes effect, or none.
+    fn reload(&mut self, actor: &Actor) -> Result<Outcome, Refusal> {
+        let new = self.source.load()?;
+        if let Some(key) = needs_restart(&self.config, &new) {
+            return Err(Refusal::refused(format!(
+                "`{key}` changed, and that takes a restart: `systemctl restart floodwall`; the \
+                 filter stays attached meanwhile. Nothing was changed"
+            )));
+        }
+        let old = std::mem::replace(&mut self.config, new);
+        let result = self
+            .put_lifelines()
+            .and_then(|()| self.put_settings())
+            .and_then(|()| self.protect());
+        if let Err(refusal) = result {
+            self.config = old;
+            self.put_lifelines()?;
+            self.put_settings()?;
+            return Err(Refusal {
+                message: format!("{}. Nothing was changed", refusal.message),
+                ..refusal
+            });
+        }
+        let text = match &self.source.file {
+            Some(file) => format!("{} was read again", file.display()),
+            None => "there is no configuration file; the defaults hold".to_owned(),
+        };
+        self.tell(actor, "config.reload", &text);
+        Ok(Outcome {
+            schema: SCHEMA,
+            notes: vec![text],
+            ..Outcome::default()
+        })
+    }
+
+    fn interfaces(&mut self) -> Vec<Interface> {
+        self.config
+            .interfaces
+            .iter()
+            .map(|name| {
+                let (attachment, problem) = match self.protection.get(name) {
+                    Some(Protection::On(attachment)) => (Some(*attachment), None),
+                    Some(Protection::Off(problem)) => (None, Some(problem.clone())),
+                    Some(Protection::Detached) => {
+                        let by = self.state.detached.get(name).map(|set| set.by.clone());
+                        let by = by.unwrap_or_default();
+                        let again = format!("`floodwall attach {name}` protects it again");
+                        (None, Some(format!("detached by {by}; {again}")))
+                    }
+                    None => (None, Some("not attached yet".to_owned())),
+                };
+                Interface {
+                    name: name.clone(),
+                    attach: attachment.map(|it: Attachment| it.mode),
+                    program_id: attachment.map(|it| it.program_id),
+                    problem,
+                }
+            })
+            .collect()
+    }
+
+    fn overrides(&self) -> Vec<Override> {
+        let file = State::default();
+        let mut all = Vec::new();
+        if let Some(set) = &self.state.mode {
+            all.push(Override {
+                name: "mode".to_owned(),
+                value: mode_text(&set.value),
+                file: mode_text(&settings::mode(&self.config, &file)),
+                by: set.by.clone(),
+                since: set.since,
+                until: set.until,
+            });
+        }
+        for class in Class::ALL {
+            if let Some(set) = self.state.limit(class) {
+                all.push(Override {
+                    name: format!("limit.{}", limit_name(class)),
+                    value: format_limit(set.value),
+                    file: format_limit(settings::limit(&self.config, &file, class).rate),
+                    by: set.by.clone(),
+                    since: set.since,
+                    until: set.until,
+                });
+            }
+        }
+        for (name, set) in &self.state.detached {
+            all.push(Override {
+                name: format!("interface.{name}"),
+                value: "detached".to_owned(),
+                file: "attached".to_owned(),
+                by: set.by.clone(),
+                since: set.since,
+                until: set.until,
+            });
+        }
+        all
+    }
+
+    fn table_status(&self) -> BTreeMap<String, TableStatus> {
+        let tables = &self.config.tables;
+        let of = |entries: usize, capacity: u32| TableStatus {
+            entries: entries as u64,
+            capacity: u64::from(capacity),
+        };
+        BTreeMap::from([
+            (
+                "allow".to_owned(),
+                of(self.state.list(ListKind::Allow).len(), tables.allow),
+            ),
+            (
+                "block".to_owned(),
+                of(self.state.list(ListKind::Block).len(), tables.block),
+            ),
+        ])
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut all = self.losses.clone();
+        all.extend(self.troubles.values().cloned());
+        if self.config.interfaces.is_empty() {
+            all.push(
+                "no interface is configured: name one under `interfaces` and reload".to_owned(),
+            );
+        }
+        for (name, protection) in &self.protection {
+            if let Protection::On(attachment) = protection
+                && attachment.mode == crate::api::types::AttachMode::Generic
+            {
+                all.push(format!(
+                    "{name} is protected in generic mode: slower, and an aggregate of packets \
+                     counts as one; `floodwall doctor {name}` tells why"
+                ));
+            }
+        }
+        if settings::mode(&self.config, &self.state).mode == Mode::Monitor {
+            all.push(
+                "monitor mode: nothing is dropped; `floodwall mode enforce` changes that"
+                    .to_owned(),
+            );
+        }
+        all
+    }
+}
+
+/// The first key that changed and cannot change while the daemon runs.
+fn needs_restart(old: &crate::config::Config, new: &crate::config::Config) -> Option<&'static str> {
+    if old.paths.socket != new.paths.socket {
+        Some("paths.socket")
+    } else if old.paths.state != new.paths.state {
+        Some("paths.state")
+    } else if old.paths.bpf != new.paths.bpf {
+        Some("paths.bpf")
+    } else if old.tables != new.tables {
+        Some("tables")
+    } else if old.attach != new.attach {
+        Some("attach")
+    } else if old.access != new.access {
+        Some("access")
+    } else {
+        None
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<(String, IpNet), Refusal> {
+    let parts = cursor.split_once(':');
+    let parsed = parts.and_then(|(list, prefix)| Some((list.to_owned(), prefix.parse().ok()?)));
+    parsed.ok_or_else(|| {
+        Refusal::invalid("`cursor` is not one that a page gave: pass `next` of the page before")
+    })
+}
+
+/// IPv4 in IPv6 clothing is IPv4.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+fn protocol_number(name: Option<&str>, address: IpAddr) -> Result<u8, Refusal> {
+    match name.unwrap_or("tcp") {
+        "tcp" => Ok(protocol::TCP),
+        "udp" => Ok(protocol::UDP),
+        "icmp" if canonical(address).is_ipv4() => Ok(protocol::ICMP),
+        "icmp" | "icmpv6" => Ok(protocol::ICMPV6),
+        other => Err(Refusal::invalid(format!(
+            "the protocol {other} is none of `tcp`, `udp`, `icmp`"
+        ))),
+    }
+}

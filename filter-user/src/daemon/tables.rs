@@ -1,0 +1,198 @@
+//! Carries entries to the kernel's lists, and takes them back.
+
+use std::collections::BTreeMap;
+
+use filter_common::{
+    abi::entry::{EntryValue, Lengths, ListId},
+    logic::{address::Family, hash::HashKey},
+};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::{
+    api::types::ListKind,
+    core::{
+        gate::Gate,
+        lists::{End, key},
+    },
+    dataplane::{Dataplane, DataplaneError},
+};
+
+/// What an entry was and is to be; the outer `None` is "not there".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Which list.
+    pub kind: ListKind,
+    /// Which prefix.
+    pub prefix: IpNet,
+    /// When it would have ended.
+    pub before: Option<End>,
+    /// When it is to end.
+    pub after: Option<End>,
+}
+
+impl Move {
+    fn undone(self) -> Self {
+        Self {
+            before: self.after,
+            after: self.before,
+            ..self
+        }
+    }
+}
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Wall-clock time.
+    pub now: Timestamp,
+    /// The kernel's tick.
+    pub tick: u64,
+    /// Ticks a second.
+    pub hz: u64,
+}
+
+impl Moment {
+    /// The tick at which something ends: not before `end`, and at most one tick after it.
+    pub fn until(self, end: End) -> u64 {
+        let Some(end) = end else {
+            return EntryValue::NEVER;
+        };
+        let left = end.duration_since(self.now).as_nanos().max(0);
+        let ticks = (left * i128::from(self.hz)).div_euclid(1_000_000_000) + 1;
+        self.tick
+            .saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX / 2))
+    }
+
+    /// The time of a tick.
+    pub fn time(self, tick: u64) -> Timestamp {
+        let ahead = i128::from(tick) - i128::from(self.tick);
+        let nanoseconds = ahead * 1_000_000_000 / i128::from(self.hz.max(1));
+        let ahead = i64::try_from(nanoseconds).map(jiff::SignedDuration::from_nanos);
+        ahead
+            .ok()
+            .and_then(|ahead| self.now.checked_add(ahead).ok())
+            .unwrap_or(self.now)
+    }
+}
+
+/// What userspace keeps beside the kernel's lists: lengths in use, and the gate.
+#[derive(Debug)]
+pub struct Tables {
+    lengths: BTreeMap<(ListId, Family), Lengths>,
+    gate: Gate,
+}
+
+impl Tables {
+    /// Empty lists, except for lengths that pinned maps already know: those are only added to, so
+    /// that packets in flight miss none.
+    pub fn new(plane: &mut dyn Dataplane, key: HashKey) -> Result<Self, DataplaneError> {
+        let mut lengths = BTreeMap::new();
+        for list in [ListId::Allow, ListId::Block] {
+            for family in [Family::V4, Family::V6] {
+                lengths.insert((list, family), plane.lengths(list, family)?);
+            }
+        }
+        Ok(Self {
+            lengths,
+            gate: Gate::new(key),
+        })
+    }
+
+    /// Whether IPv6 entries exist that have no bits in the gate.
+    pub fn is_gate_open_v6(&self) -> bool {
+        self.gate.is_open_v6()
+    }
+
+    /// Carries moves to the kernel: all, or none.
+    pub fn carry(
+        &mut self,
+        plane: &mut dyn Dataplane,
+        moves: &[Move],
+        moment: Moment,
+    ) -> Result<(), DataplaneError> {
+        for (done, step) in moves.iter().enumerate() {
+            if let Err(error) = self.entry(plane, *step, moment) {
+                let undo: Vec<Move> = moves
+                    .iter()
+                    .take(done)
+                    .rev()
+                    .map(|step| step.undone())
+                    .collect();
+                self.undo(plane, &undo, moment);
+                return Err(error);
+            }
+        }
+        if let Err(error) = self.flush(plane) {
+            let undo: Vec<Move> = moves.iter().rev().map(|step| step.undone()).collect();
+            self.undo(plane, &undo, moment);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Takes moves back that were carried.
+    pub fn take_back(&mut self, plane: &mut dyn Dataplane, moves: &[Move], moment: Moment) {
+        let undo: Vec<Move> = moves.iter().rev().map(|step| step.undone()).collect();
+        self.undo(plane, &undo, moment);
+    }
+
+    fn undo(&mut self, plane: &mut dyn Dataplane, undo: &[Move], moment: Moment) {
+        for step in undo {
+            if let Err(error) = self.entry(plane, *step, moment) {
+                tracing::error!("taking back a change of {}: {error}", step.prefix);
+            }
+        }
+        if let Err(error) = self.flush(plane) {
+            tracing::error!("taking back a change: {error}");
+        }
+    }
+
+    /// Lengths before the entry, the entry before its bits: only with its bit set is it met, and
+    /// then it is there. The other way round when it goes.
+    fn entry(
+        &mut self,
+        plane: &mut dyn Dataplane,
+        step: Move,
+        moment: Moment,
+    ) -> Result<(), DataplaneError> {
+        let (list, key) = (step.kind.id(), key(&step.prefix));
+        match step.after {
+            Some(end) => {
+                let family = key.address().family();
+                let lengths = self.lengths.entry((list, family)).or_default();
+                if lengths.insert(key.length()) {
+                    plane.set_lengths(list, family, lengths)?;
+                }
+                let packets = match step.before {
+                    Some(_) => plane.entry(list, &key)?.map_or(0, |value| value.packets),
+                    None => 0,
+                };
+                let value = EntryValue {
+                    until: moment.until(end),
+                    packets,
+                };
+                plane.set_entry(list, &key, &value)?;
+            }
+            None => plane.remove_entry(list, &key)?,
+        }
+        match (step.before, step.after) {
+            (None, Some(_)) => self.gate.add(&step.prefix),
+            (Some(_), None) => self.gate.remove(&step.prefix),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, plane: &mut dyn Dataplane) -> Result<(), DataplaneError> {
+        for (line, words) in self.gate.take_dirty() {
+            plane.set_gate(line, &words)?;
+        }
+        Ok(())
+    }
+
+    /// Wants the bits of entries that pinned maps already hold.
+    pub fn adopt(&mut self, prefix: &IpNet) {
+        self.gate.add(prefix);
+    }
+}

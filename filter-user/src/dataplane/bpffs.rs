@@ -1,0 +1,176 @@
+//! The file system of pins.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg},
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+use super::DataplaneError;
+
+/// The folder of pins, ours alone as long as this lives.
+#[derive(Debug)]
+pub struct PinFolder {
+    path: PathBuf,
+    _lock: Flock<fs::File>,
+}
+
+impl PinFolder {
+    /// Makes the folder, mounting a bpffs where there is none, and locks it. What is contested
+    /// between two daemons is this folder, so it carries the lock.
+    pub fn open(path: &Path) -> Result<Self, DataplaneError> {
+        if !is_bpffs(path) {
+            mount_at(path.parent().unwrap_or(path))?;
+        }
+        create(path)?;
+        create(&path.join(LINKS))?;
+        let folder = fs::File::open(path)
+            .map_err(|error| DataplaneError::new(format!("opening {}", path.display()), error))?;
+        let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
+            DataplaneError(match error {
+                nix::errno::Errno::EWOULDBLOCK => format!(
+                    "another floodwall holds {}: stop it first, or give this one a folder of its \
+                     own with [paths] bpf",
+                    path.display()
+                ),
+                other => format!("locking {}: {other}", path.display()),
+            })
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Where the maps in force are pinned.
+    pub fn maps(&self) -> PathBuf {
+        self.path.join(MAPS)
+    }
+
+    /// Where a set of maps is built before it is put in force.
+    pub fn new_maps(&self) -> PathBuf {
+        self.path.join("maps-new")
+    }
+
+    /// Where the link of an interface is pinned.
+    pub fn link(&self, interface: &str) -> PathBuf {
+        link(&self.path, interface)
+    }
+
+    /// Names of interfaces with a pinned link.
+    pub fn links(&self) -> Result<Vec<String>, DataplaneError> {
+        links(&self.path)
+    }
+
+    /// Makes the new set of maps the one in force.
+    pub fn put_in_force(&self) -> Result<(), DataplaneError> {
+        let (maps, new, old) = (self.maps(), self.new_maps(), self.path.join("maps-old"));
+        let step = |what: &str, result: io::Result<()>| {
+            result.map_err(|error| {
+                DataplaneError::new(format!("{what} in {}", self.path.display()), error)
+            })
+        };
+        step("removing old maps", remove(&old))?;
+        if maps.exists() {
+            step("setting old maps aside", fs::rename(&maps, &old))?;
+        }
+        step("putting new maps in force", fs::rename(&new, &maps))?;
+        step("removing old maps", remove(&old))
+    }
+}
+
+const MAPS: &str = "maps";
+const LINKS: &str = "links";
+
+/// Where the maps in force are pinned under the folder of pins.
+pub fn maps(folder: &Path) -> PathBuf {
+    folder.join(MAPS)
+}
+
+/// Where the link of an interface is pinned under the folder of pins. A bpffs knows no names with
+/// dots, and VLAN interfaces have them.
+pub fn link(folder: &Path, interface: &str) -> PathBuf {
+    folder
+        .join(LINKS)
+        .join(interface.replace('%', "%25").replace('.', "%2e"))
+}
+
+/// Names of interfaces with a pinned link under the folder of pins, in order.
+pub fn links(folder: &Path) -> Result<Vec<String>, DataplaneError> {
+    let folder = folder.join(LINKS);
+    let wrap = |error| DataplaneError::new(format!("reading {}", folder.display()), error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(wrap)? {
+        names.push(
+            entry
+                .map_err(wrap)?
+                .file_name()
+                .to_string_lossy()
+                .replace("%2e", ".")
+                .replace("%25", "%"),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Removes a folder of pins with its files; nothing happens if it is not there.
+pub fn remove(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        fs::remove_file(entry?.path())?;
+    }
+    fs::remove_dir(folder)
+}
+
+/// Whether a path, or its nearest ancestor that exists, lies in a bpffs.
+pub fn is_bpffs(path: &Path) -> bool {
+    path.ancestors()
+        .find_map(|ancestor| statfs(ancestor).ok())
+        .is_some_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+}
+
+fn mount_at(path: &Path) -> Result<(), DataplaneError> {
+    let remedy = format!("mount one with `mount -t bpf bpf {}`", path.display());
+    fs::create_dir_all(path).map_err(|error| {
+        DataplaneError::new(
+            format!("making {} for a bpffs (or {remedy})", path.display()),
+            error,
+        )
+    })?;
+    mount(
+        Some("bpf"),
+        path,
+        Some("bpf"),
+        MsFlags::empty(),
+        Some("mode=0700"),
+    )
+    .map_err(|error| {
+        DataplaneError::new(
+            format!(
+                "{} is in no bpffs, and mounting one failed; {remedy}",
+                path.display()
+            ),
+            error,
+        )
+    })
+}
+
+fn create(path: &Path) -> Result<(), DataplaneError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(DataplaneError::new(
+            format!("making {}", path.display()),
+            error,
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The maps in memory, for tests of everything above the kernel.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use filter_common::{
+    abi::{
+        counter::{COUNTERS, Counter},
+        entry::{EntryKey, EntryValue, Lengths, ListId},
+        lifeline::{Lifelines, SessionKey},
+        sample::Sample,
+        settings::Settings,
+    },
+    logic::{address::Family, gate::LINE_WORDS},
+};
+
+use super::{Attachment, Counters, Dataplane, DataplaneError};
+use crate::api::types::AttachMode;
+
+/// The maps in memory.
+#[derive(Debug, Default)]
+pub struct Fake {
+    /// The tick of the moment; 250 a second.
+    pub tick: u64,
+    /// The settings.
+    pub settings: Settings,
+    /// Entries of both lists.
+    pub lists: BTreeMap<ListId, HashMap<EntryKey, EntryValue>>,
+    /// Lengths of both lists, by list and family.
+    pub lengths: HashMap<(ListId, Family), Lengths>,
+    /// Lines of the gate that are not zero.
+    pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
+    /// Lifelines.
+    pub lifelines: Lifelines,
+    /// Sessions.
+    pub sessions: HashSet<SessionKey>,
+    /// Counters.
+    pub counters: Option<Counters>,
+    /// Samples that wait.
+    pub samples: Vec<Sample>,
+    /// Interfaces it is attached to.
+    pub attached: BTreeSet<String>,
+    /// Entries that a list has room for; any number if `None`.
+    pub capacity: Option<usize>,
+}
+
+impl Dataplane for Fake {
+    fn hz(&self) -> u64 {
+        250
+    }
+
+    fn tick(&mut self) -> Result<u64, DataplaneError> {
+        Ok(self.tick)
+    }
+
+    fn settings(&mut self) -> Result<Settings, DataplaneError> {
+        Ok(self.settings)
+    }
+
+    fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
+        self.settings = *settings;
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        list: ListId,
+        key: &EntryKey,
+    ) -> Result<Option<EntryValue>, DataplaneError> {
+        Ok(self.lists.entry(list).or_default().get(key).copied())
+    }
+
+    fn set_entry(
+        &mut self,
+        list: ListId,
+        key: &EntryKey,
+        value: &EntryValue,
+    ) -> Result<(), DataplaneError> {
+        let entries = self.lists.entry(list).or_default();
+        let full = self
+            .capacity
+            .is_some_and(|capacity| entries.len() >= capacity);
+        if full && !entries.contains_key(key) {
+            return Err(DataplaneError("the table is full".to_owned()));
+        }
+        entries.insert(*key, *value);
+        Ok(())
+    }
+
+    fn remove_entry(&mut self, list: ListId, key: &EntryKey) -> Result<(), DataplaneError> {
+        self.lists.entry(list).or_default().remove(key);
+        Ok(())
+    }
+
+    fn entries(&mut self, list: ListId) -> Result<Vec<(EntryKey, EntryValue)>, DataplaneError> {
+        let entries = self.lists.entry(list).or_default();
+        Ok(entries.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn lengths(&mut self, list: ListId, family: Family) -> Result<Lengths, DataplaneError> {
+        Ok(self
+            .lengths
+            .get(&(list, family))
+            .copied()
+            .unwrap_or_default())
+    }
+
+    fn set_lengths(
+        &mut self,
+        list: ListId,
+        family: Family,
+        lengths: &Lengths,
+    ) -> Result<(), DataplaneError> {
+        self.lengths.insert((list, family), *lengths);
+        Ok(())
+    }
+
+    fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError> {
+        if words.iter().all(|word| *word == 0) {
+            self.gate.remove(&line);
+        } else {
+            self.gate.insert(line, *words);
+        }
+        Ok(())
+    }
+
+    fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
+        self.lifelines = *lifelines;
+        Ok(())
+    }
+
+    fn set_session(&mut self, key: &SessionKey, present: bool) -> Result<(), DataplaneError> {
+        if present {
+            self.sessions.insert(*key);
+        } else {
+            self.sessions.remove(key);
+        }
+        Ok(())
+    }
+
+    fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError> {
+        Ok(self.sessions.iter().copied().collect())
+    }
+
+    fn counters(&mut self) -> Result<Counters, DataplaneError> {
+        Ok(self
+            .counters
+            .unwrap_or([Counter::default(); COUNTERS as usize]))
+    }
+
+    fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {
+        for sample in self.samples.drain(..) {
+            take(&sample);
+        }
+    }
+
+    fn map_memory(&mut self) -> u64 {
+        0
+    }
+
+    fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {
+        self.attached.insert(interface.to_owned());
+        Ok(Attachment {
+            mode: AttachMode::Native,
+            program_id: 1,
+        })
+    }
+
+    fn detach(&mut self, interface: &str) -> Result<(), DataplaneError> {
+        self.attached.remove(interface);
+        Ok(())
+    }
+
+    fn attachment(&mut self, interface: &str) -> Result<Option<Attachment>, DataplaneError> {
+        let attached = self.attached.contains(interface);
+        Ok(attached.then_some(Attachment {
+            mode: AttachMode::Native,
+            program_id: 1,
+        }))
+    }
+
+    fn pinned(&mut self) -> Result<Vec<String>, DataplaneError> {
+        Ok(self.attached.iter().cloned().collect())
+    }
+}

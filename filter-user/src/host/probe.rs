@@ -1,0 +1,76 @@
+//! What this kernel lets us do with BPF, found out by trying and not by its version.
+
+use std::{collections::BTreeMap, io};
+
+use aya::{
+    maps::MapType,
+    programs::{ProgramType, loaded_programs},
+    sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported},
+};
+
+/// What trying showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It works.
+    Works,
+    /// It does not.
+    Missing,
+    /// Trying failed, so nobody knows.
+    Unknown(String),
+}
+
+impl Probe {
+    fn from<E: std::error::Error>(result: Result<bool, E>) -> Self {
+        match result {
+            Ok(true) => Self::Works,
+            Ok(false) => Self::Missing,
+            Err(error) => {
+                let causes = std::iter::successors(error.source(), |cause| cause.source());
+                let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+                Self::Unknown(text)
+            }
+        }
+    }
+}
+
+/// What the kernel can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// XDP programs.
+    pub xdp: Probe,
+    /// Frames that span buffers, and the helper that tells their length; with them come links of
+    /// XDP programs, which are older.
+    pub fragments: Probe,
+    /// Ring buffers, which carry samples.
+    pub ring_buffer: Probe,
+    /// Maps charged to the control group and not to the limit of locked memory.
+    pub memory_cgroup: Probe,
+}
+
+impl Kernel {
+    /// Tries; loads and drops small programs and maps that are attached to nothing.
+    pub fn probe() -> Self {
+        let helper = |helper| Probe::from(is_helper_supported(ProgramType::Xdp, helper));
+        Self {
+            xdp: Probe::from(is_program_supported(ProgramType::Xdp)),
+            // Came with `BPF_F_XDP_HAS_FRAGS` in 5.18 (commit 0165cc817075).
+            fragments: helper(BpfHelper::BPF_FUNC_xdp_get_buff_len),
+            ring_buffer: Probe::from(is_map_supported(MapType::RingBuf)),
+            // Came with the accounting in 5.11; libbpf tells it by this helper, too.
+            memory_cgroup: helper(BpfHelper::BPF_FUNC_ktime_get_coarse_ns),
+        }
+    }
+}
+
+/// Names of the programs that are loaded, by id.
+pub fn program_names() -> io::Result<BTreeMap<u32, String>> {
+    loaded_programs()
+        .map(|program| {
+            let program = program.map_err(io::Error::other)?;
+            Ok((
+                program.id(),
+                String::from_utf8_lossy(program.name()).into_owned(),
+            ))
+        })
+        .collect()
+}

@@ -1,0 +1,90 @@
+//! A flood at full speed over a veth: how much each program lets the machine absorb.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+
+use super::super::{
+    attack, clock,
+    flood::{Flood, Options, Pace},
+    floodwall::{Config, Floodwall},
+    interrupt,
+    programs::{Lab, Tables},
+    sandbox::{Ns, Sandbox, hosts},
+};
+
+/// How many times the programs take turns.
+const ROUNDS: usize = 3;
+/// How long a turn is.
+const TURN: Duration = Duration::from_secs(2);
+
+/// What was absorbed in front of one program.
+#[derive(Clone, Debug)]
+pub struct Absorbed {
+    /// The program.
+    pub subject: &'static str,
+    /// Packets a second that reached the interface, one figure a turn, ascending.
+    pub rates: Vec<u64>,
+}
+
+impl Absorbed {
+    /// The turn in the middle.
+    pub fn median(&self) -> u64 {
+        self.rates
+            .get(self.rates.len() / 2)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Floods the sandbox's server, whose interface each program takes in turn.
+pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize) -> Result<Vec<Absorbed>> {
+    let empty = |subject| Absorbed {
+        subject,
+        rates: Vec::new(),
+    };
+    let mut bare = empty("bare XDP_DROP");
+    let mut filter = empty("floodwall");
+    let mut stack = empty("ordinary stack");
+    for _ in 0..ROUNDS {
+        {
+            let _link = attached(sandbox, "bare_drop")?;
+            bare.rates.push(rate(sandbox, cpu)?);
+        }
+        {
+            let floodwall = Floodwall::start(sandbox, binary, &Config::new("enforce"))?;
+            filter.rates.push(rate(sandbox, cpu)?);
+            floodwall.uninstall(sandbox)?;
+        }
+        {
+            let _link = attached(sandbox, "pass")?;
+            stack.rates.push(rate(sandbox, cpu)?);
+        }
+    }
+    let mut all = vec![bare, filter, stack];
+    for absorbed in &mut all {
+        absorbed.rates.sort_unstable();
+    }
+    Ok(all)
+}
+
+fn attached(sandbox: &Sandbox, program: &str) -> Result<aya::programs::links::FdLink> {
+    Lab::load(Tables::Tiny)?.attach(program, sandbox.server(), hosts::SERVER.interface)
+}
+
+fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
+    let attack = attack::named("syn-16")?;
+    let options = Options {
+        pace: Pace::Full,
+        cpu: Some(cpu),
+        first: false,
+    };
+    let flood = Flood::start(sandbox, &attack, options)?;
+    interrupt::sleep(Duration::from_millis(500))?;
+    let received = || sandbox.traffic(Ns::Server, hosts::SERVER.interface);
+    let (begun, before) = (clock::now(), received()?.received);
+    interrupt::sleep(TURN)?;
+    let (time, after) = (begun.elapsed(), received()?.received);
+    flood.finish()?;
+    Ok((after.saturating_sub(before) as f64 / time.as_secs_f64()) as u64)
+}

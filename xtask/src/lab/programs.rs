@@ -1,0 +1,135 @@
+//! The lab's own eBPF programs, loaded.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, MapData, PerCpuArray, PerCpuValues, ProgramArray},
+    programs::{ProgramFd, Xdp, XdpMode, links::FdLink},
+    util::nr_cpus,
+};
+
+use super::{
+    sandbox::Namespace,
+    shape::abi::{Progress, Shape},
+};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab.bpf.o"));
+
+/// The maps of the reference programs, which take memory only where they are measured.
+const REFERENCES: [&str; 3] = ["BANS", "PREFIXES", "SEEN"];
+
+/// How large the maps of the reference programs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// One entry: they are not used.
+    Tiny,
+    /// As many entries as the programs ask for.
+    Full,
+}
+
+/// One instance of the lab's programs and maps.
+pub struct Lab(Ebpf);
+
+impl fmt::Debug for Lab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lab")
+    }
+}
+
+impl Lab {
+    /// Makes the maps; programs are loaded when asked for.
+    pub fn load(tables: Tables) -> Result<Self> {
+        let mut loader = EbpfLoader::new();
+        if tables == Tables::Tiny {
+            for name in REFERENCES {
+                loader.map_max_entries(name, 1);
+            }
+        }
+        let object = loader
+            .load(OBJECT)
+            .context("cannot load the lab's eBPF object; run as root")?;
+        Ok(Self(object))
+    }
+
+    /// One of the programs, in the kernel.
+    pub fn program(&mut self, name: &str) -> Result<&mut Xdp> {
+        let program: &mut Xdp = self
+            .0
+            .program_mut(name)
+            .with_context(|| format!("the lab's eBPF object has no program {name}"))?
+            .try_into()
+            .with_context(|| format!("{name} is no XDP program"))?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .with_context(|| format!("the kernel refuses the program {name}"))?;
+        }
+        Ok(program)
+    }
+
+    /// Attaches a program natively; it stays until the link is dropped.
+    pub fn attach(mut self, name: &str, namespace: &Namespace, interface: &str) -> Result<FdLink> {
+        let program = self.program(name)?;
+        let link = namespace
+            .run(|| {
+                let id = program.attach(interface, XdpMode::Driver)?;
+                program.take_link(id)
+            })?
+            .with_context(|| format!("cannot attach {name} to {interface}"))?;
+        link.try_into()
+            .with_context(|| format!("{interface} gave no bpf_link for {name}"))
+    }
+
+    /// Sets what `flood` and `vary` make, and starts their counters anew.
+    pub fn set_shape(&mut self, shape: Shape, seed: u64) -> Result<()> {
+        let map = self
+            .0
+            .map_mut("SHAPE")
+            .context("the lab's eBPF object has no map SHAPE")?;
+        Array::<&mut MapData, Shape>::try_from(map)?
+            .set(0, shape, 0)
+            .context("cannot write the shape of a packet")?;
+        // Each CPU has its own sequence; a state of zero would stay zero.
+        let states: Vec<Progress> = (0..nr_cpus().map_err(|(_, error)| error)?)
+            .map(|cpu| Progress {
+                random: (seed ^ (cpu as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1,
+                made: 0,
+            })
+            .collect();
+        let map = self
+            .0
+            .map_mut("PROGRESS")
+            .context("the lab's eBPF object has no map PROGRESS")?;
+        PerCpuArray::<&mut MapData, Progress>::try_from(map)?
+            .set(0, PerCpuValues::try_from(states)?, 0)
+            .context("cannot write the state of the generator")
+    }
+
+    /// How many packets were made since the shape was set.
+    pub fn made(&self) -> Result<u64> {
+        let map = self
+            .0
+            .map("PROGRESS")
+            .context("the lab's eBPF object has no map PROGRESS")?;
+        let states = PerCpuArray::<&MapData, Progress>::try_from(map)?.get(&0, 0)?;
+        Ok(states.iter().map(|state| state.made).sum())
+    }
+
+    /// Puts a program behind `vary`.
+    pub fn set_subject(&mut self, program: &ProgramFd) -> Result<()> {
+        let map = self
+            .0
+            .map_mut("SUBJECT")
+            .context("the lab's eBPF object has no map SUBJECT")?;
+        ProgramArray::<&mut MapData>::try_from(map)?
+            .set(0, program, 0)
+            .context("cannot put the program behind the wrapper; both must be `xdp.frags`")
+    }
+
+    /// The object itself, for maps of the reference programs.
+    pub fn object(&mut self) -> &mut Ebpf {
+        &mut self.0
+    }
+}

@@ -1,0 +1,243 @@
+//! Links, addresses and routes of the sandbox.
+
+use std::{
+    fs,
+    io::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Ns, Options, Sandbox};
+
+/// The bridge's port towards the server, in the namespace [`Ns::Wire`].
+pub const UPLINK: &str = "uplink";
+
+/// One end of the segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// Its interface.
+    pub interface: &'static str,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Its IPv4 address, in a /24 of its own.
+    pub v4: Ipv4Addr,
+    /// Its IPv6 address, in a /64 of its own.
+    pub v6: Ipv6Addr,
+}
+
+/// Who has which address.
+pub mod hosts {
+    use super::{Host, Ipv4Addr, Ipv6Addr};
+
+    /// What is to be protected.
+    pub const SERVER: Host = Host {
+        interface: "srv0",
+        mac: [2, 0xf, 0, 0, 0, 1],
+        v4: Ipv4Addr::new(203, 0, 113, 10),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0x5e, 0, 0, 0, 0, 0x10),
+    };
+    /// Real people; every address of the /24 answers.
+    pub const CLIENT: Host = Host {
+        interface: "cli0",
+        mac: [2, 0xf, 0, 0, 0, 2],
+        v4: Ipv4Addr::new(198, 51, 100, 10),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0xc1, 0, 0, 0, 0, 0x10),
+    };
+    /// A machine that attacks from an address of its own.
+    pub const ATTACKER: Host = Host {
+        interface: "atk0",
+        mac: [2, 0xf, 0, 0, 0, 3],
+        v4: Ipv4Addr::new(192, 0, 2, 66),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0xa7, 0, 0, 0, 0, 0x66),
+    };
+    /// The server's gateway: where answers to everybody else go, and end.
+    pub const GATEWAY: Host = Host {
+        interface: "br0",
+        mac: [2, 0xf, 0, 0, 0, 0xfe],
+        v4: Ipv4Addr::new(203, 0, 113, 1),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0x5e, 0, 0, 0, 0, 1),
+    };
+}
+
+/// What `/proc/net/dev` says of an interface.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Packets received, those that XDP dropped included.
+    pub received: u64,
+    /// Packets sent.
+    pub sent: u64,
+}
+
+/// Joins the namespaces.
+pub(super) fn build(sandbox: &Sandbox, options: &Options) -> Result<()> {
+    let mtu = options.mtu;
+    for ns in super::ALL {
+        sandbox.in_ns(ns, settings)??;
+    }
+    let gateway = hosts::GATEWAY;
+    let mut wire = format!(
+        "link set lo up\n\
+         link add br0 address {} type bridge stp_state 0 mcast_snooping 0\n",
+        mac(gateway.mac)
+    );
+    for (ns, port, host) in ends() {
+        let peer = sandbox.namespace(ns).name();
+        let (name, address) = (host.interface, mac(host.mac));
+        wire += &format!(
+            "link add {port} mtu {mtu} type veth peer name {name} mtu {mtu} address {address} netns {peer}\n\
+             link set {port} master br0 up\n"
+        );
+    }
+    wire += &format!(
+        "link set br0 up\n\
+         addr add {}/24 dev br0\n\
+         addr add {}/64 dev br0 nodad\n",
+        gateway.v4, gateway.v6
+    );
+    ip(sandbox, Ns::Wire, &wire)?;
+    for (ns, _, host) in ends() {
+        ip(sandbox, ns, &end(ns, host))?;
+    }
+    // Any address of the client's networks is local to it, so that many people can call.
+    let any = "route add local 198.51.100.0/24 dev lo\n\
+               -6 route add local 2001:db8:c1::/64 dev lo\n";
+    ip(sandbox, Ns::Client, any)
+}
+
+fn ends() -> [(Ns, &'static str, Host); 3] {
+    [
+        (Ns::Server, UPLINK, hosts::SERVER),
+        (Ns::Client, "to-client", hosts::CLIENT),
+        (Ns::Attacker, "to-attacker", hosts::ATTACKER),
+    ]
+}
+
+/// Address, routes and neighbours of one end. Neighbours are fixed: whether a flood also hurts
+/// address resolution is not what the sandbox is to show by chance.
+fn end(ns: Ns, host: Host) -> String {
+    let device = host.interface;
+    let mut lines = format!(
+        "link set lo up\n\
+         link set {device} up\n\
+         addr add {}/24 dev {device}\n\
+         addr add {}/64 dev {device} nodad\n",
+        host.v4, host.v6
+    );
+    let others = ends()
+        .into_iter()
+        .filter(|(other, _, _)| *other != ns)
+        .map(|(_, _, host)| host);
+    for other in others.chain([hosts::GATEWAY]) {
+        lines += &format!(
+            "neigh replace {} lladdr {address} dev {device} nud permanent\n\
+             neigh replace {} lladdr {address} dev {device} nud permanent\n",
+            other.v4,
+            other.v6,
+            address = mac(other.mac)
+        );
+    }
+    let others = ends().into_iter().filter(|(other, _, _)| *other != ns);
+    for (_, _, other) in others {
+        lines += &format!(
+            "route add {}/24 via {} dev {device} onlink\n\
+             -6 route add {}/64 via {} dev {device} onlink\n",
+            network_v4(other.v4),
+            other.v4,
+            network_v6(other.v6),
+            other.v6
+        );
+    }
+    if ns == Ns::Server {
+        lines += &format!(
+            "route add default via {} dev {device}\n\
+             -6 route add default via {} dev {device}\n",
+            hosts::GATEWAY.v4,
+            hosts::GATEWAY.v6
+        );
+    }
+    lines
+}
+
+/// Sysctls of the calling thread's namespace.
+fn settings() -> Result<()> {
+    for (key, value) in [
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv6/conf/all/accept_dad", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/default/accept_ra", "0"),
+    ] {
+        let path = format!("/proc/sys/net/{key}");
+        fs::write(&path, value).with_context(|| format!("cannot write {path}"))?;
+    }
+    Ok(())
+}
+
+/// The counters of an interface in the calling thread's namespace.
+pub(super) fn traffic(interface: &str) -> Result<Traffic> {
+    let path = "/proc/thread-self/net/dev";
+    let table = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let numbers: Vec<u64> = table
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))
+        .with_context(|| format!("there is no interface {interface} in this namespace"))?
+        .split_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    match numbers.as_slice() {
+        [_, received, _, _, _, _, _, _, _, sent, ..] => Ok(Traffic {
+            received: *received,
+            sent: *sent,
+        }),
+        _ => bail!("{path} has another form than expected for {interface}"),
+    }
+}
+
+/// Runs lines of `ip` inside a namespace; the first that fails ends it.
+fn ip(sandbox: &Sandbox, ns: Ns, lines: &str) -> Result<()> {
+    // `ip -batch` takes -6 only on its own command line.
+    let (v6, rest): (Vec<&str>, Vec<&str>) =
+        lines.lines().partition(|line| line.starts_with("-6 "));
+    for (family, lines) in [(None, rest), (Some("-6"), v6)] {
+        let text: String = lines
+            .iter()
+            .map(|line| format!("{}\n", line.trim_start_matches("-6 ")))
+            .collect();
+        let mut child = Command::new("ip")
+            .args(family)
+            .args(["-n", sandbox.namespace(ns).name(), "-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run `ip`; install it with `apt-get install iproute2`")?;
+        if let Some(mut input) = child.stdin.take() {
+            input
+                .write_all(text.as_bytes())
+                .context("cannot write to `ip`")?;
+        }
+        let output = child.wait_with_output().context("cannot wait for `ip`")?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "`ip` refused a line of the sandbox's set-up: {}",
+                error.trim()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn network_v4(address: Ipv4Addr) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(address) & 0xffff_ff00)
+}
+
+fn network_v6(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(address) >> 64 << 64)
+}
