@@ -49,7 +49,11 @@ impl Mode {
                 "monitor mode takes no reasons: nothing is dropped for any of them",
             ));
         }
-        let answer = context.client()?.send(Method::PUT, "/v1/mode", &body);
+        let client = match body.mode {
+            types::Mode::Enforce => context.client()?,
+            types::Mode::Monitor => context.client()?.urgent(),
+        };
+        let answer = client.send(Method::PUT, "/v1/mode", &body);
         let outcome = match body.mode {
             types::Mode::Enforce => answer?,
             types::Mode::Monitor => {

@@ -360,3 +360,21 @@ fn a_configuration_is_checked_without_a_daemon() {
     let output = run(&lab, "status --config f.toml");
     assert_eq!(code(&output), 1, "{output:?}");
 }
+
+#[test]
+fn a_daemon_that_hangs_is_not_waited_for_when_it_is_urgent() {
+    let lab = Lab::new(As::Root);
+    let silent = lab.folder.path().join("silent.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&silent).unwrap();
+    for line in ["status", "mode monitor", "detach eth0"] {
+        let output = floodwall(&lab, line)
+            .env("FLOODWALL_SOCKET", &silent)
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 3, "{line}: {output:?}");
+        // Nothing is pinned where this test looks, and it says so.
+        for words in ["has not answered within 5 seconds", "without it: "] {
+            assert!(err(&output).contains(words), "{line}: {output:?}");
+        }
+    }
+}
