@@ -103,11 +103,12 @@ fn show(context: &Context) -> Result<(), Failure> {
         writeln!(out, "{}", render::status::mode_in_words(&status))?;
         if let Some(change) = &shown.changed {
             let (by, file) = (render::safe(&change.by), render::safe(&change.file));
-            let (since, until) = (render::time(change.since), render::until(change.until));
-            writeln!(
-                out,
-                "set by {by} at {since}, until {until}; the file says {file}"
-            )?;
+            let since = render::time(change.since);
+            let until = match change.until {
+                Some(until) => format!("until {}", render::time(until)),
+                None => "without an end".to_owned(),
+            };
+            writeln!(out, "set by {by} at {since}, {until}; the file says {file}")?;
         }
         Ok(())
     })
