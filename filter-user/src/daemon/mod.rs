@@ -120,12 +120,20 @@ fn check_interfaces(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The daemon's thread: jobs as they come, periodic work when it is due.
+/// The daemon's thread: jobs as they come, periodic work when it is due, and links when they change.
 fn attend(daemon: &mut Daemon<Kernel>, queue: &mpsc::Receiver<Job>, stop: &AtomicBool) {
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
     let mut fed = clock::monotonic();
+    let links_changed = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&links_changed);
+    // Without a watch, looking once a second has to do.
+    let _watcher = host::links::watch(move |_| noted.store(true, Ordering::Relaxed))
+        .inspect_err(|error| tracing::warn!("cannot watch for links that come and go: {error}"));
     while !stop.load(Ordering::Relaxed) {
         let wait = daemon.work();
+        if links_changed.swap(false, Ordering::Relaxed) {
+            daemon.keep_protected();
+        }
         if watchdog.is_some_and(|period| fed.elapsed() >= period) {
             notify(&[NotifyState::Watchdog]);
             fed = clock::monotonic();

@@ -1,4 +1,4 @@
-//! The maps and the program in the kernel. The only module that imports aya.
+//! The maps and the program in the kernel.
 
 use std::{
     collections::BTreeMap,
@@ -582,11 +582,10 @@ fn take<M: TryFrom<Map, Error = MapError>>(
 
 /// Memory of a map, as the kernel counts it.
 fn memory(map: &Map) -> Option<u64> {
-    let info = map_data(map)?.info().ok()?;
-    let path = format!("/proc/self/fdinfo/{}", fd_number(&info.fd().ok()?));
+    let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
     let text = fs::read_to_string(path).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+    line.trim().parse().ok()
 }
 
 fn map_data(map: &Map) -> Option<&MapData> {

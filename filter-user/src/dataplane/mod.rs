@@ -1,12 +1,14 @@
 //! The kernel side, behind a small trait.
 //!
-//! [`kernel`] is the only module that imports aya; [`fake`] keeps the same maps in memory for every
+//! Nothing outside imports aya: [`kernel`] holds the program and its maps, [`probe`] finds out what
+//! the kernel can, and [`fake`] keeps the same maps in memory for every
 //! test that does not test the kernel.
 
 pub mod bpffs;
 pub mod fake;
 pub mod kernel;
 pub mod pins;
+pub mod probe;
 
 use filter_common::{
     abi::{

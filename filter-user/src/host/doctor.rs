@@ -8,8 +8,8 @@ mod system;
 
 use serde::{Deserialize, Serialize};
 
-use super::{links, probe};
-use crate::config::Config;
+use super::links;
+use crate::{config::Config, dataplane::probe};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

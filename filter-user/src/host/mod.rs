@@ -6,6 +6,5 @@ pub mod ethtool;
 pub mod facts;
 pub mod links;
 mod netlink;
-pub mod probe;
 pub mod resolvers;
 pub mod sessions;

@@ -13,7 +13,7 @@ use nix::{
 use super::Finding;
 use crate::{
     config::Config,
-    host::probe::{Kernel, Probe},
+    dataplane::probe::{Kernel, Probe},
 };
 
 const CAP_NET_ADMIN: u32 = 12;
