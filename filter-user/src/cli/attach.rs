@@ -40,7 +40,7 @@ impl Detach {
             Some(interface) => format!("/v1/interfaces/{}/detach", encode(interface)),
             None => "/v1/detach".to_owned(),
         };
-        let answer = context.client()?.command(Method::POST, &path);
+        let answer = context.client()?.urgent().command(Method::POST, &path);
         let without = || {
             pins::detach(&context.config.paths, self.interface.as_deref())
                 .map(|names| detached(&names))

@@ -46,6 +46,10 @@ pub struct Source {
     pub interfaces: Vec<String>,
     /// Likewise.
     pub mode: Option<Mode>,
+    /// Likewise, for `paths.socket`.
+    pub socket: Option<PathBuf>,
+    /// Likewise, for `paths.bpf`.
+    pub bpf: Option<PathBuf>,
 }
 
 impl Source {
@@ -62,6 +66,12 @@ impl Source {
         }
         if let Some(mode) = self.mode {
             config.mode = mode;
+        }
+        if let Some(socket) = &self.socket {
+            config.paths.socket.clone_from(socket);
+        }
+        if let Some(bpf) = &self.bpf {
+            config.paths.bpf.clone_from(bpf);
         }
         Ok(config)
     }
