@@ -109,10 +109,18 @@ impl Address {
 ///
 /// A table, because the verifier follows every branch that computing it would take.
 #[inline(always)]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the table has an entry for every value of a byte"
+)]
 pub fn mask(length: u8) -> [u32; 4] {
     MASKS[length as usize]
 }
 
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which checks it"
+)]
 static MASKS: [[u32; 4]; 256] = {
     let mut masks = [[0; 4]; 256];
     let mut length = 0_usize;

@@ -439,7 +439,7 @@ impl Situation<'_> {
         let text = format!("mode is {}{}", mode_text(&choice), ending(until));
         // What the file says anyway is no override.
         let is_file = choice == settings::mode(self.config, &State::default());
-        let set = (!is_file || until.is_some()).then(|| Set {
+        let set = (!is_file || until.is_some()).then_some(Set {
             value: choice,
             by,
             since: self.now,

@@ -23,7 +23,7 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
-        settings::Settings,
+        settings::{CLASSES, Settings},
     },
     logic::{address::Family, gate::LINE_WORDS, source::WAYS},
 };
@@ -106,6 +106,9 @@ impl Kernel {
             let wrap = |error| DataplaneError::new(format!("preparing {}", path.display()), error);
             bpffs::remove(&path).map_err(wrap)?;
             fs::create_dir(&path).map_err(wrap)?;
+        }
+        if !taken_over {
+            tracing::info!("the maps will take about {} MiB", estimate(tables) >> 20);
         }
         let mut ebpf = load_object(&path, &sizes)?;
         for name in ["floodwall", "clock"] {
@@ -584,10 +587,17 @@ fn take<M: TryFrom<Map, Error = MapError>>(
 fn memory(map: &Map) -> Option<u64> {
     let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
     let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("memlock:"))?;
     line.trim().parse().ok()
 }
 
+/// The data of a map of one of the kinds that the object has.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the object has no other kinds"
+)]
 fn map_data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
@@ -634,6 +644,21 @@ fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
     ])
 }
 
+/// Bytes that the maps will take, before they are made: an element of a hash is its key, its value
+/// and 48 bytes (`struct htab_elem`), and each has one bucket of 16 bytes or two.
+fn estimate(tables: &Tables) -> u64 {
+    const ELEMENT: u64 = 48 + 24 + 16;
+    const BUCKET: u64 = 16;
+    /// The gate, the samples, and what is small.
+    const FIXED: u64 = (2 << 20) + (1 << 20) + (1 << 20);
+    let hash = |entries: u32| {
+        let entries = u64::from(entries);
+        entries * ELEMENT + entries.next_power_of_two() * BUCKET
+    };
+    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * CLASSES as u64;
+    hash(tables.allow) + hash(tables.block) + sources + FIXED
+}
+
 /// Whether a folder holds a whole set of maps of this version and of these sizes.
 fn is_ours(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> bool {
     read_version(&path.join(META)) == Some(abi::VERSION)
@@ -673,21 +698,20 @@ fn map_error(tried: &str, error: MapError) -> DataplaneError {
 }
 
 fn load_error(name: &str, error: ProgramError) -> DataplaneError {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            let tail: Vec<&str> = log.lines().rev().take(5).collect();
-            DataplaneError(format!(
-                "the kernel refuses the program {name}: {io_error}; `floodwall doctor` tells what \
-                 it lacks; the verifier's last words: {}",
-                tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
-            ))
-        }
-        other => DataplaneError::new(format!("loading the program {name}"), other),
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = &error
+    {
+        let log = verifier_log.to_string();
+        let tail: Vec<&str> = log.lines().rev().take(5).collect();
+        return DataplaneError(format!(
+            "the kernel refuses the program {name}: {io_error}; `floodwall doctor` tells what it \
+             lacks; the verifier's last words: {}",
+            tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
+        ));
     }
+    DataplaneError::new(format!("loading the program {name}"), error)
 }
 
 fn link_error(interface: &str, error: impl std::error::Error) -> DataplaneError {
