@@ -447,6 +447,18 @@ pub struct EventsQuery {
     pub follow: bool,
 }
 
+/// Query of `POST /v1/detach`, `POST /v1/interfaces/NAME/detach`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DetachQuery {
+    /// How long, as `90s`, `1h`, `7d`; until it is attached again if not given.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+}
+
 /// Something that happened, or that somebody did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {

@@ -104,8 +104,14 @@ impl Client {
     }
 
     /// Changes, without a body.
-    pub fn command(&self, method: Method, path: &str) -> Result<Outcome, Failure> {
-        self.ask(method, path, Body::default(), self.change)
+    pub fn command(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, Option<String>)],
+    ) -> Result<Outcome, Failure> {
+        let target = format!("{path}{}", query_string(query));
+        self.ask(method, &target, Body::default(), self.change)
     }
 
     /// Changes, with a body that is read while it is sent.

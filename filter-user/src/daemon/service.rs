@@ -238,8 +238,11 @@ impl<D: Dataplane> Service for Daemon<D> {
             Command::Attach { interface } => self.attach(&interface)?,
             Command::Detach {
                 interface: Some(interface),
+                ..
             } => self.detach(&interface)?,
-            Command::Detach { interface: None } => {
+            Command::Detach {
+                interface: None, ..
+            } => {
                 for interface in self.config.interfaces.clone() {
                     self.detach(&interface)?;
                 }

@@ -71,6 +71,9 @@ pub struct Kernel {
     hz: u64,
     /// Whether these maps were found, with what they hold.
     taken_over: bool,
+    /// Messages of an object with the feature `log`.
+    #[cfg(feature = "log")]
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 struct Maps {
@@ -116,6 +119,10 @@ impl Kernel {
                 .load()
                 .map_err(|error| load_error(name, error))?;
         }
+        #[cfg(feature = "log")]
+        let logger = aya_log::EbpfLogger::init(&mut ebpf)
+            .inspect_err(|error| tracing::warn!("no messages from the kernel's side: {error}"))
+            .ok();
         let maps = Maps::take(&mut ebpf)?;
         if !taken_over {
             pin_version(&path.join(META))?;
@@ -127,6 +134,8 @@ impl Kernel {
             maps,
             hz: 0,
             taken_over,
+            #[cfg(feature = "log")]
+            logger,
         };
         kernel.hz = kernel.measure_hz()?;
         Ok(kernel)
@@ -396,6 +405,10 @@ impl Dataplane for Kernel {
     }
 
     fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {
+        #[cfg(feature = "log")]
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
         while let Some(item) = self.maps.samples.next() {
             if item.len() >= size_of::<Sample>() {
                 // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the

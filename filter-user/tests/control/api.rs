@@ -265,12 +265,23 @@ fn changes_become_commands() {
     assert_eq!(
         lab.command("POST", "/v1/interfaces/eth0/detach", ""),
         Command::Detach {
-            interface: Some("eth0".to_owned())
+            interface: Some("eth0".to_owned()),
+            duration: None,
+        }
+    );
+    assert_eq!(
+        lab.command("POST", "/v1/interfaces/eth0/detach?for=1h", ""),
+        Command::Detach {
+            interface: Some("eth0".to_owned()),
+            duration: hour,
         }
     );
     assert_eq!(
         lab.command("POST", "/v1/detach", ""),
-        Command::Detach { interface: None }
+        Command::Detach {
+            interface: None,
+            duration: None,
+        }
     );
 }
 
