@@ -584,7 +584,9 @@ fn take<M: TryFrom<Map, Error = MapError>>(
 fn memory(map: &Map) -> Option<u64> {
     let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
     let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("memlock:"))?;
     line.trim().parse().ok()
 }
 
