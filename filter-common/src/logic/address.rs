@@ -111,16 +111,13 @@ impl Address {
 #[inline(always)]
 #[allow(
     clippy::indexing_slicing,
-    reason = "the table has an entry for every value of a byte"
+    reason = "256 entries, and the index is a byte"
 )]
 pub fn mask(length: u8) -> [u32; 4] {
     MASKS[length as usize]
 }
 
-#[allow(
-    clippy::indexing_slicing,
-    reason = "evaluated by the compiler, which checks it"
-)]
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 static MASKS: [[u32; 4]; 256] = {
     let mut masks = [[0; 4]; 256];
     let mut length = 0_usize;

@@ -73,11 +73,16 @@ pub const fn tag(word: u64) -> u64 {
     word & ((1 << TAG_BITS) - 1)
 }
 
-/// How far the bucket is from full, in units of time. Zero is full.
+/// How far the bucket is from full, in units of time. Zero is full, and so is a word that nobody
+/// wrote, whatever the time.
 #[inline(always)]
 pub const fn deficit(word: u64, now: Now, limit: &Limit) -> u64 {
     let ahead = (word >> TAG_BITS).wrapping_sub(now.0) & TIME_MASK;
-    if ahead > limit.horizon { 0 } else { ahead }
+    if ahead > limit.horizon || word == 0 {
+        0
+    } else {
+        ahead
+    }
 }
 
 /// What to do with a word to charge its bucket.
@@ -128,5 +133,19 @@ pub const fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
             true
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What zeroed maps hold at a time just before the 44 bits wrap.
+    #[test]
+    fn a_word_that_nobody_wrote_is_a_full_bucket_at_any_time() {
+        let limit = Limit::new(1, 1, 250).expect("the bucket holds one packet");
+        for tick in (0..1 << 20).step_by(97).chain([0xf_fffe, 0xf_ffff]) {
+            assert_eq!(deficit(0, Now::from_tick(tick), &limit), 0, "tick {tick}");
+        }
     }
 }
