@@ -361,20 +361,17 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn table_status(&self) -> BTreeMap<String, TableStatus> {
-        let tables = &self.config.tables;
-        let of = |entries: usize, capacity: u32| TableStatus {
-            entries: entries as u64,
-            capacity: u64::from(capacity),
+        let room = &self.config.tables;
+        let of = |kind: ListKind, capacity: u32| {
+            let status = TableStatus {
+                entries: self.tables.entries(kind),
+                capacity: u64::from(capacity),
+            };
+            (kind.noun().to_owned(), status)
         };
         BTreeMap::from([
-            (
-                "allow".to_owned(),
-                of(self.state.list(ListKind::Allow).len(), tables.allow),
-            ),
-            (
-                "block".to_owned(),
-                of(self.state.list(ListKind::Block).len(), tables.block),
-            ),
+            of(ListKind::Allow, room.allow),
+            of(ListKind::Block, room.block),
         ])
     }
 

@@ -204,7 +204,7 @@ impl<D: Dataplane> Daemon<D> {
             if taken_over {
                 for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
                     if let Some(prefix) = lists::prefix(&key) {
-                        self.tables.adopt(&prefix);
+                        self.tables.adopt(kind, &prefix);
                         present.insert(prefix, value);
                     }
                 }

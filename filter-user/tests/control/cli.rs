@@ -240,15 +240,19 @@ fn a_file_is_streamed_under_its_own_name() {
     let output = with_stdin(&lab, "allow import - --dry-run", b"192.0.2.1");
     assert_eq!(code(&output), 0, "{output:?}");
     let notes = lab.notes();
-    let name = |index: usize| match &notes[index].command {
-        Command::Import {
+    let name = |index: usize| {
+        let command = &notes[index].command;
+        let Command::Import {
             name,
             prefixes,
             duration,
             reason,
             ..
-        } => (name.clone(), prefixes.len(), *duration, reason.clone()),
-        other => panic!("{other:?}"),
+        } = command
+        else {
+            panic!("{command:?}");
+        };
+        (name.clone(), prefixes.len(), *duration, reason.clone())
     };
     let hour = Some(Duration::from_secs(3600));
     assert_eq!(name(0), ("my-feed".to_owned(), 2, hour, "daily".to_owned()));
