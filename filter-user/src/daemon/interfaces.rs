@@ -95,7 +95,7 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn attached(&mut self, name: &str, attachment: Attachment, again: bool) {
-        if self.protection.get(name) == Some(&Protection::On(attachment)) {
+        if again && self.protection.get(name) == Some(&Protection::On(attachment)) {
             return;
         }
         let how = match attachment.mode {
