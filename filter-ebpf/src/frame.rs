@@ -65,6 +65,13 @@ impl XdpFrame {
         if result == 0 { length as u16 } else { 0 }
     }
 
+    /// The context.
+    #[cfg(feature = "log")]
+    #[inline(always)]
+    pub fn context(&self) -> XdpContext {
+        XdpContext::new(self.ctx)
+    }
+
     /// Index of the interface.
     #[inline(always)]
     pub fn interface(&self) -> u32 {

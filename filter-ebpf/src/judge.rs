@@ -13,7 +13,7 @@ use filter_common::{
     logic::packet::Packet,
 };
 
-use crate::{clock::Tick, count, cpu, frame::XdpFrame, sample, scratch::Scratch, settings};
+use crate::{clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings};
 
 /// The judge of one packet.
 pub struct Judge {
@@ -83,6 +83,7 @@ impl Judge {
     /// Counts the verdict, samples it, and turns it into what the driver does.
     #[inline(always)]
     pub fn conclude(mut self, frame: &XdpFrame, reason: Reason) -> u32 {
+        log::verdict(frame, reason);
         let length = frame.length();
         count::add(counter::happened(reason), length);
         let observed = self.scratch.observed();

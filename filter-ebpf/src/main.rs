@@ -13,6 +13,7 @@ mod license;
 mod lifeline;
 mod limits;
 mod lists;
+mod log;
 mod sample;
 mod sanity;
 mod scratch;

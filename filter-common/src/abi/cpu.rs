@@ -2,7 +2,7 @@
 
 use super::{lifeline::RULES, map_value};
 
-/// The state of one CPU. Words are buckets as in [`crate::logic::bucket`], with tag 0.
+/// The state of one CPU. Words are buckets as in [`crate::logic::bucket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct CpuState {

@@ -109,10 +109,15 @@ impl Address {
 ///
 /// A table, because the verifier follows every branch that computing it would take.
 #[inline(always)]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "256 entries, and the index is a byte"
+)]
 pub fn mask(length: u8) -> [u32; 4] {
     MASKS[length as usize]
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 static MASKS: [[u32; 4]; 256] = {
     let mut masks = [[0; 4]; 256];
     let mut length = 0_usize;

@@ -14,6 +14,7 @@ pub const FRACTION_BITS: u32 = 24;
 /// Bits of tag in a word.
 pub const TAG_BITS: u32 = 20;
 const TIME_MASK: u64 = (1 << 44) - 1;
+const TICK: u64 = 1 << FRACTION_BITS;
 /// Half of the range of times: beyond it, ahead and behind cannot be told apart.
 pub const HALF_RANGE: u64 = 1 << 43;
 
@@ -23,7 +24,8 @@ pub const HALF_RANGE: u64 = 1 << 43;
 pub struct Limit {
     /// Units of time that a packet costs: 2²⁴ × ticks a second / packets a second.
     pub interval: u64,
-    /// Units of time that the bucket holds: burst × interval.
+    /// Units of time that the bucket holds: burst × interval, and one tick. Arrivals are seen up to
+    /// a tick off, and without it a small bucket refuses packets that came at the permitted rate.
     pub depth: u64,
     /// A deficit above this is no deficit but a stamp so old that it wrapped. It lies above
     /// `depth` by what CPUs that charge one bucket at one time can add together.
@@ -40,7 +42,7 @@ impl Limit {
     pub fn new(packets: u64, burst: u64, hz: u64) -> Option<Self> {
         let units = hz.checked_mul(1 << FRACTION_BITS)?;
         let interval = units.checked_div(packets)?;
-        let depth = interval.checked_mul(burst.max(1))?;
+        let depth = interval.checked_mul(burst.max(1))?.checked_add(TICK)?;
         if interval == 0 || depth > HALF_RANGE / 2 {
             return None;
         }
@@ -73,11 +75,20 @@ pub const fn tag(word: u64) -> u64 {
     word & ((1 << TAG_BITS) - 1)
 }
 
-/// How far the bucket is from full, in units of time. Zero is full.
+/// The tag of buckets that nobody shares. No tag is zero, for a word of zero is one that nobody
+/// wrote.
+pub const UNSHARED: u64 = 1;
+
+/// How far the bucket is from full, in units of time. Zero is full, and so is a word that nobody
+/// wrote, whatever the time.
 #[inline(always)]
 pub const fn deficit(word: u64, now: Now, limit: &Limit) -> u64 {
     let ahead = (word >> TAG_BITS).wrapping_sub(now.0) & TIME_MASK;
-    if ahead > limit.horizon { 0 } else { ahead }
+    if ahead > limit.horizon || word == 0 {
+        0
+    } else {
+        ahead
+    }
 }
 
 /// What to do with a word to charge its bucket.
@@ -118,7 +129,7 @@ pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit) -> Option<W
 /// Charges a bucket that nobody shares; says whether the packet is within the limit.
 #[inline(always)]
 pub const fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
-    match charge(deficit(*word, now, limit), 0, now, limit) {
+    match charge(deficit(*word, now, limit), UNSHARED, now, limit) {
         Some(Write::Add(amount)) => {
             *word = word.wrapping_add(amount);
             true
@@ -128,5 +139,19 @@ pub const fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
             true
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What zeroed maps hold at a time just before the 44 bits wrap.
+    #[test]
+    fn a_word_that_nobody_wrote_is_a_full_bucket_at_any_time() {
+        let limit = Limit::new(1, 1, 250).expect("the bucket holds one packet");
+        for tick in (0..1 << 20).step_by(97).chain([0xf_fffe, 0xf_ffff]) {
+            assert_eq!(deficit(0, Now::from_tick(tick), &limit), 0, "tick {tick}");
+        }
     }
 }

@@ -27,7 +27,7 @@ const _: () = assert!(LINE_WORDS == WAYS.wrapping_mul(CLASSES));
 pub struct Slot {
     /// Index of the line.
     pub line: u32,
-    /// The tag, below 2²⁰.
+    /// The tag, below 2²⁰ and never zero.
     pub tag: u64,
 }
 
@@ -39,7 +39,7 @@ impl Slot {
         let family = source.family();
         Self {
             line: (key.set(family, number).wrapping_shr(shift)) as u32,
-            tag: key.tag(family, number) >> (64_u32.wrapping_sub(TAG_BITS)),
+            tag: key.tag(family, number) >> (64_u32.wrapping_sub(TAG_BITS)) | 1,
         }
     }
 }

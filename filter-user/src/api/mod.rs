@@ -9,3 +9,8 @@ mod routes;
 pub mod server;
 pub mod types;
 pub mod wish;
+
+/// Every path that is served.
+pub fn paths() -> Vec<&'static str> {
+    routes::table().into_iter().map(|(path, _)| path).collect()
+}

@@ -7,7 +7,7 @@ use crate::api::{
     error::ApiError,
     extract::NoQuery,
     routes::{allow, block, events, interfaces, limits, mode, samples, status, why},
-    types::ErrorBody,
+    types::{ErrorBody, ErrorKind},
 };
 
 /// What any request can end in.
@@ -55,6 +55,7 @@ pub enum Errors {
         (name = "look", description = "Takes the group `floodwall`, `floodwall-admin` or root"),
         (name = "change", description = "Takes the group `floodwall-admin` or root")
     ),
+    components(schemas(ErrorBody, ErrorKind)),
     paths(
         status::status,
         status::stats,

@@ -70,7 +70,7 @@ impl Groups {
 }
 
 /// The credentials of a connected socket's peer, as they were when it connected.
-pub fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
+pub fn credentials<S: AsFd>(socket: &S) -> io::Result<Credentials> {
     let peer = getsockopt(socket, PeerCredentials)?;
     let mut groups = supplementary_groups(socket)?;
     groups.push(peer.gid());

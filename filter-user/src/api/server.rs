@@ -81,7 +81,7 @@ pub struct Peer {
 }
 
 /// Tells who is at the other end of a socket.
-pub type Identify = fn(&UnixStream) -> io::Result<Credentials>;
+pub type Identify = Arc<dyn Fn(&UnixStream) -> io::Result<Credentials> + Send + Sync>;
 
 /// A socket that nobody is served over yet. Dropping it removes the file.
 #[derive(Debug)]
@@ -212,13 +212,14 @@ pub async fn serve(
     handle: Handle,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let identify: Identify = Arc::new(peer::credentials::<UnixStream>);
     serve_within(
         socket,
         config,
         handle,
         shutdown,
         Bounds::default(),
-        |stream| peer::credentials(stream),
+        identify,
     )
     .await
 }

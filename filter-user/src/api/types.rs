@@ -223,6 +223,7 @@ pub struct EntryPage {
 #[derive(
     Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
 )]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EntriesQuery {
     /// Only of this list: `manual`, or the name it was imported under.
@@ -290,6 +291,7 @@ pub struct RemoveEntries {
 
 /// Query of `PUT /v1/block/import`, `PUT /v1/allow/import`; the body is the list as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ImportQuery {
     /// Name of the list, which is replaced as a whole.
@@ -378,6 +380,7 @@ pub struct SetLimit {
 
 /// Query of `GET /v1/why`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct WhyQuery {
     /// The source.
@@ -429,6 +432,7 @@ pub struct EventPage {
 #[derive(
     Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
 )]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Only events with an id above this; the newest if not given.
@@ -441,6 +445,18 @@ pub struct EventsQuery {
     /// Go on with what happens, an [`Event`] a line (`application/x-ndjson`), until one side ends it.
     #[serde(default)]
     pub follow: bool,
+}
+
+/// Query of `POST /v1/detach`, `POST /v1/interfaces/NAME/detach`.
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
+)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DetachQuery {
+    /// How long, as `90s`, `1h`, `7d`; until it is attached again if not given.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
 }
 
 /// Something that happened, or that somebody did.
@@ -462,6 +478,7 @@ pub struct Event {
 #[derive(
     Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
 )]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct SampleQuery {
     /// Only of this reason.

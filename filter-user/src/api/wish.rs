@@ -9,7 +9,7 @@ use filter_common::abi::{
 use ipnet::IpNet;
 
 use crate::{
-    api::types::{AddEntries, ImportQuery, ListKind, Mode, SetLimit, SetMode},
+    api::types::{AddEntries, DetachQuery, ImportQuery, ListKind, Mode, SetLimit, SetMode},
     config::{file::check_interface, nearest::suggestion, text, units},
     core::{command::Command, refusal::Refusal},
     stats::reasons,
@@ -123,6 +123,14 @@ fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refusal> {
         .iter()
         .map(|text| units::parse_prefix(text).map_err(Refusal::invalid))
         .collect()
+}
+
+/// To stop protecting an interface, or all.
+pub fn detach(name: Option<&str>, query: &DetachQuery) -> Result<Command, Refusal> {
+    Ok(Command::Detach {
+        interface: name.map(interface).transpose()?,
+        duration: duration(query.duration.as_deref())?,
+    })
 }
 
 fn duration(text: Option<&str>) -> Result<Option<Duration>, Refusal> {

@@ -23,13 +23,16 @@ pub struct Detach {
     /// The interface; all if none is named
     #[arg(value_parser = value::interface)]
     interface: Option<String>,
+    /// How long, like 90s, 1h or 7d; without it, until `attach`
+    #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
+    duration: Option<String>,
 }
 
 impl Attach {
     /// Does it.
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
         let path = format!("/v1/interfaces/{}/attach", encode(&self.interface));
-        context.show_outcome(&context.client()?.command(Method::POST, &path)?)
+        context.show_outcome(&context.client()?.command(Method::POST, &path, &[])?)
     }
 }
 
@@ -40,10 +43,14 @@ impl Detach {
             Some(interface) => format!("/v1/interfaces/{}/detach", encode(interface)),
             None => "/v1/detach".to_owned(),
         };
-        let answer = context.client()?.command(Method::POST, &path);
+        let answer = context.client()?.urgent().command(
+            Method::POST,
+            &path,
+            &[("for", self.duration.clone())],
+        );
         let without = || {
             pins::detach(&context.config.paths, self.interface.as_deref())
-                .map(|names| detached(&names))
+                .map(|names| detached(&names, self.duration.is_some()))
         };
         let (outcome, absent) = status::or_pins(answer, without)?;
         if let Some(failure) = absent {
@@ -54,13 +61,16 @@ impl Detach {
 }
 
 /// What was done without a daemon.
-fn detached(names: &[String]) -> Outcome {
+fn detached(names: &[String], timed: bool) -> Outcome {
     let mut notes: Vec<_> = names
         .iter()
         .map(|name| format!("{name} is not protected any more"))
         .collect();
     if notes.is_empty() {
         notes.push("no interface was protected".to_owned());
+    }
+    if timed {
+        notes.push("nobody is there to end it: it lasts until `floodwall attach`".to_owned());
     }
     Outcome {
         schema: SCHEMA,

@@ -44,7 +44,11 @@ fn flush(context: &Context, yes: bool) -> Result<(), Failure> {
     if !yes {
         confirm(context)?;
     }
-    context.show_outcome(&context.client()?.command(Method::DELETE, "/v1/block")?)
+    context.show_outcome(
+        &context
+            .client()?
+            .command(Method::DELETE, "/v1/block", &[])?,
+    )
 }
 
 fn confirm(context: &Context) -> Result<(), Failure> {

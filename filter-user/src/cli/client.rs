@@ -33,6 +33,8 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long it may take to carry out a change; a reload builds tables.
 const CHANGE: Duration = Duration::from_secs(60);
+/// How long it may take where the command can do without it.
+const URGENT: Duration = Duration::from_secs(5);
 /// How long an import may take, slow feeds on stdin included.
 const IMPORT: Duration = Duration::from_secs(3600);
 /// Bytes of an answer: a page of 10,000 entries with long reasons is below.
@@ -48,6 +50,8 @@ pub struct Client {
     runtime: Runtime,
     socket: PathBuf,
     read_group: String,
+    answer: Duration,
+    change: Duration,
 }
 
 impl Client {
@@ -61,7 +65,18 @@ impl Client {
             runtime,
             socket: socket.to_owned(),
             read_group: access.read_group.clone(),
+            answer: ANSWER,
+            change: CHANGE,
         })
+    }
+
+    /// The same for a command that does not wait long for a daemon that hangs.
+    pub fn urgent(self) -> Self {
+        Self {
+            answer: URGENT,
+            change: URGENT,
+            ..self
+        }
     }
 
     /// Looks.
@@ -71,7 +86,7 @@ impl Client {
         query: &[(&str, Option<String>)],
     ) -> Result<T, Failure> {
         let target = format!("{path}{}", query_string(query));
-        self.ask(Method::GET, &target, Body::default(), ANSWER)
+        self.ask(Method::GET, &target, Body::default(), self.answer)
     }
 
     /// Changes, with a body.
@@ -85,12 +100,18 @@ impl Client {
         let body = Full::from(body)
             .map_err(|never| match never {})
             .boxed_unsync();
-        self.ask(method, path, body, CHANGE)
+        self.ask(method, path, body, self.change)
     }
 
     /// Changes, without a body.
-    pub fn command(&self, method: Method, path: &str) -> Result<Outcome, Failure> {
-        self.ask(method, path, Body::default(), CHANGE)
+    pub fn command(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, Option<String>)],
+    ) -> Result<Outcome, Failure> {
+        let target = format!("{path}{}", query_string(query));
+        self.ask(method, &target, Body::default(), self.change)
     }
 
     /// Changes, with a body that is read while it is sent.

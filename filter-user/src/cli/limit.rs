@@ -51,7 +51,7 @@ impl Limit {
             Self::Set(set) => set.execute(context),
             Self::Auto { name } => {
                 let path = format!("/v1/limits/{}", encode(&name));
-                context.show_outcome(&context.client()?.command(Method::DELETE, &path)?)
+                context.show_outcome(&context.client()?.command(Method::DELETE, &path, &[])?)
             }
         }
     }

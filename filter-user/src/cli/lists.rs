@@ -35,7 +35,7 @@ pub struct Add {
     #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
     duration: Option<String>,
     /// Why, at most 200 bytes
-    #[arg(long, default_value = "", value_parser = value::clean, value_name = "TEXT")]
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = value::clean, value_name = "TEXT")]
     reason: String,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -79,7 +79,7 @@ pub struct Import {
     #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
     duration: Option<String>,
     /// Why, at most 200 bytes
-    #[arg(long, default_value = "", value_parser = value::clean, value_name = "TEXT")]
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = value::clean, value_name = "TEXT")]
     reason: String,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -234,7 +234,10 @@ fn open(file: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
             file.display()
         )));
     }
-    Ok((Box::new(source), metadata.is_file().then(|| metadata.len())))
+    Ok((
+        Box::new(source),
+        metadata.is_file().then_some(metadata.len()),
+    ))
 }
 
 /// A name for a list from that of its file.

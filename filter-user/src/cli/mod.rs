@@ -31,12 +31,7 @@ use self::{
 
 /// Drops flood traffic at the network card, and says what it did.
 #[derive(Debug, Parser)]
-#[command(
-    name = "floodwall",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "floodwall", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not permitted, \
                         5 refused.\nstatus, detach and mode monitor work without a daemon."
@@ -144,7 +139,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     let strict = matches!(cli.command, Command::Run(_) | Command::Doctor(_));
     let context = &Context::new(&cli.options, strict)?;
     match cli.command {
-        Command::Run(command) => command.execute(context)?,
+        Command::Run(command) => command.execute(context, &cli.options)?,
         Command::Status(command) => command.execute(context)?,
         Command::Stats(command) => command.execute(context)?,
         Command::Block(command) => command.execute(context)?,

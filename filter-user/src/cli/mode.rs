@@ -49,7 +49,11 @@ impl Mode {
                 "monitor mode takes no reasons: nothing is dropped for any of them",
             ));
         }
-        let answer = context.client()?.send(Method::PUT, "/v1/mode", &body);
+        let client = match body.mode {
+            types::Mode::Enforce => context.client()?,
+            types::Mode::Monitor => context.client()?.urgent(),
+        };
+        let answer = client.send(Method::PUT, "/v1/mode", &body);
         let outcome = match body.mode {
             types::Mode::Enforce => answer?,
             types::Mode::Monitor => {
@@ -99,11 +103,12 @@ fn show(context: &Context) -> Result<(), Failure> {
         writeln!(out, "{}", render::status::mode_in_words(&status))?;
         if let Some(change) = &shown.changed {
             let (by, file) = (render::safe(&change.by), render::safe(&change.file));
-            let (since, until) = (render::time(change.since), render::until(change.until));
-            writeln!(
-                out,
-                "set by {by} at {since}, until {until}; the file says {file}"
-            )?;
+            let since = render::time(change.since);
+            let until = match change.until {
+                Some(until) => format!("until {}", render::time(until)),
+                None => "without an end".to_owned(),
+            };
+            writeln!(out, "set by {by} at {since}, {until}; the file says {file}")?;
         }
         Ok(())
     })

@@ -12,6 +12,6 @@ pub struct Reload {}
 impl Reload {
     /// Does it.
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
-        context.show_outcome(&context.client()?.command(Method::POST, "/v1/reload")?)
+        context.show_outcome(&context.client()?.command(Method::POST, "/v1/reload", &[])?)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use super::{context::Context, exit::Failure, value};
+use super::{GlobalOptions, context::Context, exit::Failure, value};
 use crate::{
     api::types::Mode,
     daemon::{self, state::Source},
@@ -24,11 +24,13 @@ pub struct Run {
 
 impl Run {
     /// Does it, until it is told to stop.
-    pub fn execute(self, context: &Context) -> Result<(), Failure> {
+    pub fn execute(self, context: &Context, options: &GlobalOptions) -> Result<(), Failure> {
         let source = Source {
             file: context.config_path.clone(),
             interfaces: self.interfaces,
             mode: self.mode,
+            socket: options.socket.clone(),
+            bpf: options.bpf.clone(),
         };
         log();
         daemon::run(source).map_err(|error| Failure::failed(format!("{error:#}")))

@@ -24,7 +24,7 @@ impl Status {
 
 /// The daemon's status, or without a daemon what the pins tell.
 pub fn ask(context: &Context) -> Result<types::Status, Failure> {
-    or_pins(context.client()?.get("/v1/status", &[]), || {
+    or_pins(context.client()?.urgent().get("/v1/status", &[]), || {
         pins::status(&context.config.paths)
     })
     .map(|(status, _)| status)

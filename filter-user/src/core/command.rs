@@ -82,6 +82,8 @@ pub enum Command {
     Detach {
         /// Its name; all if none.
         interface: Option<String>,
+        /// For how long.
+        duration: Option<Duration>,
     },
     /// Read the configuration file again.
     Reload,

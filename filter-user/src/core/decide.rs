@@ -90,7 +90,10 @@ pub fn decide(
             duration,
         } => situation.set_mode(by, *mode, reasons, *duration),
         Command::Attach { interface } => situation.attach(interface),
-        Command::Detach { interface } => situation.detach(by, interface.as_deref()),
+        Command::Detach {
+            interface,
+            duration,
+        } => situation.detach(by, interface.as_deref(), *duration),
         Command::Reload => Ok(Decision::default()),
     }
 }
@@ -439,7 +442,7 @@ impl Situation<'_> {
         let text = format!("mode is {}{}", mode_text(&choice), ending(until));
         // What the file says anyway is no override.
         let is_file = choice == settings::mode(self.config, &State::default());
-        let set = (!is_file || until.is_some()).then(|| Set {
+        let set = (!is_file || until.is_some()).then_some(Set {
             value: choice,
             by,
             since: self.now,
@@ -455,7 +458,13 @@ impl Situation<'_> {
         Ok(simple("interface.attach", text, changes))
     }
 
-    fn detach(&self, by: String, interface: Option<&str>) -> Result<Decision, Refusal> {
+    fn detach(
+        &self,
+        by: String,
+        interface: Option<&str>,
+        duration: Option<Duration>,
+    ) -> Result<Decision, Refusal> {
+        let until = self.until(duration)?;
         let names = match interface {
             Some(name) => {
                 self.check_known(name)?;
@@ -463,15 +472,19 @@ impl Situation<'_> {
             }
             None => self.config.interfaces.clone(),
         };
+        let end = match until {
+            Some(until) => format!("{} or `floodwall attach`", seconds(until)),
+            None => "`floodwall attach`".to_owned(),
+        };
         let text = format!(
-            "{} is detached and unprotected until `floodwall attach`",
+            "{} is detached and unprotected until {end}",
             names.join(", ")
         );
         let set = Set {
             value: (),
             by,
             since: self.now,
-            until: None,
+            until,
         };
         let changes = names
             .into_iter()

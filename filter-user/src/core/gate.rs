@@ -33,7 +33,7 @@ impl Gate {
 
     /// Wants the bits of a prefix.
     pub fn add(&mut self, prefix: &IpNet) {
-        self.each(prefix, |count| *count = count.saturating_add(1));
+        self.each(prefix, |count| count.saturating_add(1));
         if is_short_v6(prefix) {
             self.open_v6 += 1;
         }
@@ -41,10 +41,9 @@ impl Gate {
 
     /// No longer wants the bits of a prefix that was added.
     pub fn remove(&mut self, prefix: &IpNet) {
-        self.each(prefix, |count| {
-            if *count != u8::MAX {
-                *count = count.saturating_sub(1);
-            }
+        self.each(prefix, |count| match count {
+            u8::MAX => count,
+            _ => count.saturating_sub(1),
         });
         if is_short_v6(prefix) {
             self.open_v6 = self.open_v6.saturating_sub(1);
@@ -80,38 +79,44 @@ impl Gate {
         words
     }
 
-    fn each(&mut self, prefix: &IpNet, change: impl Fn(&mut u8)) {
+    fn each(&mut self, prefix: &IpNet, change: impl Fn(u8) -> u8) {
         match prefix {
             IpNet::V4(net) => {
-                let first = u32::from(net.network()) >> 8;
-                let blocks = 1_u32 << 24_u8.saturating_sub(net.prefix_len());
-                for block in first..first + blocks {
-                    self.change(Bit::of_v4_block(block), &change);
-                }
+                // Neighbouring blocks have neighbouring bits, and there may be millions.
+                let first = index(Bit::of_v4_block(u32::from(net.network()) >> 8));
+                let blocks = 1_usize << 24_u8.saturating_sub(net.prefix_len());
+                self.change(first, blocks, change);
             }
             IpNet::V6(net) if net.prefix_len() >= SHORTEST_V6 => {
                 let first = (u128::from(net.network()) >> 80) as u64;
                 let blocks = 1_u64 << 48_u8.saturating_sub(net.prefix_len());
                 for block in first..first + blocks {
-                    self.change(Bit::of_v6_block(block, &self.key), &change);
+                    self.change(index(Bit::of_v6_block(block, &self.key)), 1, &change);
                 }
             }
             IpNet::V6(_) => {}
         }
     }
 
-    fn change(&mut self, bit: Bit, change: &impl Fn(&mut u8)) {
-        let index = bit.line() as usize * BITS_PER_LINE
-            + bit.word() * 64
-            + bit.mask().trailing_zeros() as usize;
-        if let Some(count) = self.counts.get_mut(index) {
-            let before = *count;
-            change(count);
-            if (before == 0) != (*count == 0) {
-                self.dirty.insert(bit.line());
+    /// Changes the counts of neighbouring bits: some of one line, or all of several.
+    fn change(&mut self, first: usize, bits: usize, change: impl Fn(u8) -> u8) {
+        let counts = self.counts.get_mut(first..first + bits).unwrap_or_default();
+        for (line, counts) in (first / BITS_PER_LINE..).zip(counts.chunks_mut(BITS_PER_LINE)) {
+            let mut has_moved = false;
+            for count in counts {
+                let before = std::mem::replace(count, change(*count));
+                has_moved |= (before == 0) != (*count == 0);
+            }
+            if has_moved {
+                self.dirty.insert(line as u32);
             }
         }
     }
+}
+
+/// Where the count of a bit is.
+fn index(bit: Bit) -> usize {
+    bit.line() as usize * BITS_PER_LINE + bit.word() * 64 + bit.mask().trailing_zeros() as usize
 }
 
 fn is_short_v6(prefix: &IpNet) -> bool {

@@ -1,6 +1,6 @@
 //! The allowlist and the blocklist: entries by hand, and imported lists.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use filter_common::{
     abi::entry::{EntryKey, ListId},
@@ -83,6 +83,52 @@ impl List {
             wider = prefix.supernet();
         }
         found
+    }
+
+    /// The entries behind a place, in the order of pages: by hand first, then the imported lists by
+    /// name; only those of one list if a name is given.
+    pub fn behind<'a>(
+        &'a self,
+        name: Option<&'a str>,
+        after: Option<&'a (String, IpNet)>,
+    ) -> impl Iterator<Item = (&'a str, IpNet, &'a Note)> {
+        let wanted = move |list: &str| name.is_none_or(|name| name == list);
+        let start = match after {
+            None => Some(Bound::Unbounded),
+            Some((list, prefix)) if list == MANUAL => Some(Bound::Excluded(*prefix)),
+            Some(_) => None,
+        };
+        let manual = start
+            .filter(|_| wanted(MANUAL))
+            .map(|start| self.manual.range((start, Bound::Unbounded)))
+            .into_iter()
+            .flatten()
+            .map(|(prefix, note)| (MANUAL, *prefix, note));
+        let place = after.filter(|(list, _)| list != MANUAL);
+        let imports = self
+            .imports
+            .iter()
+            .filter(move |(name, _)| wanted(name) && place.is_none_or(|(list, _)| *name >= list))
+            .flat_map(move |(name, list)| {
+                let skip = match place {
+                    Some((at, prefix)) if at == name => {
+                        list.prefixes.partition_point(|member| member <= prefix)
+                    }
+                    _ => 0,
+                };
+                let rest = list.prefixes.get(skip..).unwrap_or_default();
+                rest.iter()
+                    .map(move |prefix| (name.as_str(), *prefix, &list.note))
+            });
+        manual.chain(imports)
+    }
+
+    /// How many entries [`List::behind`] gives from the start.
+    pub fn count(&self, name: Option<&str>) -> usize {
+        let wanted = |list: &str| name.is_none_or(|name| name == list);
+        let imports = self.imports.iter().filter(|(name, _)| wanted(name));
+        self.manual.len() * usize::from(wanted(MANUAL))
+            + imports.map(|(_, list)| list.prefixes.len()).sum::<usize>()
     }
 
     /// All prefixes, in order, without repetitions.

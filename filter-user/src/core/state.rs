@@ -151,6 +151,8 @@ impl State {
         if self.mode.as_ref().is_some_and(|mode| over(mode.until)) {
             changes.push(Change::Mode(None));
         }
+        let detached = self.detached.iter().filter(|(_, set)| over(set.until));
+        changes.extend(detached.map(|(name, _)| Change::Detached(name.clone(), None)));
         for class in Class::ALL {
             if self.limit(class).is_some_and(|limit| over(limit.until)) {
                 changes.push(Change::Limit(class, None));

@@ -66,34 +66,8 @@ impl<D: Dataplane> Service for Daemon<D> {
     ) -> Result<EntryPage, Refusal> {
         let cursor = cursor.map(parse_cursor).transpose()?;
         let list = self.state.list(kind);
-        let manual = list
-            .manual
-            .iter()
-            .map(|(prefix, note)| (MANUAL, *prefix, note));
-        let imports = list.imports.iter().flat_map(|(name, list)| {
-            list.prefixes
-                .iter()
-                .map(move |prefix| (name.as_str(), *prefix, &list.note))
-        });
-        let wanted = |list: &str| name.is_none_or(|name| name == list);
-        let total = list.manual.len() * usize::from(wanted(MANUAL))
-            + list
-                .imports
-                .iter()
-                .filter(|(name, _)| wanted(name))
-                .map(|(_, list)| list.prefixes.len())
-                .sum::<usize>();
-        // By hand first, then the imported lists by name.
-        let rank = |list: &str, prefix: IpNet| (list != MANUAL, list.to_owned(), prefix);
-        let after = cursor.map(|(list, prefix)| rank(&list, prefix));
-        let mut rest = manual
-            .chain(imports)
-            .filter(|(list, ..)| wanted(list))
-            .filter(|(list, prefix, _)| {
-                after
-                    .as_ref()
-                    .is_none_or(|after| rank(list, *prefix) > *after)
-            });
+        let total = list.count(name);
+        let mut rest = list.behind(name, cursor.as_ref());
         let mut entries: Vec<Entry> = rest
             .by_ref()
             .take(limit)
@@ -264,8 +238,11 @@ impl<D: Dataplane> Service for Daemon<D> {
             Command::Attach { interface } => self.attach(&interface)?,
             Command::Detach {
                 interface: Some(interface),
+                ..
             } => self.detach(&interface)?,
-            Command::Detach { interface: None } => {
+            Command::Detach {
+                interface: None, ..
+            } => {
                 for interface in self.config.interfaces.clone() {
                     self.detach(&interface)?;
                 }
@@ -384,20 +361,17 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn table_status(&self) -> BTreeMap<String, TableStatus> {
-        let tables = &self.config.tables;
-        let of = |entries: usize, capacity: u32| TableStatus {
-            entries: entries as u64,
-            capacity: u64::from(capacity),
+        let room = &self.config.tables;
+        let of = |kind: ListKind, capacity: u32| {
+            let status = TableStatus {
+                entries: self.tables.entries(kind),
+                capacity: u64::from(capacity),
+            };
+            (kind.noun().to_owned(), status)
         };
         BTreeMap::from([
-            (
-                "allow".to_owned(),
-                of(self.state.list(ListKind::Allow).len(), tables.allow),
-            ),
-            (
-                "block".to_owned(),
-                of(self.state.list(ListKind::Block).len(), tables.block),
-            ),
+            of(ListKind::Allow, room.allow),
+            of(ListKind::Block, room.block),
         ])
     }
 

@@ -46,6 +46,10 @@ pub struct Source {
     pub interfaces: Vec<String>,
     /// Likewise.
     pub mode: Option<Mode>,
+    /// Likewise, for `paths.socket`.
+    pub socket: Option<PathBuf>,
+    /// Likewise, for `paths.bpf`.
+    pub bpf: Option<PathBuf>,
 }
 
 impl Source {
@@ -62,6 +66,12 @@ impl Source {
         }
         if let Some(mode) = self.mode {
             config.mode = mode;
+        }
+        if let Some(socket) = &self.socket {
+            config.paths.socket.clone_from(socket);
+        }
+        if let Some(bpf) = &self.bpf {
+            config.paths.bpf.clone_from(bpf);
         }
         Ok(config)
     }
@@ -96,8 +106,11 @@ pub struct Daemon<D> {
 struct Next {
     reading: Instant,
     second: Instant,
+    look: Instant,
 }
 
+/// Between looks at the host: how long a new session of an administrator is like any other.
+const LOOK: Duration = Duration::from_secs(2);
 /// Between readings of counters and samples.
 const READING: Duration = Duration::from_millis(100);
 
@@ -143,6 +156,7 @@ impl<D: Dataplane> Daemon<D> {
             next: Next {
                 reading: now,
                 second: now,
+                look: now + LOOK,
             },
         };
         for loss in daemon.losses.clone() {
@@ -194,7 +208,7 @@ impl<D: Dataplane> Daemon<D> {
             if taken_over {
                 for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
                     if let Some(prefix) = lists::prefix(&key) {
-                        self.tables.adopt(&prefix);
+                        self.tables.adopt(kind, &prefix);
                         present.insert(prefix, value);
                     }
                 }
@@ -431,8 +445,11 @@ impl<D: Dataplane> Daemon<D> {
         if now >= self.next.second {
             self.next.second = now + Duration::from_secs(1);
             self.expire();
-            self.refresh_facts();
             self.keep_protected();
+        }
+        if now >= self.next.look {
+            self.next.look = now + LOOK;
+            self.refresh_facts();
         }
         self.next
             .reading

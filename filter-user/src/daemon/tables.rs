@@ -81,6 +81,8 @@ impl Moment {
 pub struct Tables {
     lengths: BTreeMap<(ListId, Family), Lengths>,
     gate: Gate,
+    /// Entries that the kernel has, by list.
+    entries: BTreeMap<ListId, u64>,
 }
 
 impl Tables {
@@ -96,6 +98,7 @@ impl Tables {
         Ok(Self {
             lengths,
             gate: Gate::new(key),
+            entries: BTreeMap::new(),
         })
     }
 
@@ -177,8 +180,12 @@ impl Tables {
             None => plane.remove_entry(list, &key)?,
         }
         match (step.before, step.after) {
-            (None, Some(_)) => self.gate.add(&step.prefix),
-            (Some(_), None) => self.gate.remove(&step.prefix),
+            (None, Some(_)) => self.adopt(step.kind, &step.prefix),
+            (Some(_), None) => {
+                self.gate.remove(&step.prefix);
+                let entries = self.entries.entry(list).or_default();
+                *entries = entries.saturating_sub(1);
+            }
             (None, None) | (Some(_), Some(_)) => {}
         }
         Ok(())
@@ -191,8 +198,14 @@ impl Tables {
         Ok(())
     }
 
-    /// Wants the bits of entries that pinned maps already hold.
-    pub fn adopt(&mut self, prefix: &IpNet) {
+    /// Notes an entry that the kernel has.
+    pub fn adopt(&mut self, kind: ListKind, prefix: &IpNet) {
         self.gate.add(prefix);
+        *self.entries.entry(kind.id()).or_default() += 1;
+    }
+
+    /// How many entries the kernel has.
+    pub fn entries(&self, kind: ListKind) -> u64 {
+        self.entries.get(&kind.id()).copied().unwrap_or(0)
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{Flock, FlockArg},
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -32,14 +33,15 @@ impl PinFolder {
         let folder = fs::File::open(path)
             .map_err(|error| DataplaneError::new(format!("opening {}", path.display()), error))?;
         let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
-            DataplaneError(match error {
-                nix::errno::Errno::EWOULDBLOCK => format!(
-                    "another floodwall holds {}: stop it first, or give this one a folder of its \
-                     own with [paths] bpf",
+            if error == Errno::EWOULDBLOCK {
+                DataplaneError(format!(
+                    "another floodwall holds {}: stop it first, or give this one a folder of \
+                         its own with [paths] bpf",
                     path.display()
-                ),
-                other => format!("locking {}: {other}", path.display()),
-            })
+                ))
+            } else {
+                DataplaneError::new(format!("locking {}", path.display()), error)
+            }
         })?;
         Ok(Self {
             path: path.to_owned(),

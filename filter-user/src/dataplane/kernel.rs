@@ -23,7 +23,7 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
-        settings::Settings,
+        settings::{CLASSES, Settings},
     },
     logic::{address::Family, gate::LINE_WORDS, source::WAYS},
 };
@@ -71,6 +71,9 @@ pub struct Kernel {
     hz: u64,
     /// Whether these maps were found, with what they hold.
     taken_over: bool,
+    /// Messages of an object with the feature `log`.
+    #[cfg(feature = "log")]
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 struct Maps {
@@ -107,12 +110,19 @@ impl Kernel {
             bpffs::remove(&path).map_err(wrap)?;
             fs::create_dir(&path).map_err(wrap)?;
         }
+        if !taken_over {
+            tracing::info!("the maps will take about {} MiB", estimate(tables) >> 20);
+        }
         let mut ebpf = load_object(&path, &sizes)?;
         for name in ["floodwall", "clock"] {
             program(&mut ebpf, name)?
                 .load()
                 .map_err(|error| load_error(name, error))?;
         }
+        #[cfg(feature = "log")]
+        let logger = aya_log::EbpfLogger::init(&mut ebpf)
+            .inspect_err(|error| tracing::warn!("no messages from the kernel's side: {error}"))
+            .ok();
         let maps = Maps::take(&mut ebpf)?;
         if !taken_over {
             pin_version(&path.join(META))?;
@@ -124,6 +134,8 @@ impl Kernel {
             maps,
             hz: 0,
             taken_over,
+            #[cfg(feature = "log")]
+            logger,
         };
         kernel.hz = kernel.measure_hz()?;
         Ok(kernel)
@@ -229,6 +241,9 @@ impl Kernel {
             )
         })?;
         let program = self.program()?;
+        if program.info().is_ok_and(|info| info.id() == id) {
+            return Ok(true);
+        }
         let id = program.attach_to_link(link).map_err(|error| {
             DataplaneError::new(format!("replacing the program on {interface}"), error)
         })?;
@@ -393,6 +408,10 @@ impl Dataplane for Kernel {
     }
 
     fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {
+        #[cfg(feature = "log")]
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
         while let Some(item) = self.maps.samples.next() {
             if item.len() >= size_of::<Sample>() {
                 // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the
@@ -422,7 +441,10 @@ impl Dataplane for Kernel {
                 AttachPreference::Generic => self.create_link(interface, found.index, XdpMode::Skb),
                 AttachPreference::Auto => self
                     .create_link(interface, found.index, XdpMode::Driver)
-                    .or_else(|_| self.create_link(interface, found.index, XdpMode::Skb)),
+                    .or_else(|error| {
+                        tracing::warn!("{interface} cannot do native mode: {error}");
+                        self.create_link(interface, found.index, XdpMode::Skb)
+                    }),
             };
             result.map_err(|error| attach_error(interface, self.preference, error))?;
         }
@@ -590,6 +612,11 @@ fn memory(map: &Map) -> Option<u64> {
     line.trim().parse().ok()
 }
 
+/// The data of a map of one of the kinds that the object has.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the object has no other kinds"
+)]
 fn map_data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
@@ -636,6 +663,21 @@ fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
     ])
 }
 
+/// Bytes that the maps will take, before they are made: an element of a hash is its key, its value
+/// and 48 bytes (`struct htab_elem`), and each has one bucket of 16 bytes or two.
+fn estimate(tables: &Tables) -> u64 {
+    const ELEMENT: u64 = 48 + 24 + 16;
+    const BUCKET: u64 = 16;
+    /// The gate, the samples, and what is small.
+    const FIXED: u64 = (2 << 20) + (1 << 20) + (1 << 20);
+    let hash = |entries: u32| {
+        let entries = u64::from(entries);
+        entries * ELEMENT + entries.next_power_of_two() * BUCKET
+    };
+    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * CLASSES as u64;
+    hash(tables.allow) + hash(tables.block) + sources + FIXED
+}
+
 /// Whether a folder holds a whole set of maps of this version and of these sizes.
 fn is_ours(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> bool {
     read_version(&path.join(META)) == Some(abi::VERSION)
@@ -675,21 +717,20 @@ fn map_error(tried: &str, error: MapError) -> DataplaneError {
 }
 
 fn load_error(name: &str, error: ProgramError) -> DataplaneError {
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
-            let log = verifier_log.to_string();
-            let tail: Vec<&str> = log.lines().rev().take(5).collect();
-            DataplaneError(format!(
-                "the kernel refuses the program {name}: {io_error}; `floodwall doctor` tells what \
-                 it lacks; the verifier's last words: {}",
-                tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
-            ))
-        }
-        other => DataplaneError::new(format!("loading the program {name}"), other),
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = &error
+    {
+        let log = verifier_log.to_string();
+        let tail: Vec<&str> = log.lines().rev().take(5).collect();
+        return DataplaneError(format!(
+            "the kernel refuses the program {name}: {io_error}; `floodwall doctor` tells what it \
+             lacks; the verifier's last words: {}",
+            tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
+        ));
     }
+    DataplaneError::new(format!("loading the program {name}"), error)
 }
 
 fn link_error(interface: &str, error: impl std::error::Error) -> DataplaneError {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 
 use crate::config::text;
 
@@ -69,8 +69,9 @@ pub fn safe(text: &str) -> String {
     safe
 }
 
-/// A point in time, to the second, in UTC.
+/// A point in time, to the nearest second as in the daemon's own sentences, in UTC.
 pub fn time(at: Timestamp) -> String {
+    let at = at.round(Unit::Second).unwrap_or(at);
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 

@@ -99,7 +99,7 @@ mod tests {
             totals: Totals::default(),
         };
         let expected = "\
-2026-01-02 03:04:05Z, over 1.0 s
+2026-01-02 03:04:06Z, over 1.0 s
 
 ALL                 NOW  PACKETS  BYTES
 received    2,000,010/s        0    0 B

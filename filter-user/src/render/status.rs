@@ -231,11 +231,12 @@ fn tables(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()
             rows,
         )?;
     }
-    writeln!(
-        out,
-        "Maps take {} of memory.",
-        number::bytes(status.map_memory)
-    )
+    if status.map_memory == 0 {
+        // Nobody measured it.
+        return Ok(());
+    }
+    let memory = number::bytes(status.map_memory);
+    writeln!(out, "Maps take {memory} of memory.")
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use crate::api::types::{Action, Why};
 /// What would happen, and because of what.
 pub fn render(out: &mut impl Write, why: &Why, style: &Style) -> io::Result<()> {
     let (word, tone) = match (why.action, why.enforced) {
-        (Action::Pass, _) => ("PASSES", Tone::Good),
-        (Action::Drop, true) => ("DROPPED", Tone::Bad),
-        (Action::Drop, false) => ("PASSES, would be dropped if enforced", Tone::Warning),
+        (Action::Drop, _) => ("DROPPED", Tone::Bad),
+        (Action::Pass, true) => ("PASSES", Tone::Good),
+        (Action::Pass, false) => ("PASSES, would be dropped if enforced", Tone::Warning),
     };
     let reason = safe(&why.reason);
     writeln!(
@@ -43,7 +43,7 @@ mod tests {
         let why = Why {
             schema: SCHEMA,
             address: "192.0.2.9".parse().unwrap(),
-            action: Action::Drop,
+            action: Action::Pass,
             reason: "blocked".to_owned(),
             enforced: false,
             sentence: "The source is on the blocklist.".to_owned(),

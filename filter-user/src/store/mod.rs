@@ -10,7 +10,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
@@ -300,13 +303,16 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
     };
     fs::create_dir_all(folder.join(lists::FOLDER)).map_err(wrap)?;
     let file = fs::File::open(folder).map_err(wrap)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-        nix::errno::Errno::EWOULDBLOCK => StoreError(format!(
-            "another floodwall holds {}: stop it first, or give this one a folder of its own with \
-             [paths] state",
-            folder.display()
-        )),
-        other => wrap(other.into()),
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
+        if error == Errno::EWOULDBLOCK {
+            StoreError(format!(
+                "another floodwall holds {}: stop it first, or give this one a folder of its own \
+                 with [paths] state",
+                folder.display()
+            ))
+        } else {
+            wrap(error.into())
+        }
     })
 }
 

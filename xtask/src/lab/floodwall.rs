@@ -248,11 +248,14 @@ impl Floodwall {
     pub fn text(&self, arguments: &[&str]) -> Result<String> {
         let output = self.output(arguments)?;
         if !output.status.success() {
+            // With `--json`, errors are on stdout, too.
+            let said = [output.stderr, output.stdout].concat();
             bail!(
-                "`floodwall {}` failed ({}): {}",
+                "`floodwall {}` failed ({}): {}; the daemon wrote: {}",
                 arguments.join(" "),
                 output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
+                String::from_utf8_lossy(&said).trim(),
+                self.log_text().trim()
             );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

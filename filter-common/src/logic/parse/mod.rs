@@ -66,9 +66,9 @@ impl Frame for &[u8] {
 }
 
 impl<const N: usize> Piece for &[u8; N] {
+    #[allow(clippy::indexing_slicing, reason = "asserted when it is compiled")]
     fn byte<const AT: usize>(&self) -> u8 {
-        const { assert!(AT < N) };
-        self[AT]
+        u8::from_ne_bytes(part::<N, AT, 1>(self))
     }
 
     fn be16<const AT: usize>(&self) -> u16 {

@@ -6,9 +6,9 @@ use super::Api;
 use crate::{
     api::{
         error::ApiError,
-        extract::{Name, NoBody, NoQuery},
+        extract::{Name, NoBody, NoQuery, Query},
         openapi::Errors,
-        types::Outcome,
+        types::{DetachQuery, Outcome},
         wish,
     },
     core::{actor::Actor, command::Command},
@@ -44,24 +44,18 @@ pub async fn attach(
     post,
     path = "/v1/interfaces/{name}/detach",
     tag = "change",
-    params(("name" = String, Path, description = "Name of the interface")),
+    params(("name" = String, Path, description = "Name of the interface"), DetachQuery),
     responses((status = 200, description = "Done", body = Outcome), Errors)
 )]
 pub async fn detach(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
     Name(name): Name,
-    _: NoQuery,
+    Query(query): Query<DetachQuery>,
     _: NoBody,
 ) -> Result<Json<Outcome>, ApiError> {
-    api.execute(
-        actor,
-        Command::Detach {
-            interface: Some(wish::interface(&name)?),
-        },
-        false,
-    )
-    .await
+    api.execute(actor, wish::detach(Some(&name), &query)?, false)
+        .await
 }
 
 /// Stops protecting every interface, and remembers that.
@@ -69,16 +63,16 @@ pub async fn detach(
     post,
     path = "/v1/detach",
     tag = "change",
+    params(DetachQuery),
     responses((status = 200, description = "Done", body = Outcome), Errors)
 )]
 pub async fn detach_all(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
-    _: NoQuery,
+    Query(query): Query<DetachQuery>,
     _: NoBody,
 ) -> Result<Json<Outcome>, ApiError> {
-    api.execute(actor, Command::Detach { interface: None }, false)
-        .await
+    api.execute(actor, wish::detach(None, &query)?, false).await
 }
 
 /// Reads the configuration file again, all or nothing.

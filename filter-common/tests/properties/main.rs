@@ -1,0 +1,7 @@
+//! What must hold whatever arrives: proved on the host, for the kernel runs the same functions.
+
+mod address;
+mod bucket;
+mod parse;
+mod sanity;
+mod source;

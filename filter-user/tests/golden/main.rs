@@ -1,0 +1,97 @@
+//! Golden packets: frames through the loaded program, every counter asserted after each.
+//!
+//! Takes root, and fails without: nothing is skipped.
+
+mod bench;
+mod control;
+mod frame;
+mod headers;
+mod lists;
+mod model;
+mod modes;
+mod row;
+
+use std::{collections::BTreeSet, panic::AssertUnwindSafe};
+
+use filter_common::abi::reason::{Action, Reason};
+
+use bench::Bench;
+use row::{Row, Scenario};
+
+fn scenarios(hz: u64) -> Vec<Scenario> {
+    let mut all = headers::scenarios();
+    all.extend(control::scenarios(hz));
+    all.extend(lists::scenarios(hz));
+    all.extend(modes::scenarios(hz));
+    all
+}
+
+#[test]
+fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
+    let mut bench = Bench::new();
+    let mut rows = 0;
+    let mut wrong = Vec::new();
+    let mut enforced = BTreeSet::new();
+    let mut observed = BTreeSet::new();
+    for scenario in scenarios(bench.hz()) {
+        bench.put(&scenario.force);
+        for row in &scenario.rows {
+            let run = || check(&mut bench, row);
+            if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+                wrong.push(format!("{}: {}", scenario.name, row.says));
+            }
+            rows += 1;
+            enforced.insert(row.reason);
+            observed.extend(row.observed);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {rows} went wrong: {wrong:#?}",
+        wrong.len()
+    );
+    println!("golden packets: {rows}");
+
+    for reason in Reason::ALL {
+        assert!(
+            enforced.contains(reason),
+            "no row has {reason:?} as its verdict"
+        );
+        let is_drop = reason.action() == Action::Drop;
+        assert_eq!(
+            observed.contains(reason),
+            is_drop,
+            "rows that observe {reason:?}"
+        );
+    }
+}
+
+fn check(bench: &mut Bench, row: &Row) {
+    let fate = bench.run(&row.frame);
+    fate.assert(&row.frame, row.reason, row.observed, row.is_sampled);
+}
+
+#[test]
+fn an_entry_counts_the_packets_that_meet_it() {
+    use filter_common::abi::entry::ListId;
+    use filter_user::{core::lists::key, dataplane::Dataplane as _};
+    let mut bench = Bench::new();
+    bench.put(
+        &bench::Force::new()
+            .block("192.0.2.0/24")
+            .block("192.0.2.1/32"),
+    );
+    for _ in 0..3 {
+        bench.run(&frame::v4("192.0.2.1", frame::UDP, frame::udp(1, 2)).frame());
+    }
+    let mut packets = |prefix: &str| {
+        let key = key(&prefix.parse().expect("a prefix"));
+        let value = bench
+            .kernel
+            .entry(ListId::Block, &key)
+            .expect("the list is read");
+        value.expect("the entry is there").packets
+    };
+    let counted = packets("192.0.2.0/24") + packets("192.0.2.1/32");
+    assert_eq!(counted, 3, "one entry is met by each packet");
+}
