@@ -87,6 +87,7 @@ impl Config {
 /// How a command ended, and what it wrote.
 #[derive(Clone, Debug)]
 pub struct Said {
+    #[expect(dead_code, reason = "shown where an assertion fails")]
     line: String,
     /// Its exit code.
     pub code: i32,

@@ -309,7 +309,7 @@ fn samples_are_packets_that_met_their_fate_and_can_be_saved() {
         .says("blocked");
     p.cli("samples --reason nonsense")
         .ends(2)
-        .says("no reason nonsense");
+        .says("\"nonsense\" is no reason");
 
     let file = p.file("blocked.pcap");
     let line = format!("samples --reason blocked --pcap {}", file.display());

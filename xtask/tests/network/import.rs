@@ -79,6 +79,31 @@ fn an_import_replaces_the_list_of_that_name_and_no_other() {
 }
 
 #[test]
+fn a_source_that_both_versions_of_a_list_cover_never_gets_through() {
+    let p = Protected::enforcing();
+    let version = |own: &str, from: u32| {
+        (from..from + 5000).fold(format!("{own}\n"), |mut text, entry| {
+            writeln!(text, "198.18.{}.{}", entry / 250, entry % 250).unwrap();
+            text
+        })
+    };
+    let wide = version("198.51.100.0/24\n3fff::/48", 0);
+    let narrow = version("198.51.100.0/25\n198.51.100.128/25\n3fff::/64", 5000);
+    p.cli_fed("block import - --list feed", wide.as_bytes())
+        .ends(0);
+    let stream = p.stream(&["198.51.100.66", "3fff::66"], &["192.0.2.1"], 500);
+    for list in [&narrow, &wide, &narrow] {
+        p.cli_fed("block import - --list feed", list.as_bytes())
+            .ends(0);
+    }
+    let report = stream.finish();
+    assert!(
+        report.leaked.is_empty() && report.lost.is_empty(),
+        "{report:?}"
+    );
+}
+
+#[test]
 fn an_allowed_list_goes_before_a_blocked_one() {
     let p = Protected::enforcing();
     p.cli_fed("block import - --list feed", b"198.51.100.0/24\n")

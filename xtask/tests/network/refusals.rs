@@ -63,10 +63,13 @@ fn host_bits_are_accepted_and_shown_masked() {
 
 #[test]
 fn what_would_cut_this_host_off_is_refused_however_it_is_spelled() {
-    let p = Protected::with(
+    let mut p = Protected::unstarted(
         &Config::new("enforce")
             .table("[[lifeline]]\nfrom = [\"198.51.100.128/25\"]\nprotocol = \"tcp\"\nport = 22"),
     );
+    // Whatever the machine of the test asks.
+    p.set_resolver("192.0.2.53");
+    p.start();
     for (prefix, why) in [
         ("203.0.113.10", "an address of this host"),
         ("203.0.113.0/28", "an address of this host"),
@@ -84,10 +87,12 @@ fn what_would_cut_this_host_off_is_refused_however_it_is_spelled() {
         ("128.0.0.0/1", "covers"),
         ("::/0", "covers"),
         ("2000::/3", "covers"),
-        ("8000::/1", "more than an eighth"),
-        ("64.0.0.0/2", "more than an eighth"),
+        ("4000::/2", "more than an eighth"),
+        // Link-local addresses are own ones.
+        ("8000::/1", "an address of this host"),
+        ("0.0.0.0/2", "more than an eighth"),
         // More than an eighth of what is in use.
-        ("2400::/6", "more than an eighth"),
+        ("2800::/5", "more than an eighth"),
     ] {
         p.cli(&format!("block add {prefix}")).ends(5).says(why);
         p.cli_fed(

@@ -47,6 +47,11 @@ fn assert_recovered(p: &Protected) {
         .says("is set aside as")
         .says("recovered from the kernel's tables");
     assert!(p.log().contains("is set aside as"));
+    let lists = aside
+        .iter()
+        .find(|name| name.to_string_lossy().starts_with("lists.corrupt-"));
+    let kept = names(p.state().join(lists.unwrap()));
+    assert_eq!(kept.len(), 1, "the imported list itself is whole: {kept:?}");
     assert_eq!(
         p.listed("block"),
         ["198.18.0.0/24", "198.51.100.66/32", "2001:db8:c1::/64"]
