@@ -20,6 +20,8 @@ pub struct ListError {
     pub text: String,
     /// What is wrong with it; shows the text where that helps.
     pub why: String,
+    /// Whether nothing is wrong with it, but there is no room for more.
+    pub is_full: bool,
 }
 
 /// Reads a list that arrives in chunks, however it is split.
@@ -131,7 +133,10 @@ impl ListParser {
                  raise the table's size under [tables] in the configuration and restart",
                 self.most
             );
-            return Err(self.error(entry, &why));
+            return Err(ListError {
+                is_full: true,
+                ..self.error(entry, &why)
+            });
         }
         self.prefixes.push(prefix);
         Ok(())
@@ -149,6 +154,7 @@ impl ListParser {
             line: self.line,
             text: quote(text),
             why,
+            is_full: false,
         }
     }
 
@@ -167,6 +173,7 @@ impl ListParser {
             line: self.line,
             why: format!("{text} {why}"),
             text,
+            is_full: false,
         }
     }
 }

@@ -555,12 +555,12 @@ fn an_import_is_as_large_as_its_table_and_no_larger() {
     lab.command("PUT", "/v1/block/import?list=feed", &list(100));
     lab.command("PUT", "/v1/allow/import?list=feed", &list(10));
     let answer = lab.send("PUT", "/v1/block/import?list=feed", &list(101));
-    assert_eq!(answer.status, 400);
+    assert_eq!(answer.status, 409);
     assert!(answer.error().message.contains("100"), "{answer:?}");
     assert_eq!(
         lab.send("PUT", "/v1/allow/import?list=feed", &list(11))
             .status,
-        400
+        409
     );
     assert_eq!(lab.notes().len(), 2);
 }

@@ -14,7 +14,7 @@ use crate::{
         types::{EntriesQuery, EntryPage, ImportQuery, ListKind, Outcome},
         wish,
     },
-    config::list::ListParser,
+    config::list::{ListError, ListParser},
     core::{actor::Actor, command::Command, refusal::Refusal},
 };
 
@@ -107,13 +107,17 @@ async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Vec<IpNet
         if bytes > api.bounds.import {
             return Err(too_large(api.bounds.import));
         }
-        parser
-            .push(&chunk)
-            .map_err(|error| ApiError::invalid(error.to_string()))?;
+        parser.push(&chunk).map_err(refusal)?;
     }
-    parser
-        .finish()
-        .map_err(|error| ApiError::invalid(error.to_string()))
+    Ok(parser.finish().map_err(refusal)?)
+}
+
+fn refusal(error: ListError) -> Refusal {
+    if error.is_full {
+        Refusal::refused(error.to_string())
+    } else {
+        Refusal::invalid(error.to_string())
+    }
 }
 
 /// Reads what is left of a body, within the bounds of an import, and forgets it.
