@@ -108,7 +108,25 @@ impl Tables {
     }
 
     /// Carries moves to the kernel: all, or none.
+    ///
+    /// What comes is there before what goes is gone, so that a source that was and will be covered
+    /// always is. Where the kernel has no room for both, what goes makes room first.
     pub fn carry(
+        &mut self,
+        plane: &mut dyn Dataplane,
+        moves: &[Move],
+        moment: Moment,
+    ) -> Result<(), DataplaneError> {
+        let (going, coming): (Vec<Move>, Vec<Move>) =
+            moves.iter().partition(|step| step.after.is_none());
+        let result = self.carry_in_order(plane, &[&*coming, &*going].concat(), moment);
+        if result.is_err() && !going.is_empty() && !coming.is_empty() {
+            return self.carry_in_order(plane, &[going, coming].concat(), moment);
+        }
+        result
+    }
+
+    fn carry_in_order(
         &mut self,
         plane: &mut dyn Dataplane,
         moves: &[Move],
