@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -64,6 +64,8 @@ const META: &str = "META";
 
 /// The filter in the kernel.
 pub struct Kernel {
+    /// New maps, until they are in force; none if they were found. They go before the lock does.
+    unfinished: Option<Unfinished>,
     folder: PinFolder,
     preference: AttachPreference,
     ebpf: Ebpf,
@@ -74,6 +76,18 @@ pub struct Kernel {
     /// Messages of an object with the feature `log`.
     #[cfg(feature = "log")]
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+}
+
+/// A set of new maps that goes when this is dropped before they are in force: a start that failed
+/// leaves nothing that takes memory.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = bpffs::remove(&self.0) {
+            tracing::warn!("removing {}: {error}", self.0.display());
+        }
+    }
 }
 
 struct Maps {
@@ -110,6 +124,7 @@ impl Kernel {
             bpffs::remove(&path).map_err(wrap)?;
             fs::create_dir(&path).map_err(wrap)?;
         }
+        let unfinished = (!taken_over).then(|| Unfinished(path.clone()));
         if !taken_over {
             tracing::info!("the maps will take about {} MiB", estimate(tables) >> 20);
         }
@@ -128,6 +143,7 @@ impl Kernel {
             pin_version(&path.join(META))?;
         }
         let mut kernel = Self {
+            unfinished,
             folder,
             preference,
             ebpf,
@@ -149,11 +165,11 @@ impl Kernel {
     /// Makes new maps the ones that the next start finds. To be called once they are filled and
     /// the program is attached.
     pub fn put_in_force(&mut self) -> Result<(), DataplaneError> {
-        if self.taken_over {
-            Ok(())
-        } else {
-            self.folder.put_in_force()
+        if self.unfinished.is_some() {
+            self.folder.put_in_force()?;
+            self.unfinished = None;
         }
+        Ok(())
     }
 
     /// The program's object, for tests and benchmarks that run it by hand.
