@@ -7,7 +7,7 @@ use std::{
 };
 
 use filter_common::{
-    abi::{lifeline::Lifelines, settings::Settings},
+    abi::{entry::EntryValue, lifeline::Lifelines, settings::Settings},
     logic::hash::HashKey,
 };
 use ipnet::IpNet;
@@ -56,9 +56,7 @@ impl Source {
     /// Reads the configuration.
     pub fn load(&self) -> Result<Config, Refusal> {
         let mut config = match &self.file {
-            Some(file) => {
-                Config::load(file).map_err(|error| Refusal::invalid(error.to_string()))?
-            }
+            Some(file) => Config::load(file).map_err(|error| Refusal::failed(error.to_string()))?,
             None => Config::default(),
         };
         if !self.interfaces.is_empty() {
@@ -135,6 +133,7 @@ impl<D: Dataplane> Daemon<D> {
         let facts = Facts::gather();
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
+        let is_new = restored.is_new;
         let mut daemon = Self {
             plane,
             store,
@@ -166,7 +165,7 @@ impl<D: Dataplane> Daemon<D> {
         if taken_over {
             daemon.adopt_emergency(&found)?;
         }
-        daemon.restore_entries(taken_over)?;
+        daemon.restore_entries(taken_over, is_new)?;
         daemon.put_settings()?;
         daemon.put_lifelines()?;
         daemon.refresh_facts();
@@ -200,21 +199,27 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After
-    /// damage to the state, what the kernel still has is taken over instead.
-    fn restore_entries(&mut self, taken_over: bool) -> Result<(), Refusal> {
+    /// damage to the state, or its loss, what the kernel still has is taken over instead.
+    fn restore_entries(&mut self, taken_over: bool, is_new: bool) -> Result<(), Refusal> {
         let moment = self.moment()?;
+        let mut present: BTreeMap<ListKind, BTreeMap<IpNet, EntryValue>> = BTreeMap::new();
         for kind in ListKind::ALL {
-            let mut present = BTreeMap::new();
+            let found = present.entry(kind).or_default();
             if taken_over {
+                // All of both lists before anything is written: the first write carries the whole
+                // gate, and must not close it to entries in force.
                 for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
                     if let Some(prefix) = lists::prefix(&key) {
                         self.tables.adopt(kind, &prefix);
-                        present.insert(prefix, value);
+                        found.insert(prefix, value);
                     }
                 }
             }
-            let ends = |tick: u64| -> End { (tick != u64::MAX).then(|| moment.time(tick)) };
-            if !self.losses.is_empty() {
+        }
+        let ends = |tick: u64| -> End { (tick != u64::MAX).then(|| moment.time(tick)) };
+        let lost = is_new || !self.losses.is_empty();
+        for (kind, mut present) in present {
+            if lost {
                 self.recover(kind, &present, ends)?;
             }
             let mut moves: Vec<Move> = Vec::new();
@@ -244,7 +249,7 @@ impl<D: Dataplane> Daemon<D> {
     fn recover(
         &mut self,
         kind: ListKind,
-        present: &BTreeMap<IpNet, filter_common::abi::entry::EntryValue>,
+        present: &BTreeMap<IpNet, EntryValue>,
         ends: impl Fn(u64) -> End,
     ) -> Result<(), Refusal> {
         let list = self.state.list(kind);

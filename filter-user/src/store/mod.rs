@@ -44,6 +44,8 @@ pub struct Restored {
     pub state: State,
     /// What could not be read and was set aside: a sentence each. Never silence.
     pub losses: Vec<String>,
+    /// Whether nothing was kept yet, or it vanished.
+    pub is_new: bool,
 }
 
 const DATABASE: &str = "floodwall.db";
@@ -76,7 +78,13 @@ impl Store {
         let lock = lock(folder)?;
         let mut losses = Vec::new();
         let path = folder.join(DATABASE);
-        let database = match Self::open_database(&path) {
+        let size = fs::metadata(&path).map(|file| file.len()).ok();
+        // SQLite takes an empty file for a new database.
+        let opened = match size {
+            Some(0) => Err(Damage::Corrupt("it is empty".to_owned())),
+            Some(_) | None => Self::open_database(&path),
+        };
+        let database = match opened {
             Ok(database) => database,
             Err(Damage::Beyond(error)) => return Err(error),
             Err(Damage::Corrupt(what)) => {
@@ -101,7 +109,12 @@ impl Store {
         let state = rows::read(&store.database, &store.folder, now, &mut losses)
             .map_err(|error| store.error("reading", &error))?;
         lists::sweep(&store.folder, &store.list_files()?);
-        Ok((store, Restored { state, losses }))
+        let restored = Restored {
+            state,
+            losses,
+            is_new: size.is_none(),
+        };
+        Ok((store, restored))
     }
 
     fn open_database(path: &Path) -> Result<Connection, Damage> {
@@ -316,21 +329,33 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
     })
 }
 
-/// Moves a database, with its journal files, to a name that tells when.
+/// Moves a database, with its journal files and the lists that only it knows, to a name that tells
+/// when.
 fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
     let name = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let aside = name(&format!(".corrupt-{}", now.as_millisecond()));
+    let stamp = format!(".corrupt-{}", now.as_millisecond());
+    let aside = name(&stamp);
+    let lists = path.with_file_name(lists::FOLDER);
+    let mut moves = vec![(
+        lists.clone(),
+        PathBuf::from(format!("{}{stamp}", lists.display())),
+    )];
     for suffix in ["", "-wal", "-shm"] {
         let to = PathBuf::from(format!("{}{suffix}", aside.display()));
-        match fs::rename(name(suffix), &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError(format!(
-                    "{} is damaged and cannot be set aside: {error}",
-                    path.display()
-                )));
-            }
+        moves.push((name(suffix), to));
+    }
+    let failed = |error: io::Error| {
+        StoreError(format!(
+            "{} is damaged and cannot be set aside: {error}",
+            path.display()
+        ))
+    };
+    for (from, to) in moves {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
     }
+    fs::create_dir_all(lists).map_err(failed)?;
     Ok(aside)
 }
