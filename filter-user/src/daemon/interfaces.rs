@@ -95,6 +95,9 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn attached(&mut self, name: &str, attachment: Attachment, again: bool) {
+        if again && self.protection.get(name) == Some(&Protection::On(attachment)) {
+            return;
+        }
         let how = match attachment.mode {
             AttachMode::Native => "native mode",
             AttachMode::Generic => {

@@ -108,8 +108,11 @@ pub struct Daemon<D> {
 struct Next {
     reading: Instant,
     second: Instant,
+    look: Instant,
 }
 
+/// Between looks at the host: how long a new session of an administrator is like any other.
+const LOOK: Duration = Duration::from_secs(2);
 /// Between readings of counters and samples.
 const READING: Duration = Duration::from_millis(100);
 
@@ -156,6 +159,7 @@ impl<D: Dataplane> Daemon<D> {
             next: Next {
                 reading: now,
                 second: now,
+                look: now + LOOK,
             },
         };
         for loss in daemon.losses.clone() {
@@ -470,8 +474,11 @@ impl<D: Dataplane> Daemon<D> {
         if now >= self.next.second {
             self.next.second = now + Duration::from_secs(1);
             self.expire();
-            self.refresh_facts();
             self.keep_protected();
+        }
+        if now >= self.next.look {
+            self.next.look = now + LOOK;
+            self.refresh_facts();
         }
         self.next
             .reading

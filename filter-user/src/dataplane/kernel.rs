@@ -241,6 +241,9 @@ impl Kernel {
             )
         })?;
         let program = self.program()?;
+        if program.info().is_ok_and(|info| info.id() == id) {
+            return Ok(true);
+        }
         let id = program.attach_to_link(link).map_err(|error| {
             DataplaneError::new(format!("replacing the program on {interface}"), error)
         })?;
@@ -438,7 +441,10 @@ impl Dataplane for Kernel {
                 AttachPreference::Generic => self.create_link(interface, found.index, XdpMode::Skb),
                 AttachPreference::Auto => self
                     .create_link(interface, found.index, XdpMode::Driver)
-                    .or_else(|_| self.create_link(interface, found.index, XdpMode::Skb)),
+                    .or_else(|error| {
+                        tracing::warn!("{interface} cannot do native mode: {error}");
+                        self.create_link(interface, found.index, XdpMode::Skb)
+                    }),
             };
             result.map_err(|error| attach_error(interface, self.preference, error))?;
         }

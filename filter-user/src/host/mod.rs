@@ -8,3 +8,4 @@ pub mod links;
 mod netlink;
 pub mod resolvers;
 pub mod sessions;
+pub mod sockets;

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use procfs::net::{TcpNetEntry, TcpState};
+use super::sockets::{self, Socket, State};
 
 /// The port that is SSH's whoever listens there.
 const SSH: u16 = 22;
@@ -25,17 +25,22 @@ pub struct Session {
 
 /// The sessions there are, in the network namespace of the process, and the SSH ports.
 pub fn sessions() -> io::Result<(Vec<Session>, Vec<u16>)> {
-    let mut sockets = procfs::net::tcp().map_err(other)?;
-    match procfs::net::tcp6() {
-        Ok(six) => sockets.extend(six),
-        Err(procfs::ProcError::NotFound(_)) => {}
-        Err(error) => return Err(other(error)),
+    let served = inodes_of_servers(Path::new("/proc"));
+    let mut sockets = sockets::list(State::Listen, None)?;
+    let held: BTreeSet<u16> = sockets
+        .iter()
+        .filter(|socket| served.contains(&socket.inode))
+        .map(|socket| socket.local.port())
+        .collect();
+    if held.is_empty() && !served.is_empty() {
+        // Somebody else listens for the server, so that its port shows in its connections alone.
+        sockets.extend(sockets::list(State::Established, None)?);
+    } else {
+        for port in held.into_iter().chain([SSH]).collect::<BTreeSet<_>>() {
+            sockets.extend(sockets::list(State::Established, Some(port))?);
+        }
     }
-    Ok(find(&sockets, &inodes_of_servers(Path::new("/proc"))))
-}
-
-fn other(error: procfs::ProcError) -> io::Error {
-    io::Error::other(error)
+    Ok(find(&sockets, &served))
 }
 
 /// The sessions among sockets, and the SSH ports, where `served` are the inodes of sockets that
@@ -45,28 +50,25 @@ fn other(error: procfs::ProcError) -> io::Error {
 /// port that anybody listens on (systemd may, for a server that it starts on demand). Connections
 /// that a server opens for a forwarded port come from ports where nobody listens, and listeners on
 /// loopback are forwarded ports themselves.
-pub fn find(sockets: &[TcpNetEntry], served: &BTreeSet<u64>) -> (Vec<Session>, Vec<u16>) {
-    let is_listener = |socket: &&TcpNetEntry| {
-        socket.state == TcpState::Listen && !socket.local_address.ip().to_canonical().is_loopback()
+pub fn find(sockets: &[Socket], served: &BTreeSet<u64>) -> (Vec<Session>, Vec<u16>) {
+    let is_listener = |socket: &&Socket| {
+        socket.state == State::Listen && !socket.local.ip().to_canonical().is_loopback()
     };
-    let port = |socket: &TcpNetEntry| socket.local_address.port();
+    let port = |socket: &Socket| socket.local.port();
     let listening: BTreeSet<u16> = sockets.iter().filter(is_listener).map(port).collect();
     let ports: BTreeSet<u16> = sockets
         .iter()
         .filter(|socket| served.contains(&socket.inode))
-        .filter(|socket| is_listener(socket) || socket.state == TcpState::Established)
+        .filter(|socket| is_listener(socket) || socket.state == State::Established)
         .map(port)
         .filter(|port| listening.contains(port))
         .chain([SSH])
         .collect();
     let sessions: BTreeSet<Session> = sockets
         .iter()
-        .filter(|socket| socket.state == TcpState::Established && ports.contains(&port(socket)))
+        .filter(|socket| socket.state == State::Established && ports.contains(&port(socket)))
         .map(|socket| Session {
-            peer: SocketAddr::new(
-                socket.remote_address.ip().to_canonical(),
-                socket.remote_address.port(),
-            ),
+            peer: SocketAddr::new(socket.remote.ip().to_canonical(), socket.remote.port()),
             local_port: port(socket),
         })
         .filter(|session: &Session| !is_local(session.peer.ip()))
@@ -114,45 +116,35 @@ fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::{
-        io::BufReader,
         net::{TcpListener, TcpStream},
         os::unix::fs::symlink,
     };
 
-    use procfs::{FromBufReadSI, current_system_info, net::TcpNetEntries};
-
     use super::*;
 
-    const TCP: &str = "\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 100 1 0
-   1: 00000000:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 101 1 0
-   2: 0100007F:177A 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 102 1 0
-   3: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 103 1 0
-   4: 010200C0:0016 026433C6:C001 01 00000000:00000000 02:00000000 00000000     0        0 104 1 0
-   5: 010200C0:08AE 036433C6:C002 01 00000000:00000000 02:00000000 00000000     0        0 105 1 0
-   6: 010200C0:0050 046433C6:C003 01 00000000:00000000 02:00000000 00000000     0        0 106 1 0
-   7: 010200C0:D431 056433C6:01BB 01 00000000:00000000 02:00000000 00000000     0        0 107 1 0
-   8: 010200C0:0016 066433C6:C004 06 00000000:00000000 02:00000000 00000000     0        0 0 1 0
-   9: 0100007F:0016 0100007F:C005 01 00000000:00000000 02:00000000 00000000     0        0 108 1 0
-";
-    const TCP6: &str = "\
-  sl  local_address                         remote_address                        st tx rx tr tm->when retrnsmt uid timeout inode
-   0: 00000000000000000000000000000000:08AF 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 200 1 0
-   1: 0000000000000000FFFF0000010200C0:0016 0000000000000000FFFF0000076433C6:C006 01 00000000:00000000 02:00000000 00000000     0        0 201 1 0
-   2: B80D0120000000000000000001000000:08AF B80D0120000000000000000002000000:C007 01 00000000:00000000 02:00000000 00000000     0        0 202 1 0
-";
-
-    fn sockets() -> Vec<TcpNetEntry> {
-        [TCP, TCP6]
-            .iter()
-            .flat_map(|text| {
-                let reader = BufReader::new(text.as_bytes());
-                TcpNetEntries::from_buf_read(reader, current_system_info())
-                    .unwrap()
-                    .0
-            })
-            .collect()
+    fn sockets() -> Vec<Socket> {
+        let socket = |state, local: &str, remote: &str, inode| Socket {
+            state,
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            inode,
+        };
+        let listens = |local, inode| socket(State::Listen, local, "0.0.0.0:0", inode);
+        let talks = |local, remote, inode| socket(State::Established, local, remote, inode);
+        vec![
+            listens("0.0.0.0:22", 100),
+            listens("0.0.0.0:2222", 101),
+            listens("127.0.0.1:6010", 102),
+            listens("0.0.0.0:80", 103),
+            talks("192.0.2.1:22", "198.51.100.2:49153", 104),
+            talks("192.0.2.1:2222", "198.51.100.3:49154", 105),
+            talks("192.0.2.1:80", "198.51.100.4:49155", 106),
+            talks("192.0.2.1:54321", "198.51.100.5:443", 107),
+            talks("127.0.0.1:22", "127.0.0.1:49157", 108),
+            listens("[::]:2223", 200),
+            talks("[::ffff:192.0.2.1]:22", "[::ffff:198.51.100.7]:49158", 201),
+            talks("[2001:db8::1]:2223", "[2001:db8::2]:49159", 202),
+        ]
     }
 
     fn session(peer: &str, local_port: u16) -> Session {

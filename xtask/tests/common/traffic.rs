@@ -1,0 +1,311 @@
+//! Packets from anybody to the protected server, counted where its stack hands them out.
+//!
+//! They enter where the uplink's wire does, so that they may bear any source, tag or header.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, UdpSocket},
+    os::fd::AsRawFd as _,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use etherparse::PacketBuilder;
+use xtask::lab::{
+    clock,
+    packet_socket::PacketSocket,
+    sandbox::{Sandbox, hosts},
+};
+
+use super::{PATIENCE, Protected, fresh, wait_until};
+
+/// Where the receiver listens.
+const PORT: u16 = 9999;
+/// Packets of one [`Protected::ping`].
+const PINGS: u64 = 4;
+/// The number of the packet that says that all before it have been decided.
+const LAST: u64 = u64::MAX;
+
+/// Counts what arrives at a UDP port of the server.
+#[derive(Debug)]
+pub struct Receiver {
+    heard: Arc<Mutex<BTreeMap<u32, Heard>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// By source, the numbers that arrived.
+type Heard = BTreeMap<IpAddr, BTreeSet<u64>>;
+
+impl Receiver {
+    /// Listens on all addresses of the server.
+    fn start(sandbox: &Sandbox) -> Self {
+        let socket = sandbox
+            .server()
+            .run(|| UdpSocket::bind(("::", PORT)).unwrap())
+            .unwrap();
+        let room: libc::c_int = 16 << 20;
+        // SAFETY: the pointer and the length describe `room`, which outlives the call.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVBUFFORCE,
+                (&raw const room).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        assert_eq!(result, 0, "SO_RCVBUFFORCE");
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let heard = Arc::new(Mutex::new(BTreeMap::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (heard, stop) = (Arc::clone(&heard), Arc::clone(&stop));
+            thread::spawn(move || listen(&socket, &heard, &stop))
+        };
+        Self {
+            heard,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    fn arrived(&self, run: u32, source: IpAddr) -> BTreeSet<u64> {
+        let heard = self.heard.lock().unwrap();
+        let by_source = heard.get(&run).and_then(|run| run.get(&source));
+        by_source.cloned().unwrap_or_default()
+    }
+
+    fn has(&self, run: u32, source: IpAddr, number: u64) -> bool {
+        let heard = self.heard.lock().unwrap();
+        let by_source = heard.get(&run).and_then(|run| run.get(&source));
+        by_source.is_some_and(|numbers| numbers.contains(&number))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(socket: &UdpSocket, heard: &Mutex<BTreeMap<u32, Heard>>, stop: &AtomicBool) {
+    let mut bytes = [0; 64];
+    while !stop.load(Ordering::Relaxed) {
+        // Nothing within the time-out is nothing.
+        let Ok((length, from)) = socket.recv_from(&mut bytes) else {
+            continue;
+        };
+        let payload = bytes[..length].try_into();
+        let Ok((run, number)) = payload.map(read) else {
+            continue;
+        };
+        let mut heard = heard.lock().unwrap();
+        let run: &mut Heard = heard.entry(run).or_default();
+        run.entry(from.ip().to_canonical())
+            .or_default()
+            .insert(number);
+    }
+}
+
+fn read(payload: [u8; 12]) -> (u32, u64) {
+    let [a, b, c, d, number @ ..] = payload;
+    (u32::from_be_bytes([a, b, c, d]), u64::from_be_bytes(number))
+}
+
+/// A UDP datagram from `source` to the server, as a whole frame.
+pub fn frame(source: IpAddr, run: u32, number: u64) -> Vec<u8> {
+    let (from, to) = (hosts::GATEWAY, hosts::SERVER);
+    let ethernet = PacketBuilder::ethernet2(from.mac, to.mac);
+    let ip = match source {
+        IpAddr::V4(source) => ethernet.ipv4(source.octets(), to.v4.octets(), 64),
+        IpAddr::V6(source) => ethernet.ipv6(source.octets(), to.v6.octets(), 64),
+    };
+    let mut payload = run.to_be_bytes().to_vec();
+    payload.extend(number.to_be_bytes());
+    let mut frame = Vec::new();
+    ip.udp(40_000, PORT).write(&mut frame, &payload).unwrap();
+    frame
+}
+
+/// A frame with VLAN tags of these types and numbers, the outer one first.
+pub fn tagged(mut frame: Vec<u8>, tags: &[(u16, u16)]) -> Vec<u8> {
+    for (kind, number) in tags.iter().rev() {
+        let tag = [kind.to_be_bytes(), number.to_be_bytes()].concat();
+        frame.splice(12..12, tag);
+    }
+    frame
+}
+
+impl Protected {
+    fn receiver(&self) -> &Arc<Receiver> {
+        self.receiver
+            .get_or_init(|| Arc::new(Receiver::start(&self.sandbox)))
+    }
+
+    /// Whether packets from a source arrive: all of some do, or none.
+    #[track_caller]
+    pub fn passes(&self, source: &str) -> bool {
+        let source: IpAddr = source.parse().unwrap();
+        let receiver = self.receiver();
+        let wire = self.sandbox.wire_socket().unwrap();
+        let run = fresh();
+        for number in 0..PINGS {
+            send(&wire, &frame(source, run, number));
+        }
+        // The gateway cannot be blocked, and the wire keeps the order.
+        let gateway = IpAddr::from(hosts::GATEWAY.v4);
+        send(&wire, &frame(gateway, run, LAST));
+        wait_until("the gateway is heard", || receiver.has(run, gateway, LAST));
+        let arrived = receiver.arrived(run, source).len() as u64;
+        assert!(
+            arrived == 0 || arrived == PINGS,
+            "{arrived} of {PINGS} from {source} arrived"
+        );
+        arrived == PINGS
+    }
+
+    /// Sends a frame as it is to the server's interface.
+    pub fn send(&self, frame: &[u8]) {
+        self.sandbox.send_to_server(frame).unwrap();
+    }
+
+    /// Starts a paced stream, `pps` packets a second from each source: from some that must not
+    /// get through, and from some that must.
+    pub fn stream(&self, listed: &[&str], clean: &[&str], pps: u64) -> Stream {
+        let parse = |sources: &[&str]| -> Vec<IpAddr> {
+            sources.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let (listed, clean) = (parse(listed), parse(clean));
+        let run = fresh();
+        let wire = self.sandbox.wire_socket().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let stop = Arc::clone(&stop);
+            let sources = [listed.clone(), clean.clone()].concat();
+            thread::spawn(move || pace(&wire, &sources, run, pps, &stop))
+        };
+        let stream = Stream {
+            receiver: Arc::clone(self.receiver()),
+            listed,
+            clean,
+            run,
+            stop,
+            thread: Some(thread),
+        };
+        if let Some(first) = stream.clean.first().copied() {
+            wait_until("the stream flows", || {
+                !stream.receiver.arrived(run, first).is_empty()
+            });
+        }
+        stream
+    }
+}
+
+/// Numbered packets from several sources at a steady pace.
+#[derive(Debug)]
+pub struct Stream {
+    receiver: Arc<Receiver>,
+    listed: Vec<IpAddr>,
+    clean: Vec<IpAddr>,
+    run: u32,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<(u64, Duration)>>,
+}
+
+/// How a stream fared.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Packets that each source sent.
+    pub sent: u64,
+    /// For how long.
+    pub time: Duration,
+    /// Packets from listed sources that got through, by source; only those with any.
+    pub leaked: BTreeMap<IpAddr, u64>,
+    /// Packets from clean sources that did not, by source; only those with any.
+    pub lost: BTreeMap<IpAddr, u64>,
+}
+
+impl Stream {
+    /// Ends it and counts.
+    pub fn finish(mut self) -> Report {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().unwrap();
+        let (sent, time) = thread.join().unwrap();
+        let arrived = |source: &IpAddr| self.receiver.arrived(self.run, *source).len() as u64;
+        let missing = || -> BTreeMap<IpAddr, u64> {
+            let lost = self
+                .clean
+                .iter()
+                .map(|source| (*source, sent - arrived(source)));
+            lost.filter(|(_, lost)| *lost > 0).collect()
+        };
+        // The last may still be on their way.
+        let end = clock::now() + Duration::from_secs(1);
+        while !missing().is_empty() && clock::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let leaked = self.listed.iter().map(|source| (*source, arrived(source)));
+        Report {
+            sent,
+            time,
+            leaked: leaked.filter(|(_, leaked)| *leaked > 0).collect(),
+            lost: missing(),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sends until it is stopped; gives packets per source, and the time it took.
+fn pace(
+    wire: &PacketSocket,
+    sources: &[IpAddr],
+    run: u32,
+    pps: u64,
+    stop: &AtomicBool,
+) -> (u64, Duration) {
+    let start = clock::now();
+    let mut sent = 0;
+    loop {
+        let elapsed = clock::now().duration_since(start);
+        let due = u64::try_from(elapsed.as_micros()).unwrap() * pps / 1_000_000;
+        // What is late is caught up with in small bursts, for the ring behind the wire is small.
+        for _ in 0..due.saturating_sub(sent).min(20) {
+            for source in sources {
+                send(wire, &frame(*source, run, sent));
+            }
+            sent += 1;
+        }
+        if stop.load(Ordering::Relaxed) && sent > 0 {
+            return (sent, clock::now().duration_since(start));
+        }
+        thread::sleep(Duration::from_micros(500));
+    }
+}
+
+/// Sends a frame, again where the ring behind the wire was full: what is lost there is nobody's
+/// verdict.
+fn send(wire: &PacketSocket, frame: &[u8]) {
+    let end = clock::now() + PATIENCE;
+    while let Err(error) = wire.send(frame) {
+        assert!(clock::now() < end, "{error:#}");
+        thread::sleep(Duration::from_micros(200));
+    }
+}

@@ -1,0 +1,24 @@
+//! floodwall as operators and packets meet it: the real daemon and the real command line in
+//! network namespaces.
+//!
+//! Needs root, for namespaces and BPF.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, helpers included"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod api;
+mod attach;
+mod block;
+mod configuration;
+mod import;
+mod limits;
+mod mode;
+mod refusals;
+mod restart;
+mod state;
