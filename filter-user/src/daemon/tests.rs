@@ -352,7 +352,8 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
     daemon
         .import("feed", &["192.0.2.0/24", "198.51.100.7/32"])
         .expect("imported");
-    let commands: [fn(&mut Daemon<Fake>) -> Result<Outcome, Refusal>; 3] = [
+    type Try = fn(&mut Daemon<Fake>) -> Result<Outcome, Refusal>;
+    let commands: [Try; 3] = [
         // New lengths, an open gate, one prefix that stays and one that goes.
         |daemon| daemon.import("feed", &["192.0.2.0/24", "203.0.113.0/25", "3fff::/20"]),
         |daemon| daemon.add(Allow, &["203.0.113.9/32", "2001:db8::/47"]),
