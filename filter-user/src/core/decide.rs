@@ -564,3 +564,6 @@ pub const fn limit_name(class: Class) -> &'static str {
         Class::Icmp => "source.icmp",
     }
 }
+
+#[cfg(test)]
+mod tests;

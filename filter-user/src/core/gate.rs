@@ -64,6 +64,11 @@ impl Gate {
             .collect()
     }
 
+    /// Says that a line has changed after all.
+    pub fn mark(&mut self, line: u32) {
+        self.dirty.insert(line);
+    }
+
     fn line(&self, line: u32) -> [u64; LINE_WORDS] {
         let start = line as usize * BITS_PER_LINE;
         let counts = self
@@ -121,4 +126,110 @@ fn index(bit: Bit) -> usize {
 
 fn is_short_v6(prefix: &IpNet) -> bool {
     matches!(prefix, IpNet::V6(net) if net.prefix_len() < SHORTEST_V6)
+}
+
+#[cfg(test)]
+mod properties {
+    use std::{cell::RefCell, collections::BTreeMap, net::IpAddr};
+
+    use filter_common::logic::address::Address;
+    use proptest::{prelude::*, test_runner::TestRunner};
+
+    use super::*;
+
+    /// The gate, and the lines that the kernel would have.
+    struct Pair {
+        gate: Gate,
+        lines: BTreeMap<u32, [u64; LINE_WORDS]>,
+    }
+
+    impl Pair {
+        fn flush(&mut self) {
+            self.lines.extend(self.gate.take_dirty());
+        }
+
+        fn is_set(&self, address: IpAddr) -> bool {
+            let address = Address::from(address);
+            let bit = Bit::of(&address, &self.gate.key);
+            self.lines[&bit.line()][bit.word()] & bit.mask() != 0
+                || address.family() == filter_common::logic::address::Family::V6
+                    && self.gate.is_open_v6()
+        }
+
+        fn is_closed(&self) -> bool {
+            self.lines.values().flatten().all(|word| *word == 0) && !self.gate.is_open_v6()
+        }
+    }
+
+    /// A prefix, and addresses in it.
+    fn prefixes() -> impl Strategy<Value = (IpNet, Vec<IpAddr>)> {
+        let v4 = (
+            any::<u32>(),
+            6..=32_u8,
+            prop::collection::vec(any::<u32>(), 4),
+        )
+            .prop_map(|(bits, length, inside)| {
+                let host = u32::MAX.checked_shr(u32::from(length)).unwrap_or(0);
+                let address = |low: u32| IpAddr::V4((bits & !host | low & host).into());
+                let net = IpNet::new(address(0), length).expect("a length that fits");
+                (
+                    net,
+                    inside.into_iter().chain([0, host]).map(address).collect(),
+                )
+            });
+        let v6 = (
+            any::<u128>(),
+            1..=128_u8,
+            prop::collection::vec(any::<u128>(), 4),
+        )
+            .prop_map(|(bits, length, inside)| {
+                let host = u128::MAX.checked_shr(u32::from(length)).unwrap_or(0);
+                let address = |low: u128| IpAddr::V6((bits & !host | low & host).into());
+                let net = IpNet::new(address(0), length).expect("a length that fits");
+                (
+                    net,
+                    inside.into_iter().chain([0, host]).map(address).collect(),
+                )
+            });
+        prop_oneof![v4, v6]
+    }
+
+    #[test]
+    fn every_address_in_a_prefix_has_its_bit_until_the_last_entry_goes() {
+        let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
+        let pair = RefCell::new(Pair {
+            gate: Gate::new(key),
+            lines: BTreeMap::new(),
+        });
+        pair.borrow_mut().flush();
+        assert_eq!(
+            pair.borrow().lines.len(),
+            LINES as usize,
+            "a new gate writes every line"
+        );
+        let sets = prop::collection::vec(prefixes(), 1..12);
+        let mut runner = TestRunner::new(ProptestConfig::with_cases(64));
+        runner
+            .run(&sets, |set| {
+                let mut pair = pair.borrow_mut();
+                for (prefix, _) in &set {
+                    pair.gate.add(prefix);
+                }
+                pair.flush();
+                // One goes after the other; those that stay keep their bits.
+                for gone in 0..set.len() {
+                    for (prefix, inside) in &set[gone..] {
+                        for address in inside {
+                            prop_assert!(prefix.contains(address));
+                            prop_assert!(pair.is_set(*address), "{} of {}", address, prefix);
+                        }
+                    }
+                    pair.gate.remove(&set[gone].0);
+                    pair.flush();
+                }
+                prop_assert!(pair.is_closed());
+                Ok(())
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
 }

@@ -170,3 +170,6 @@ fn size_v6(net: Ipv6Net) -> u128 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,3 +221,19 @@ impl std::fmt::Display for ListKind {
         })
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_prefix_comes_back_from_its_key(address: std::net::IpAddr, length in 0..=128_u8) {
+            let width = if address.is_ipv4() { 32 } else { 128 };
+            let net = IpNet::new(address, length % (width + 1)).expect("a length that fits");
+            prop_assert_eq!(prefix(&key(&net)), Some(net.trunc()));
+        }
+    }
+}

@@ -182,3 +182,150 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use std::sync::Arc;
+
+    use filter_common::abi::settings::Class;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prefixes() -> impl Strategy<Value = IpNet> {
+        // Few, so that changes meet.
+        (0..4_u8, prop_oneof![Just(24_u8), Just(32)]).prop_map(|(last, length)| {
+            let net = IpNet::new([192, 0, 2, last].into(), length).expect("a length that fits");
+            net.trunc()
+        })
+    }
+
+    fn ends() -> impl Strategy<Value = End> {
+        prop::option::of((1..100_i64).prop_map(second))
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn notes() -> impl Strategy<Value = Note> {
+        ("[a-c]", ends()).prop_map(|(reason, until)| Note {
+            reason,
+            by: "uid 0".to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            until,
+        })
+    }
+
+    fn set<T: std::fmt::Debug>(
+        value: impl Strategy<Value = T>,
+    ) -> impl Strategy<Value = Option<Set<T>>> {
+        let set = (value, ends()).prop_map(|(value, until)| Set {
+            value,
+            by: "uid 0".to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+            until,
+        });
+        prop::option::of(set)
+    }
+
+    fn changes() -> impl Strategy<Value = Change> {
+        let kinds = || prop::sample::select(ListKind::ALL.to_vec());
+        let lists = (prop::collection::btree_set(prefixes(), 1..4), notes()).prop_map(
+            |(prefixes, note)| Imported {
+                prefixes: Arc::from_iter(prefixes),
+                note,
+            },
+        );
+        let modes =
+            prop::sample::select(vec![Mode::Monitor, Mode::Enforce]).prop_map(|mode| ModeChoice {
+                mode,
+                reasons: Vec::new(),
+            });
+        let rates = prop::option::of((1..9_u64).prop_map(Rate::per_second));
+        prop_oneof![
+            (kinds(), prefixes(), prop::option::of(notes()))
+                .prop_map(|(kind, prefix, note)| Change::Manual(kind, prefix, note)),
+            (kinds(), "[ab]", prop::option::of(lists))
+                .prop_map(|(kind, name, list)| Change::Import(kind, name, list)),
+            set(modes).prop_map(Change::Mode),
+            (prop::sample::select(Class::ALL.to_vec()), set(rates))
+                .prop_map(|(class, set)| Change::Limit(class, set)),
+            ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_of_every_change_restores_the_state(
+            before in prop::collection::vec(changes(), 0..20),
+            changes in prop::collection::vec(changes(), 1..20),
+        ) {
+            let mut state = State::default();
+            for change in before {
+                let _ = state.apply(change);
+            }
+            let original = state.clone();
+            let inverse: Vec<Change> =
+                changes.iter().map(|change| state.apply(change.clone())).collect();
+            for change in inverse.into_iter().rev() {
+                let _ = state.apply(change);
+            }
+            prop_assert_eq!(state, original);
+        }
+
+        #[test]
+        fn a_change_moves_no_prefix_that_it_does_not_name(
+            before in prop::collection::vec(changes(), 0..20), change in changes(),
+        ) {
+            let mut state = State::default();
+            for change in before {
+                let _ = state.apply(change);
+            }
+            let named = change.prefixes(&state);
+            let ends = |state: &State| -> Vec<(ListKind, IpNet, Option<End>)> {
+                let all = ListKind::ALL.into_iter();
+                all.flat_map(|kind| {
+                    let list = state.list(kind).clone();
+                    list.prefixes().into_iter().map(move |it| (kind, it, list.end(&it)))
+                })
+                .filter(|(kind, prefix, _)| !named.contains(&(*kind, *prefix)))
+                .collect()
+            };
+            let others = ends(&state);
+            let _ = state.apply(change);
+            prop_assert_eq!(ends(&state), others);
+        }
+
+        #[test]
+        fn what_has_ended_is_forgotten_and_nothing_else(
+            before in prop::collection::vec(changes(), 0..30), now in 0..100_i64,
+        ) {
+            let now = second(now);
+            let mut state = State::default();
+            for change in before {
+                let _ = state.apply(change);
+            }
+            let original = state.clone();
+            for change in state.expired(now) {
+                let _ = state.apply(change);
+            }
+            prop_assert!(state.expired(now).is_empty());
+            for kind in ListKind::ALL {
+                let (before, after) = (original.list(kind), state.list(kind));
+                for (prefix, note) in &before.manual {
+                    let is_live = note.until.is_none_or(|until| until > now);
+                    prop_assert_eq!(after.manual.contains_key(prefix), is_live);
+                }
+                for (name, list) in &before.imports {
+                    let is_live = list.note.until.is_none_or(|until| until > now);
+                    prop_assert_eq!(after.imports.contains_key(name), is_live);
+                }
+            }
+            for (name, set) in &original.detached {
+                let is_live = set.until.is_none_or(|until| until > now);
+                prop_assert_eq!(state.detached.contains_key(name), is_live);
+            }
+        }
+    }
+}

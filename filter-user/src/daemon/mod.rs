@@ -7,6 +7,8 @@ pub mod meter;
 mod service;
 pub mod state;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
@@ -30,7 +32,7 @@ use crate::{
     api::server,
     clock,
     config::Config,
-    core::{actor::Actor, command::Command},
+    core::{actor::Actor, command::Command, facts::Facts},
     dataplane::{bpffs::PinFolder, kernel::Kernel},
     host,
     store::Store,
@@ -87,16 +89,16 @@ pub fn run(source: Source) -> anyhow::Result<()> {
 /// Restores what is kept, fills the maps, and attaches: in this order.
 fn start(config: &Config, source: Source, handle: Handle) -> anyhow::Result<Daemon<Kernel>> {
     let folder = PinFolder::open(&config.paths.bpf)?;
-    let (store, restored) = Store::open(&config.paths.state, clock::now())?;
+    let kept = Store::open(&config.paths.state, clock::now())?;
     let kernel = Kernel::load(folder, &config.tables, config.attach)?;
     let taken_over = kernel.taken_over();
     let mut daemon = Daemon::prepare(
         kernel,
         taken_over,
-        store,
-        restored,
+        kept,
         config.clone(),
         source,
+        Facts::gather,
         handle,
     )?;
     daemon.protect()?;

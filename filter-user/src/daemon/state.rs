@@ -83,6 +83,8 @@ pub struct Daemon<D> {
     pub(super) config: Config,
     pub(super) source: Source,
     pub(super) facts: Facts,
+    /// Looks at the host.
+    look: fn() -> Facts,
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
     pub(super) settings: Settings,
@@ -117,10 +119,10 @@ impl<D: Dataplane> Daemon<D> {
     pub fn prepare(
         mut plane: D,
         taken_over: bool,
-        store: Store,
-        restored: Restored,
+        (store, restored): (Store, Restored),
         config: Config,
         source: Source,
+        look: fn() -> Facts,
         handle: Handle,
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
@@ -130,7 +132,7 @@ impl<D: Dataplane> Daemon<D> {
             hz: plane.hz(),
         };
         let tables = Tables::new(&mut plane, key).map_err(failed)?;
-        let facts = Facts::gather();
+        let facts = look();
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
         let is_new = restored.is_new;
@@ -141,6 +143,7 @@ impl<D: Dataplane> Daemon<D> {
             config,
             source,
             facts,
+            look,
             fixed,
             tables,
             settings: found,
@@ -200,63 +203,64 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After
     /// damage to the state, or its loss, what the kernel still has is taken over instead.
+    ///
+    /// All that the kernel has is known before anything is written, for a line of the gate is
+    /// written as a whole.
     fn restore_entries(&mut self, taken_over: bool, is_new: bool) -> Result<(), Refusal> {
         let moment = self.moment()?;
-        let mut present: BTreeMap<ListKind, BTreeMap<IpNet, EntryValue>> = BTreeMap::new();
-        for kind in ListKind::ALL {
-            let found = present.entry(kind).or_default();
-            if taken_over {
-                // All of both lists before anything is written: the first write carries the whole
-                // gate, and must not close it to entries in force.
-                for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
-                    if let Some(prefix) = lists::prefix(&key) {
-                        self.tables.adopt(kind, &prefix);
-                        found.insert(prefix, value);
-                    }
+        let mut present: BTreeMap<(ListKind, IpNet), EntryValue> = BTreeMap::new();
+        for kind in ListKind::ALL.into_iter().filter(|_| taken_over) {
+            for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
+                if let Some(prefix) = lists::prefix(&key) {
+                    self.tables.adopt(kind, &prefix);
+                    present.insert((kind, prefix), value);
                 }
             }
         }
-        let ends = |tick: u64| -> End { (tick != u64::MAX).then(|| moment.time(tick)) };
-        let lost = is_new || !self.losses.is_empty();
-        for (kind, mut present) in present {
-            if lost {
+        let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
+        if is_new || !self.losses.is_empty() {
+            for kind in ListKind::ALL {
                 self.recover(kind, &present, ends)?;
             }
-            let mut moves: Vec<Move> = Vec::new();
-            for prefix in self.state.list(kind).prefixes() {
-                let before = present.remove(&prefix).map(|value| ends(value.until));
-                let after = self.state.list(kind).end(&prefix);
-                moves.push(Move {
+        }
+        let mut kept: Vec<Move> = Vec::new();
+        for kind in ListKind::ALL {
+            let list = self.state.list(kind);
+            kept.extend(list.prefixes().into_iter().map(|prefix| {
+                Move {
                     kind,
                     prefix,
-                    before,
-                    after,
-                });
-            }
-            moves.extend(present.into_iter().map(|(prefix, value)| Move {
-                kind,
-                prefix,
-                before: Some(ends(value.until)),
-                after: None,
+                    before: present
+                        .remove(&(kind, prefix))
+                        .map(|value| ends(value.until)),
+                    after: list.end(&prefix),
+                }
             }));
-            self.tables
-                .carry(&mut self.plane, &moves, moment)
-                .map_err(failed)?;
         }
-        Ok(())
+        // What goes makes room for what comes.
+        let gone = present.into_iter().map(|((kind, prefix), value)| Move {
+            kind,
+            prefix,
+            before: Some(ends(value.until)),
+            after: None,
+        });
+        let moves: Vec<Move> = gone.chain(kept).collect();
+        self.tables
+            .carry(&mut self.plane, &moves, moment)
+            .map_err(failed)
     }
 
     fn recover(
         &mut self,
         kind: ListKind,
-        present: &BTreeMap<IpNet, EntryValue>,
+        present: &BTreeMap<(ListKind, IpNet), EntryValue>,
         ends: impl Fn(u64) -> End,
     ) -> Result<(), Refusal> {
         let list = self.state.list(kind);
         let changes: Vec<Change> = present
             .iter()
-            .filter(|(prefix, _)| list.end(prefix).is_none())
-            .map(|(prefix, value)| {
+            .filter(|((of, prefix), _)| *of == kind && list.end(prefix).is_none())
+            .map(|((_, prefix), value)| {
                 let note = Note {
                     reason: "recovered from the kernel's tables".to_owned(),
                     by: Actor::Daemon.to_string(),
@@ -327,10 +331,13 @@ impl<D: Dataplane> Daemon<D> {
         text: &str,
     ) -> Result<(), Refusal> {
         let moment = self.moment()?;
-        let prefixes: Vec<(ListKind, IpNet)> = changes
+        // Each prefix once, however many changes speak of it.
+        let mut prefixes: Vec<(ListKind, IpNet)> = changes
             .iter()
             .flat_map(|change| change.prefixes(&self.state))
             .collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
         let end = |state: &State, (kind, prefix): &(ListKind, IpNet)| state.list(*kind).end(prefix);
         let before: Vec<Option<End>> = prefixes
             .iter()
@@ -341,7 +348,7 @@ impl<D: Dataplane> Daemon<D> {
             .map(|change| self.state.apply(change.clone()))
             .collect();
         inverse.reverse();
-        let moves: Vec<Move> = prefixes
+        let mut moves: Vec<Move> = prefixes
             .iter()
             .zip(before)
             .map(|(place, before)| Move {
@@ -352,6 +359,8 @@ impl<D: Dataplane> Daemon<D> {
             })
             .filter(|step| step.before != step.after)
             .collect();
+        let goes_first = !self.has_room_for_both(&moves);
+        moves.sort_by_key(|step| step.after.is_none() != goes_first);
 
         let result = self.write_all(&changes, &moves, moment, by, kind, text);
         if result.is_err() {
@@ -360,6 +369,20 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         result
+    }
+
+    /// Whether the tables hold what comes beside what goes. If so, what comes is there first, and
+    /// an address that both cover is covered throughout.
+    fn has_room_for_both(&self, moves: &[Move]) -> bool {
+        let room = &self.config.tables;
+        [(ListKind::Allow, room.allow), (ListKind::Block, room.block)]
+            .into_iter()
+            .all(|(kind, room)| {
+                let new = moves
+                    .iter()
+                    .filter(|step| step.kind == kind && step.before.is_none());
+                self.tables.entries(kind) + new.count() as u64 <= u64::from(room)
+            })
     }
 
     fn write_all(
@@ -496,7 +519,7 @@ impl<D: Dataplane> Daemon<D> {
     /// Looks at the host again, and brings the kernel's set of administrators' sessions, and
     /// sshd's ports, up to date.
     pub(super) fn refresh_facts(&mut self) {
-        let before = std::mem::replace(&mut self.facts, Facts::gather());
+        let before = std::mem::replace(&mut self.facts, (self.look)());
         match self.facts.warnings.first() {
             Some(warning) => self.trouble("facts", warning.clone()),
             None => {

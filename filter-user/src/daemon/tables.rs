@@ -108,25 +108,7 @@ impl Tables {
     }
 
     /// Carries moves to the kernel: all, or none.
-    ///
-    /// What comes is there before what goes is gone, so that a source that was and will be covered
-    /// always is. Where the kernel has no room for both, what goes makes room first.
     pub fn carry(
-        &mut self,
-        plane: &mut dyn Dataplane,
-        moves: &[Move],
-        moment: Moment,
-    ) -> Result<(), DataplaneError> {
-        let (going, coming): (Vec<Move>, Vec<Move>) =
-            moves.iter().partition(|step| step.after.is_none());
-        let result = self.carry_in_order(plane, &[&*coming, &*going].concat(), moment);
-        if result.is_err() && !going.is_empty() && !coming.is_empty() {
-            return self.carry_in_order(plane, &[going, coming].concat(), moment);
-        }
-        result
-    }
-
-    fn carry_in_order(
         &mut self,
         plane: &mut dyn Dataplane,
         moves: &[Move],
@@ -181,9 +163,11 @@ impl Tables {
         match step.after {
             Some(end) => {
                 let family = key.address().family();
-                let lengths = self.lengths.entry((list, family)).or_default();
+                let known = self.lengths.entry((list, family)).or_default();
+                let mut lengths = *known;
                 if lengths.insert(key.length()) {
-                    plane.set_lengths(list, family, lengths)?;
+                    plane.set_lengths(list, family, &lengths)?;
+                    *known = lengths;
                 }
                 let packets = match step.before {
                     Some(_) => plane.entry(list, &key)?.map_or(0, |value| value.packets),
@@ -210,8 +194,15 @@ impl Tables {
     }
 
     fn flush(&mut self, plane: &mut dyn Dataplane) -> Result<(), DataplaneError> {
-        for (line, words) in self.gate.take_dirty() {
-            plane.set_gate(line, &words)?;
+        let lines = self.gate.take_dirty();
+        let mut written = lines.iter();
+        for (line, words) in &mut written {
+            if let Err(error) = plane.set_gate(*line, words) {
+                // This line and those behind it are still to be written.
+                self.gate.mark(*line);
+                written.for_each(|(line, _)| self.gate.mark(*line));
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub struct Fake {
     pub lengths: HashMap<(ListId, Family), Lengths>,
     /// Lines of the gate that are not zero.
     pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
+    /// Every line of the gate that was written, in order.
+    pub gate_writes: Vec<(u32, [u64; LINE_WORDS])>,
     /// Lifelines.
     pub lifelines: Lifelines,
     /// Sessions.
@@ -41,6 +43,24 @@ pub struct Fake {
     pub attached: BTreeSet<String>,
     /// Entries that a list has room for; any number if `None`.
     pub capacity: Option<usize>,
+    /// Writes until one fails; none does if `None`.
+    pub fails_in: Option<usize>,
+}
+
+impl Fake {
+    /// Counts a write; says whether it may happen.
+    fn write(&mut self) -> Result<(), DataplaneError> {
+        match self.fails_in {
+            Some(0) => {
+                self.fails_in = None;
+                Err(DataplaneError("the kernel refused a write".to_owned()))
+            }
+            left => {
+                self.fails_in = left.map(|left| left - 1);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Dataplane for Fake {
@@ -57,6 +77,7 @@ impl Dataplane for Fake {
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
+        self.write()?;
         self.settings = *settings;
         Ok(())
     }
@@ -75,6 +96,7 @@ impl Dataplane for Fake {
         key: &EntryKey,
         value: &EntryValue,
     ) -> Result<(), DataplaneError> {
+        self.write()?;
         let entries = self.lists.entry(list).or_default();
         let full = self
             .capacity
@@ -87,6 +109,7 @@ impl Dataplane for Fake {
     }
 
     fn remove_entry(&mut self, list: ListId, key: &EntryKey) -> Result<(), DataplaneError> {
+        self.write()?;
         self.lists.entry(list).or_default().remove(key);
         Ok(())
     }
@@ -110,11 +133,14 @@ impl Dataplane for Fake {
         family: Family,
         lengths: &Lengths,
     ) -> Result<(), DataplaneError> {
+        self.write()?;
         self.lengths.insert((list, family), *lengths);
         Ok(())
     }
 
     fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.gate_writes.push((line, *words));
         if words.iter().all(|word| *word == 0) {
             self.gate.remove(&line);
         } else {
@@ -124,11 +150,13 @@ impl Dataplane for Fake {
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
+        self.write()?;
         self.lifelines = *lifelines;
         Ok(())
     }
 
     fn set_session(&mut self, key: &SessionKey, present: bool) -> Result<(), DataplaneError> {
+        self.write()?;
         if present {
             self.sessions.insert(*key);
         } else {

@@ -458,7 +458,8 @@ impl Dataplane for Kernel {
                 AttachPreference::Auto => self
                     .create_link(interface, found.index, XdpMode::Driver)
                     .or_else(|error| {
-                        tracing::warn!("{interface} cannot do native mode: {error}");
+                        let tried = format!("{interface} cannot do native mode");
+                        tracing::warn!("{}", DataplaneError::new(tried, error));
                         self.create_link(interface, found.index, XdpMode::Skb)
                     }),
             };

@@ -3,9 +3,12 @@
 
 mod lists;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -50,21 +53,24 @@ pub struct Restored {
 
 const DATABASE: &str = "floodwall.db";
 const SCHEMA_VERSION: i64 = 1;
+/// Versions beyond this are no versions but damage.
+const MOST_VERSION: i64 = 1000;
 /// Events that are kept.
 const JOURNAL: i64 = 100_000;
 
 const SCHEMA: &str = "
     CREATE TABLE entries (
         list TEXT NOT NULL, prefix TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, PRIMARY KEY (list, prefix)
+        since TEXT NOT NULL, until TEXT, crc32 INTEGER NOT NULL, PRIMARY KEY (list, prefix)
     ) WITHOUT ROWID;
     CREATE TABLE imports (
         list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, PRIMARY KEY (list, name)
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, crc32 INTEGER NOT NULL,
+        PRIMARY KEY (list, name)
     ) WITHOUT ROWID;
     CREATE TABLE overrides (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT
+        since TEXT NOT NULL, until TEXT, crc32 INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE events (
         id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, by TEXT NOT NULL,
@@ -78,24 +84,20 @@ impl Store {
         let lock = lock(folder)?;
         let mut losses = Vec::new();
         let path = folder.join(DATABASE);
-        let size = fs::metadata(&path).map(|file| file.len()).ok();
-        // SQLite takes an empty file for a new database.
-        let opened = match size {
-            Some(0) => Err(Damage::Corrupt("it is empty".to_owned())),
-            Some(_) | None => Self::open_database(&path),
-        };
-        let database = match opened {
-            Ok(database) => database,
+        let is_new = !path.exists();
+        let (database, state) = match Self::load(folder, &path, now, &mut losses) {
+            Ok(loaded) => loaded,
             Err(Damage::Beyond(error)) => return Err(error),
             Err(Damage::Corrupt(what)) => {
-                let aside = set_aside(&path, now)?;
-                losses.push(format!(
-                    "{} was damaged ({what}) and is set aside as {}: entries, overrides and the \
-                     journal start anew; what the kernel still had was taken over",
+                let aside = set_aside(folder, &path, now)?;
+                losses = vec![format!(
+                    "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
+                     it: entries, overrides and the journal start anew; what the kernel still had \
+                     was taken over",
                     path.display(),
                     aside.display()
-                ));
-                Self::open_database(&path).map_err(|damage| match damage {
+                )];
+                Self::load(folder, &path, now, &mut losses).map_err(|damage| match damage {
                     Damage::Beyond(error) => error,
                     Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
                 })?
@@ -106,18 +108,29 @@ impl Store {
             database,
             _lock: lock,
         };
-        let state = rows::read(&store.database, &store.folder, now, &mut losses)
-            .map_err(|error| store.error("reading", &error))?;
         lists::sweep(&store.folder, &store.list_files()?);
         let restored = Restored {
             state,
             losses,
-            is_new: size.is_none(),
+            is_new,
         };
         Ok((store, restored))
     }
 
+    /// Opens the database and reads it; lost rows are told in `losses`.
+    fn load(
+        folder: &Path,
+        path: &Path,
+        now: Timestamp,
+        losses: &mut Vec<String>,
+    ) -> Result<(Connection, State), Damage> {
+        let database = Self::open_database(path)?;
+        let state = rows::read(&database, folder, now, losses)?;
+        Ok((database, state))
+    }
+
     fn open_database(path: &Path) -> Result<Connection, Damage> {
+        check_header(path)?;
         let database = Connection::open(path)?;
         database.busy_timeout(std::time::Duration::from_secs(5))?;
         let check: String = database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -134,6 +147,9 @@ impl Store {
                 database.execute_batch(&make)?;
             }
             SCHEMA_VERSION => {}
+            odd @ (..0 | MOST_VERSION..) => {
+                return Err(Damage::Corrupt(format!("its schema has the number {odd}")));
+            }
             newer => {
                 return Err(Damage::Beyond(StoreError(format!(
                     "{} was written by a newer floodwall (schema {newer}, this one knows \
@@ -252,7 +268,11 @@ impl Store {
         let read = || -> rusqlite::Result<Vec<String>> {
             self.database
                 .prepare("SELECT file FROM imports")?
-                .query_map([], |row| row.get(0))?
+                .query_map([], |row| {
+                    // A damaged row may hold anything; others must not suffer for it.
+                    let name = row.get_ref(0)?.as_bytes().unwrap_or_default();
+                    Ok(String::from_utf8_lossy(name).into_owned())
+                })?
                 .collect()
         };
         read().map_err(|error| self.error("reading", &error.into()))
@@ -307,6 +327,26 @@ impl From<rusqlite::Error> for Damage {
     }
 }
 
+/// What SQLite would not complain of: it takes a file without a whole header for a new database,
+/// and one of a newer format for one that cannot be written
+/// (<https://www.sqlite.org/fileformat.html>, 1.3).
+fn check_header(path: &Path) -> Result<(), Damage> {
+    const WRITE_VERSION: usize = 18;
+    let mut header = [0_u8; 100];
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        // There is none yet, or SQLite says what is wrong with it.
+        Err(_) => return Ok(()),
+    };
+    if file.read_exact(&mut header).is_err() {
+        return Err(Damage::Corrupt("it is cut short".to_owned()));
+    }
+    match header.get(WRITE_VERSION..WRITE_VERSION + 2) {
+        Some([1..=2, 1..=2]) => Ok(()),
+        _ => Err(Damage::Corrupt("its header is damaged".to_owned())),
+    }
+}
+
 fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
     let wrap = |error: io::Error| {
         StoreError(format!(
@@ -329,33 +369,28 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
     })
 }
 
-/// Moves a database, with its journal files and the lists that only it knows, to a name that tells
+/// Moves a database, with its journal files and the lists whose rows it had, to names that tell
 /// when.
-fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
-    let name = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let stamp = format!(".corrupt-{}", now.as_millisecond());
-    let aside = name(&stamp);
-    let lists = path.with_file_name(lists::FOLDER);
-    let mut moves = vec![(
-        lists.clone(),
-        PathBuf::from(format!("{}{stamp}", lists.display())),
-    )];
-    for suffix in ["", "-wal", "-shm"] {
-        let to = PathBuf::from(format!("{}{suffix}", aside.display()));
-        moves.push((name(suffix), to));
-    }
+fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
     let failed = |error: io::Error| {
         StoreError(format!(
             "{} is damaged and cannot be set aside: {error}",
             path.display()
         ))
     };
-    for (from, to) in moves {
-        match fs::rename(from, to) {
+    let name = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let aside = name(&format!(".corrupt-{}", now.as_millisecond()));
+    for suffix in ["", "-wal", "-shm"] {
+        let to = PathBuf::from(format!("{}{suffix}", aside.display()));
+        match fs::rename(name(suffix), &to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
     }
-    fs::create_dir_all(lists).map_err(failed)?;
+    let files = folder.join(lists::FOLDER);
+    let files_aside = format!("{}.corrupt-{}", files.display(), now.as_millisecond());
+    fs::rename(&files, files_aside)
+        .and_then(|()| fs::create_dir(&files))
+        .map_err(failed)?;
     Ok(aside)
 }

@@ -70,19 +70,17 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
                 .execute(params![kind.noun(), prefix.to_string()])?;
         }
         Change::Manual(kind, prefix, Some(note)) => {
-            database
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO entries (list, prefix, reason, by, since, until)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute(params![
-                    kind.noun(),
-                    prefix.to_string(),
-                    note.reason,
-                    note.by,
-                    note.since.to_string(),
-                    text(note.until)
-                ])?;
+            let insert = "INSERT OR REPLACE INTO entries
+                (list, prefix, reason, by, since, until, crc32) VALUES (?, ?, ?, ?, ?, ?, ?)";
+            let row = [
+                Some(kind.noun().to_owned()),
+                Some(prefix.to_string()),
+                Some(note.reason.clone()),
+                Some(note.by.clone()),
+                Some(note.since.to_string()),
+                text(note.until),
+            ];
+            put(database, insert, &row)?;
         }
         Change::Import(kind, name, None) => {
             database.execute(
@@ -94,19 +92,19 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             let prefix = format!("{}-{name}", kind.noun());
             let file = lists::write(folder, &prefix, &list.prefixes)?;
             let note = &list.note;
-            database.execute(
-                "INSERT OR REPLACE INTO imports (list, name, reason, by, since, until, file)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    kind.noun(),
-                    name,
-                    note.reason,
-                    note.by,
-                    note.since.to_string(),
-                    text(note.until),
-                    file
-                ],
-            )?;
+            let insert = "INSERT OR REPLACE INTO imports
+                (list, name, reason, by, since, until, file, crc32)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+            let row = [
+                Some(kind.noun().to_owned()),
+                Some(name.clone()),
+                Some(note.reason.clone()),
+                Some(note.by.clone()),
+                Some(note.since.to_string()),
+                text(note.until),
+                Some(file),
+            ];
+            put(database, insert, &row)?;
         }
         Change::Mode(set) => {
             write_override(database, MODE, set.as_ref(), mode_text)?;
@@ -137,22 +135,59 @@ fn write_override<T>(
 ) -> rusqlite::Result<usize> {
     match set {
         None => database.execute("DELETE FROM overrides WHERE name = ?1", [name]),
-        Some(set) => database.execute(
-            "INSERT OR REPLACE INTO overrides (name, value, by, since, until)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                name,
-                value(&set.value),
-                set.by,
-                set.since.to_string(),
-                text(set.until)
-            ],
-        ),
+        Some(set) => {
+            let insert = "INSERT OR REPLACE INTO overrides
+                (name, value, by, since, until, crc32) VALUES (?, ?, ?, ?, ?, ?)";
+            let row = [
+                Some(name.to_owned()),
+                Some(value(&set.value)),
+                Some(set.by.clone()),
+                Some(set.since.to_string()),
+                text(set.until),
+            ];
+            put(database, insert, &row)
+        }
     }
 }
 
 fn text(until: Option<Timestamp>) -> Option<String> {
     until.map(|until| until.to_string())
+}
+
+/// Writes a row with its checksum behind it, for SQLite keeps none.
+fn put(database: &Connection, insert: &str, row: &[Option<String>]) -> rusqlite::Result<usize> {
+    let mut statement = database.prepare_cached(insert)?;
+    let mut place = 1;
+    for column in row {
+        statement.raw_bind_parameter(place, column)?;
+        place += 1;
+    }
+    statement.raw_bind_parameter(place, checksum(row))?;
+    statement.raw_execute()
+}
+
+fn checksum(row: &[Option<String>]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for column in row {
+        let text = column.as_deref().unwrap_or_default();
+        // The lengths keep columns apart, and nothing from an empty text.
+        let length = column.as_ref().map_or(u64::MAX, |text| text.len() as u64);
+        hasher.update(&length.to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize()
+}
+
+/// Says whether a row of so many columns is as it was written.
+fn check(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
+    let texts: Vec<Option<String>> = (0..columns)
+        .map(|column| row.get(column))
+        .collect::<rusqlite::Result<_>>()?;
+    if row.get::<_, u32>(columns)? == checksum(&texts) {
+        return Ok(());
+    }
+    let what = io::Error::new(io::ErrorKind::InvalidData, "its checksum does not match");
+    Err(conversion(columns, what))
 }
 
 /// Reads everything. What cannot be read is named in `losses`.
@@ -161,12 +196,12 @@ pub fn read(
     folder: &Path,
     now: Timestamp,
     losses: &mut Vec<String>,
-) -> Result<State, Error> {
+) -> rusqlite::Result<State> {
     let mut state = State::default();
     let mut changes = Vec::new();
 
     let mut statement =
-        database.prepare("SELECT list, prefix, reason, by, since, until FROM entries")?;
+        database.prepare("SELECT list, prefix, reason, by, since, until, crc32 FROM entries")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match entry(row) {
@@ -175,40 +210,36 @@ pub fn read(
         }
     }
 
-    let mut statement =
-        database.prepare("SELECT list, name, reason, by, since, until, file FROM imports")?;
+    let mut statement = database
+        .prepare("SELECT list, name, reason, by, since, until, file, crc32 FROM imports")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (name, file): (String, String) = (row.get(1)?, row.get(6)?);
-        match (kind(row), lists::read(folder, &file), note(row)) {
-            (Ok(kind), Ok(prefixes), Ok(note)) => {
-                let list = Imported {
-                    prefixes: Arc::from(prefixes),
-                    note,
-                };
-                changes.push(Change::Import(kind, name, Some(list)));
-            }
-            (_, Err(error), _) => {
-                lists::set_aside(folder, &file);
-                losses.push(format!(
-                    "the imported list {name} could not be read ({file}: {error}) and is set \
-                     aside: import it again"
-                ));
-            }
-            (Err(error), ..) | (.., Err(error)) => {
-                losses.push(format!("the imported list {name} is lost: {error}"));
-            }
+        match import(row) {
+            Ok((kind, name, file, note)) => match lists::read(folder, &file) {
+                Ok(prefixes) => {
+                    let prefixes = Arc::from(prefixes);
+                    let list = Imported { prefixes, note };
+                    changes.push(Change::Import(kind, name, Some(list)));
+                }
+                Err(error) => {
+                    lists::set_aside(folder, &file);
+                    losses.push(format!(
+                        "the imported list {name} could not be read ({file}: {error}) and is set \
+                         aside: import it again"
+                    ));
+                }
+            },
+            Err(error) => losses.push(format!("an imported list is lost: {error}")),
         }
     }
 
-    let mut statement = database.prepare("SELECT name, value, by, since, until FROM overrides")?;
+    let mut statement =
+        database.prepare("SELECT name, value, by, since, until, crc32 FROM overrides")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        match override_(row, &name) {
-            Ok(Some(change)) => changes.push(change),
-            Ok(None) => losses.push(format!("the override {name} is unknown and was ignored")),
-            Err(error) => losses.push(format!("the override {name} is lost: {error}")),
+        match override_(row) {
+            Ok(change) => changes.push(change),
+            Err(error) => losses.push(format!("an override is lost: {error}")),
         }
     }
 
@@ -222,9 +253,16 @@ pub fn read(
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
+    check(row, 6)?;
     let prefix: String = row.get(1)?;
     let prefix: IpNet = prefix.parse().map_err(|error| conversion(1, error))?;
     Ok(Change::Manual(kind(row)?, prefix, Some(note(row)?)))
+}
+
+/// Which list, its name, its file, and what is known of it.
+fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Note)> {
+    check(row, 7)?;
+    Ok((kind(row)?, row.get(1)?, row.get(6)?, note(row)?))
 }
 
 /// Columns: 2 reason, 3 by, 4 since, 5 until.
@@ -245,28 +283,27 @@ fn kind(row: &Row<'_>) -> rusqlite::Result<ListKind> {
         .ok_or(rusqlite::Error::InvalidColumnName(noun))
 }
 
-/// Columns: 1 value, 2 by, 3 since, 4 until.
-fn override_(row: &Row<'_>, name: &str) -> rusqlite::Result<Option<Change>> {
-    let value: String = row.get(1)?;
+/// Columns: 0 name, 1 value, 2 by, 3 since, 4 until.
+fn override_(row: &Row<'_>) -> rusqlite::Result<Change> {
+    check(row, 5)?;
+    let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
+    let unknown = || {
+        let what = format!("{name} = {value} is none that this floodwall knows");
+        conversion(0, io::Error::new(io::ErrorKind::InvalidData, what))
+    };
     if name == MODE {
-        return Ok(mode(&value)
-            .map(|mode| set(row, mode))
-            .transpose()?
-            .map(Some)
-            .map(Change::Mode));
+        let mode = mode(&value).ok_or_else(unknown)?;
+        return Ok(Change::Mode(Some(set(row, mode)?)));
     }
     if let Some(interface) = name.strip_prefix(DETACHED) {
-        return Ok(Some(Change::Detached(
-            interface.to_owned(),
-            Some(set(row, ())?),
-        )));
+        return Ok(Change::Detached(interface.to_owned(), Some(set(row, ())?)));
     }
     let class: Option<Class> = name
         .strip_prefix(LIMIT)
         .and_then(|name| parse_class(name).ok());
     match (class, parse_limit(&value)) {
-        (Some(class), Ok(rate)) => Ok(Some(Change::Limit(class, Some(set(row, rate)?)))),
-        _ => Ok(None),
+        (Some(class), Ok(rate)) => Ok(Change::Limit(class, Some(set(row, rate)?))),
+        _ => Err(unknown()),
     }
 }
 

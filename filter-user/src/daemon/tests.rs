@@ -1,0 +1,809 @@
+//! The daemon over maps in memory, on a host of which nothing is known.
+
+use std::{fs, path::Path};
+
+use filter_common::{
+    abi::{
+        entry::{EntryKey, EntryValue, ListId},
+        reason::Reason,
+        settings::Class,
+    },
+    logic::{
+        address::{Address, Family},
+        gate::Bit,
+    },
+};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::{handle::Service as _, *};
+use crate::{
+    api::types::{ListKind, Mode, Outcome, WhyQuery},
+    config::units::Rate,
+    core::{
+        lists::{self, key},
+        refusal::Refusal,
+        state::{Change, State},
+    },
+    dataplane::{Dataplane as _, fake::Fake},
+};
+
+const OPERATOR: Actor = Actor::Operator {
+    uid: 1000,
+    name: None,
+};
+
+use ListKind::{Allow, Block};
+
+/// A folder with a configuration file and the daemon's state.
+struct Host {
+    folder: tempfile::TempDir,
+}
+
+impl Host {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let host = Self { folder };
+        host.configure(config);
+        host
+    }
+
+    fn configure(&self, config: &str) {
+        let state = self.state().display().to_string();
+        let text = format!("{config}\n[paths]\nstate = {state:?}\n");
+        fs::write(self.file(), text).expect("a configuration");
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("floodwall.toml")
+    }
+
+    fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn start(&self, fake: Fake, taken_over: bool) -> Daemon<Fake> {
+        let source = Source {
+            file: Some(self.file()),
+            interfaces: Vec::new(),
+            mode: None,
+            socket: None,
+            bpf: None,
+        };
+        let config = source.load().expect("a good configuration");
+        let kept = Store::open(&self.state(), clock::now()).expect("the state");
+        let (handle, _) = Handle::new(1);
+        Daemon::prepare(
+            fake,
+            taken_over,
+            kept,
+            config,
+            source,
+            Facts::default,
+            handle,
+        )
+        .expect("the daemon starts")
+    }
+
+    /// A daemon that starts for the first time.
+    fn first(&self) -> Daemon<Fake> {
+        self.start(fake(), false)
+    }
+
+    /// Stops the daemon, by force or not, and starts another over the same maps.
+    fn again(&self, daemon: Daemon<Fake>) -> Daemon<Fake> {
+        let mut fake = stop(daemon);
+        fake.gate_writes.clear();
+        self.start(fake, true)
+    }
+}
+
+fn fake() -> Fake {
+    Fake {
+        tick: 1_000_000,
+        ..Fake::default()
+    }
+}
+
+fn stop(daemon: Daemon<Fake>) -> Fake {
+    let Daemon { plane, .. } = daemon;
+    plane
+}
+
+fn prefix(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+fn prefixes(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| prefix(text)).collect()
+}
+
+impl Daemon<Fake> {
+    fn run(&mut self, command: Command) -> Result<Outcome, Refusal> {
+        self.execute(&OPERATOR, command, false)
+    }
+
+    fn add(&mut self, list: ListKind, texts: &[&str]) -> Result<Outcome, Refusal> {
+        self.add_for(list, texts, None)
+    }
+
+    fn add_for(
+        &mut self,
+        list: ListKind,
+        texts: &[&str],
+        duration: Option<Duration>,
+    ) -> Result<Outcome, Refusal> {
+        self.run(Command::Add {
+            list,
+            prefixes: prefixes(texts),
+            duration,
+            reason: "a test".to_owned(),
+            force: false,
+        })
+    }
+
+    fn remove(&mut self, list: ListKind, texts: &[&str]) -> Result<Outcome, Refusal> {
+        self.run(Command::Remove {
+            list,
+            prefixes: prefixes(texts),
+        })
+    }
+
+    fn import(&mut self, name: &str, texts: &[&str]) -> Result<Outcome, Refusal> {
+        self.run(Command::Import {
+            list: Block,
+            name: name.to_owned(),
+            prefixes: prefixes(texts),
+            duration: None,
+            reason: String::new(),
+            force: false,
+        })
+    }
+
+    /// What the kernel would do first with a packet from there.
+    fn meets(&self, list: ListKind, address: &str) -> bool {
+        let address = Address::from(address.parse::<std::net::IpAddr>().expect("an address"));
+        let entries = &self.plane.lists[&list.id()];
+        let lengths = &self.plane.lengths[&(list.id(), address.family())];
+        let covers = |length: &u8| {
+            let entry = entries.get(&EntryKey::covering(&address, *length));
+            entry.is_some_and(|entry| entry.until > self.plane.tick)
+        };
+        self.is_gate_open(&address) && lengths.as_slice().iter().any(covers)
+    }
+
+    fn is_gate_open(&self, address: &Address) -> bool {
+        let bit = Bit::of(address, &self.plane.settings.key);
+        let line = self
+            .plane
+            .gate
+            .get(&bit.line())
+            .copied()
+            .unwrap_or_default();
+        line[bit.word()] & bit.mask() != 0
+            || address.family() == Family::V6 && self.plane.settings.open_gate_v6 != 0
+    }
+
+    fn entries_of(&mut self, list: ListKind) -> Vec<IpNet> {
+        let entries = self.plane.entries(list.id()).expect("a list");
+        let mut prefixes: Vec<IpNet> = entries
+            .iter()
+            .filter_map(|(key, _)| lists::prefix(key))
+            .collect();
+        prefixes.sort_unstable();
+        prefixes
+    }
+
+    fn value(&self, list: ListId, text: &str) -> EntryValue {
+        self.plane.lists[&list][&key(&prefix(text))]
+    }
+
+    /// Everything that a failed command must leave as it was.
+    fn snapshot(&mut self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let lists: Vec<Vec<IpNet>> = ListKind::ALL.map(|kind| self.entries_of(kind)).into();
+        let counts = ListKind::ALL.map(|kind| self.tables.entries(kind));
+        (
+            self.state.clone(),
+            lists,
+            counts,
+            self.plane.gate.clone(),
+            self.plane.settings,
+            self.plane.lifelines,
+            self.store.events(None, 1).expect("events").1,
+        )
+    }
+}
+
+#[test]
+fn an_entry_reaches_the_kernel_and_its_gate_and_leaves_both() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add(Block, &["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/40"])
+        .expect("added");
+    daemon.add(Allow, &["203.0.113.9/32"]).expect("added");
+    for address in ["192.0.2.255", "198.51.100.7", "2001:db8:ff::1"] {
+        assert!(daemon.meets(Block, address), "{address}");
+    }
+    assert!(!daemon.meets(Block, "198.51.100.8"));
+    assert!(!daemon.meets(Block, "2001:db8:100::1"));
+    assert!(daemon.meets(Allow, "203.0.113.9"));
+
+    daemon
+        .remove(Block, &["192.0.2.0/24", "2001:db8::/40"])
+        .expect("removed");
+    assert!(!daemon.meets(Block, "192.0.2.255"));
+    assert!(daemon.meets(Block, "198.51.100.7"));
+    daemon.remove(Block, &["198.51.100.7/32"]).expect("removed");
+    daemon.remove(Allow, &["203.0.113.9/32"]).expect("removed");
+    assert!(daemon.plane.gate.is_empty(), "a closed gate");
+    assert_eq!(daemon.entries_of(Block), vec![]);
+}
+
+#[test]
+fn a_short_ipv6_prefix_opens_the_gate_and_closes_it_again() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.add(Block, &["3fff::/20"]).expect("added");
+    assert_eq!(daemon.plane.settings.open_gate_v6, 1);
+    assert!(daemon.meets(Block, "3fff:fff::1"));
+    daemon.remove(Block, &["3fff::/20"]).expect("removed");
+    assert_eq!(daemon.plane.settings.open_gate_v6, 0);
+}
+
+#[test]
+fn the_kernel_ends_an_entry_no_earlier_than_it_was_told_to() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add_for(Block, &["192.0.2.1/32"], Some(Duration::from_secs(60)))
+        .expect("added");
+    let left = daemon.value(ListId::Block, "192.0.2.1/32").until - daemon.plane.tick;
+    assert!(
+        (59 * 250..=60 * 250 + 1).contains(&left),
+        "{left} ticks of 4 ms"
+    );
+    daemon.add(Block, &["192.0.2.1/32"]).expect("updated");
+    assert_eq!(
+        daemon.value(ListId::Block, "192.0.2.1/32").until,
+        EntryValue::NEVER
+    );
+}
+
+#[test]
+fn changing_an_entry_keeps_its_count_of_packets() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    let entries = daemon
+        .plane
+        .lists
+        .get_mut(&ListId::Block)
+        .expect("the list");
+    entries
+        .get_mut(&key(&prefix("192.0.2.1/32")))
+        .expect("the entry")
+        .packets = 77;
+    daemon
+        .add_for(Block, &["192.0.2.1/32"], Some(Duration::from_secs(9)))
+        .expect("updated");
+    assert_eq!(daemon.value(ListId::Block, "192.0.2.1/32").packets, 77);
+    let daemon = host.again(daemon);
+    assert_eq!(
+        daemon.value(ListId::Block, "192.0.2.1/32").packets,
+        77,
+        "over a restart too"
+    );
+}
+
+#[test]
+fn a_full_table_leaves_everything_as_it_was() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add(Block, &["192.0.2.1/32", "198.51.100.0/24"])
+        .expect("added");
+    daemon.plane.capacity = Some(3);
+    let before = daemon.snapshot();
+    let refusal = daemon
+        .add(Block, &["192.0.2.2/32", "203.0.113.0/25", "2001:db8::/48"])
+        .expect_err("there is room for one");
+    assert!(refusal.message.contains("full"), "{refusal}");
+    assert_eq!(daemon.snapshot(), before);
+    daemon
+        .import("feed", &["192.0.2.2/32", "203.0.113.0/25"])
+        .expect_err("likewise");
+    assert_eq!(daemon.snapshot(), before);
+
+    let mut daemon = host.again(daemon);
+    assert_eq!(
+        daemon.entries_of(Block),
+        prefixes(&["192.0.2.1/32", "198.51.100.0/24"])
+    );
+    daemon
+        .add(Block, &["203.0.113.0/25"])
+        .expect("there is room for one");
+    assert!(daemon.meets(Block, "203.0.113.1"));
+}
+
+#[test]
+fn settings_that_cannot_be_counted_leave_everything_as_it_was() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    let before = daemon.snapshot();
+    daemon
+        .run(Command::SetLimit {
+            class: Class::Syn,
+            rate: Some(Rate::per_second(u64::MAX / 4)),
+            duration: None,
+        })
+        .expect_err("no bucket holds that");
+    assert_eq!(daemon.snapshot(), before);
+    let mut daemon = host.again(daemon);
+    assert!(daemon.state.limit(Class::Syn).is_none());
+    assert_eq!(daemon.entries_of(Block).len(), 1);
+}
+
+#[test]
+fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .import("feed", &["192.0.2.0/24", "198.51.100.7/32"])
+        .expect("imported");
+    type Try = fn(&mut Daemon<Fake>) -> Result<Outcome, Refusal>;
+    let commands: [Try; 3] = [
+        // New lengths, an open gate, one prefix that stays and one that goes.
+        |daemon| daemon.import("feed", &["192.0.2.0/24", "203.0.113.0/25", "3fff::/20"]),
+        |daemon| daemon.add(Allow, &["203.0.113.9/32", "2001:db8::/47"]),
+        |daemon| daemon.run(Command::Flush),
+    ];
+    for command in commands {
+        let before = daemon.snapshot();
+        let mut failures = 0;
+        loop {
+            daemon.plane.fails_in = Some(failures);
+            if command(&mut daemon).is_ok() {
+                break;
+            }
+            assert_eq!(daemon.snapshot(), before, "write {failures} failed");
+            failures += 1;
+        }
+        daemon.plane.fails_in = None;
+        assert!(failures > 2, "settings, an entry and its bits are written");
+        let gate = daemon.plane.gate.clone();
+        daemon = host.again(daemon);
+        assert_eq!(daemon.plane.gate, gate, "nothing was forgotten on the way");
+    }
+    assert!(daemon.meets(Allow, "203.0.113.9") && daemon.meets(Allow, "2001:db8:1::1"));
+    assert_eq!(daemon.entries_of(Block), vec![]);
+}
+
+#[test]
+fn trying_changes_nothing() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    let before = daemon.snapshot();
+    let command = Command::Add {
+        list: Block,
+        prefixes: prefixes(&["192.0.2.1/32"]),
+        duration: None,
+        reason: String::new(),
+        force: false,
+    };
+    let outcome = daemon.execute(&OPERATOR, command, true).expect("tried");
+    assert_eq!((outcome.dry_run, outcome.added), (true, 1));
+    assert_eq!(daemon.snapshot(), before);
+}
+
+#[test]
+fn a_list_that_fills_the_table_can_be_replaced() {
+    let host = Host::new("[tables]\nblock = 1024");
+    let mut daemon = host.first();
+    daemon.plane.capacity = Some(1024);
+    let full = |third: u8| -> Vec<String> {
+        let addresses = (0..1024_u32).map(|number| (u32::from(third) << 16) + number);
+        addresses
+            .map(|number| format!("{}/32", std::net::Ipv4Addr::from(0xc612_0000 + number)))
+            .collect()
+    };
+    let (one, other) = (full(0), full(1));
+    let one: Vec<&str> = one.iter().map(String::as_str).collect();
+    let other: Vec<&str> = other.iter().map(String::as_str).collect();
+    daemon.import("feed", &other).expect("imported");
+    let outcome = daemon
+        .import("feed", &one)
+        .expect("what goes makes room for what comes");
+    assert_eq!((outcome.added, outcome.removed), (1024, 1024));
+    assert!(daemon.meets(Block, "198.18.0.0") && !daemon.meets(Block, "198.19.0.0"));
+    assert_eq!(daemon.tables.entries(Block), 1024);
+}
+
+#[test]
+fn an_entry_of_two_lists_stays_until_both_are_gone() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.import("feed", &["192.0.2.0/24"]).expect("imported");
+    daemon.add(Block, &["192.0.2.0/24"]).expect("added");
+    assert_eq!(daemon.tables.entries(Block), 1);
+    daemon.import("feed", &[]).expect("taken away");
+    assert!(daemon.meets(Block, "192.0.2.1"));
+    daemon.remove(Block, &["192.0.2.0/24"]).expect("removed");
+    assert!(!daemon.meets(Block, "192.0.2.1"));
+}
+
+/// Two changes of one command may speak of one prefix: it leaves the gate once.
+#[test]
+fn flushing_what_two_lists_hold_leaves_the_gate_open_for_others() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.import("feed", &["192.0.2.0/25"]).expect("imported");
+    daemon.add(Block, &["192.0.2.0/25"]).expect("added");
+    daemon.add(Allow, &["192.0.2.200/32"]).expect("added");
+    daemon.run(Command::Flush).expect("flushed");
+    assert!(!daemon.meets(Block, "192.0.2.1"));
+    assert!(
+        daemon.meets(Allow, "192.0.2.200"),
+        "it is behind the same bit"
+    );
+    assert_eq!(daemon.tables.entries(Block), 0);
+}
+
+#[test]
+fn what_has_ended_is_forgotten_by_memory_store_and_kernel() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.import("feed", &["192.0.2.0/25"]).expect("imported");
+    daemon
+        .add(Block, &["192.0.2.0/25", "192.0.2.200/32"])
+        .expect("added");
+    // Their ends pass.
+    let past = Some(Timestamp::UNIX_EPOCH);
+    let list = daemon.state.list(Block).clone();
+    let (prefix, note) = list.manual.iter().next().expect("an entry");
+    let mut note = note.clone();
+    note.until = past;
+    let _ = daemon
+        .state
+        .apply(Change::Manual(Block, *prefix, Some(note)));
+    let mut feed = list.imports["feed"].clone();
+    feed.note.until = past;
+    let _ = daemon
+        .state
+        .apply(Change::Import(Block, "feed".to_owned(), Some(feed)));
+
+    daemon.work();
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.200/32"]));
+    assert!(
+        daemon.meets(Block, "192.0.2.200"),
+        "it is behind the same bit"
+    );
+    let (events, _) = daemon.store.events(None, 1).expect("events");
+    assert_eq!(events[0].kind, "ended");
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.200/32"]));
+}
+
+#[test]
+fn a_restart_restores_everything_and_no_bit_is_missing_meanwhile() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add(Block, &["192.0.2.1/32", "2001:db8::/48", "3fff::/20"])
+        .expect("added");
+    daemon
+        .import("feed", &["198.51.100.0/24", "203.0.113.0/24"])
+        .expect("imported");
+    daemon.add(Allow, &["203.0.113.9/32"]).expect("added");
+    let key_before = daemon.plane.settings.key;
+    let gate_before = daemon.plane.gate.clone();
+    let before = daemon.snapshot_of_lists();
+
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.snapshot_of_lists(), before);
+    assert_eq!(daemon.plane.gate, gate_before);
+    assert!(
+        daemon.plane.settings.key == key_before,
+        "the secret belongs to the maps"
+    );
+    for (line, words) in &daemon.plane.gate_writes {
+        let wanted = gate_before.get(line).copied().unwrap_or_default();
+        let kept = words
+            .iter()
+            .zip(wanted)
+            .all(|(word, wanted)| word & wanted == wanted);
+        assert!(kept, "line {line} had no bits for a moment");
+    }
+}
+
+impl Daemon<Fake> {
+    fn snapshot_of_lists(&mut self) -> (State, Vec<Vec<IpNet>>, [u64; 2]) {
+        let lists = ListKind::ALL.map(|kind| self.entries_of(kind)).into();
+        let counts = ListKind::ALL.map(|kind| self.tables.entries(kind));
+        (self.state.clone(), lists, counts)
+    }
+}
+
+#[test]
+fn new_maps_are_filled_with_what_is_kept() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    daemon
+        .import("feed", &["198.51.100.0/24"])
+        .expect("imported");
+    drop(stop(daemon));
+    let mut daemon = host.start(fake(), false);
+    assert_eq!(
+        daemon.entries_of(Block),
+        prefixes(&["192.0.2.1/32", "198.51.100.0/24"])
+    );
+    assert!(daemon.meets(Block, "198.51.100.7"));
+}
+
+#[test]
+fn what_the_kernel_has_and_nobody_knows_is_taken_out() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add(Block, &["192.0.2.1/32", "192.0.2.2/32"])
+        .expect("added");
+    let mut fake = stop(daemon);
+    let stranger = EntryValue {
+        until: EntryValue::NEVER,
+        packets: 0,
+    };
+    fake.set_entry(ListId::Block, &key(&prefix("192.0.2.3/32")), &stranger)
+        .expect("room");
+    let mut daemon = host.start(fake, true);
+    assert_eq!(
+        daemon.entries_of(Block),
+        prefixes(&["192.0.2.1/32", "192.0.2.2/32"])
+    );
+    assert!(daemon.meets(Block, "192.0.2.1"));
+}
+
+#[test]
+fn after_damage_to_the_state_the_kernel_is_asked_what_it_has() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.add(Allow, &["203.0.113.9/32"]).expect("added");
+    daemon
+        .add_for(Block, &["192.0.2.1/32"], Some(Duration::from_secs(600)))
+        .expect("added");
+    daemon
+        .import("feed", &["198.51.100.0/24"])
+        .expect("imported");
+    let fake = stop(daemon);
+    fs::write(host.state().join("floodwall.db"), b"what is this").expect("damage");
+
+    let mut daemon = host.start(fake, true);
+    assert!(
+        daemon.meets(Allow, "203.0.113.9"),
+        "never an empty allowlist in silence"
+    );
+    assert!(daemon.meets(Block, "192.0.2.1") && daemon.meets(Block, "198.51.100.7"));
+    let status = daemon.status().expect("a status");
+    let told = |part: &str| status.warnings.iter().any(|warning| warning.contains(part));
+    assert!(
+        told("set aside") && told("recovered"),
+        "{:?}",
+        status.warnings
+    );
+    let note = &daemon.state.list(Block).manual[&prefix("192.0.2.1/32")];
+    let left = note
+        .until
+        .expect("an end")
+        .duration_since(clock::now())
+        .as_secs();
+    assert!((500..=600).contains(&left), "its end was kept: {left} s");
+
+    // What was recovered is kept.
+    let mut daemon = host.again(daemon);
+    assert!(daemon.losses.is_empty());
+    assert_eq!(daemon.entries_of(Allow), prefixes(&["203.0.113.9/32"]));
+}
+
+#[test]
+fn monitor_mode_that_was_set_without_a_daemon_is_an_override() {
+    let host = Host::new("mode = \"enforce\"");
+    let daemon = host.first();
+    assert_eq!(daemon.plane.settings.enforced, Reason::all_drops());
+    let mut fake = stop(daemon);
+    fake.settings.enforced = 0;
+    fake.settings.emergency = 1_764_320_400;
+
+    let daemon = host.start(fake, true);
+    let set = daemon.state.mode.clone().expect("an override");
+    assert_eq!(set.value.mode, Mode::Monitor);
+    assert_eq!(set.since.as_second(), 1_764_320_400);
+    assert_eq!(
+        (
+            daemon.plane.settings.enforced,
+            daemon.plane.settings.emergency
+        ),
+        (0, 0)
+    );
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.plane.settings.enforced, 0, "and outlives a restart");
+    daemon
+        .run(Command::SetMode {
+            mode: Mode::Enforce,
+            reasons: Vec::new(),
+            duration: None,
+        })
+        .expect("set");
+    assert_eq!(daemon.plane.settings.enforced, Reason::all_drops());
+}
+
+#[test]
+fn a_reload_takes_all_of_a_good_file() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    assert_eq!(daemon.plane.settings.enforced, 0);
+    host.configure("mode = \"enforce\"\n[[lifeline]]\nfrom = [\"192.0.2.0/24\"]\nprotocol = \"tcp\"\nport = 22\n");
+    daemon.run(Command::Reload).expect("read again");
+    assert_eq!(daemon.plane.settings.enforced, Reason::all_drops());
+    assert_eq!(daemon.plane.lifelines.count, 1);
+}
+
+#[test]
+fn a_reload_takes_nothing_of_a_bad_file() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    let before = daemon.snapshot();
+    let many: Vec<String> = (0..17)
+        .map(|number| format!("\"192.0.2.{number}\""))
+        .collect();
+    let many = format!(
+        "mode = \"enforce\"\n[[lifeline]]\nfrom = [{}]\nprotocol = \"tcp\"\nport = 22\n",
+        many.join(", ")
+    );
+    let bad = [
+        ("mode = \"enforce\"\nmoed = 1", "moed"),
+        ("mode = \"enforce\"\n[limits.source]\nsyn = \"0/s\"", "syn"),
+        ("mode = \"enforce\"\n[tables]\nblock = 4096", "tables"),
+        ("mode = \"enforce\"\nattach = \"generic\"", "attach"),
+        (many.as_str(), "lifeline"),
+    ];
+    for (config, says) in bad {
+        host.configure(config);
+        let refusal = daemon.run(Command::Reload).expect_err(config);
+        assert!(
+            refusal.message.contains(says),
+            "{says:?} is missing in {refusal}"
+        );
+        assert_eq!(daemon.snapshot(), before, "{config}");
+    }
+    fs::remove_file(host.file()).expect("the file");
+    daemon.run(Command::Reload).expect_err("there is no file");
+    assert_eq!(daemon.snapshot(), before);
+}
+
+#[test]
+fn a_detached_interface_stays_detached_until_it_is_attached() {
+    let host = Host::new("interfaces = [\"eth0\", \"eth1\"]");
+    let mut daemon = host.first();
+    daemon.protect().expect("attached");
+    let attached =
+        |daemon: &Daemon<Fake>| daemon.plane.attached.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(attached(&daemon), ["eth0", "eth1"]);
+    let detach = Command::Detach {
+        interface: Some("eth0".to_owned()),
+        duration: None,
+    };
+    daemon.run(detach).expect("detached");
+    daemon.work();
+    assert_eq!(attached(&daemon), ["eth1"]);
+    let mut daemon = host.again(daemon);
+    daemon.protect().expect("attached");
+    assert_eq!(attached(&daemon), ["eth1"], "over a restart too");
+    let attach = Command::Attach {
+        interface: "eth0".to_owned(),
+    };
+    daemon.run(attach).expect("attached");
+    assert_eq!(attached(&daemon), ["eth0", "eth1"]);
+}
+
+#[test]
+fn an_interface_that_comes_back_is_protected_again() {
+    let host = Host::new("interfaces = [\"eth0\"]");
+    let mut daemon = host.first();
+    daemon.protect().expect("attached");
+    daemon.plane.attached.clear();
+    daemon.work();
+    assert!(daemon.plane.attached.contains("eth0"));
+}
+
+#[test]
+fn an_interface_that_is_no_longer_configured_is_released() {
+    let host = Host::new("interfaces = [\"eth0\", \"eth1\"]");
+    let mut daemon = host.first();
+    daemon.protect().expect("attached");
+    host.configure("interfaces = [\"eth1\"]");
+    daemon.run(Command::Reload).expect("read again");
+    assert_eq!(daemon.plane.attached.iter().collect::<Vec<_>>(), ["eth1"]);
+}
+
+#[test]
+fn why_names_the_entry_that_the_kernel_would_meet() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.0/24"]).expect("added");
+    daemon.add(Allow, &["192.0.2.7/32"]).expect("added");
+    let mut why = |address: &str| {
+        let query = WhyQuery {
+            address: address.parse().expect("an address"),
+            protocol: None,
+            port: None,
+        };
+        let answer = daemon.why(&query).expect("an answer");
+        (
+            answer.reason,
+            answer.entries.first().map(|entry| entry.prefix.to_string()),
+        )
+    };
+    let entry = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        why("192.0.2.1"),
+        ("blocked".to_owned(), entry("192.0.2.0/24"))
+    );
+    assert_eq!(
+        why("192.0.2.7"),
+        ("allowed".to_owned(), entry("192.0.2.7/32"))
+    );
+    assert_eq!(
+        why("::ffff:192.0.2.1").0,
+        "blocked",
+        "IPv4 in IPv6 clothing is IPv4"
+    );
+    assert_eq!(why("198.51.100.1"), ("clean".to_owned(), None));
+    assert_eq!(why("127.0.0.1").0, "martian_source");
+}
+
+#[test]
+fn entries_come_in_pages_with_their_packets() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add(Block, &["192.0.2.1/32", "192.0.2.2/32"])
+        .expect("added");
+    daemon
+        .import("feed", &["198.51.100.0/24", "203.0.113.0/24"])
+        .expect("imported");
+    let mut cursor: Option<String> = None;
+    let mut seen = Vec::new();
+    loop {
+        let page = daemon
+            .entries(Block, None, cursor.as_deref(), 3)
+            .expect("a page");
+        assert_eq!(page.total, 4);
+        for entry in page.entries {
+            assert_eq!(entry.packets.is_some(), entry.list == "manual");
+            seen.push(entry.prefix.to_string());
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            "192.0.2.1/32",
+            "192.0.2.2/32",
+            "198.51.100.0/24",
+            "203.0.113.0/24"
+        ]
+    );
+}
+
+#[test]
+fn a_second_daemon_on_the_state_is_refused() {
+    let host = Host::new("");
+    let daemon = host.first();
+    let error = Store::open(Path::new(&host.state()), clock::now()).expect_err("it is taken");
+    assert!(error.to_string().contains("another floodwall"), "{error}");
+    drop(daemon);
+}

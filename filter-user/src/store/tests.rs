@@ -1,0 +1,498 @@
+use std::sync::Arc;
+
+use filter_common::abi::{reason::Reason, settings::Class};
+use ipnet::IpNet;
+
+use super::*;
+use crate::{
+    api::types::{ListKind, Mode},
+    config::units::Rate,
+    core::{
+        lists::{Imported, Note},
+        state::{ModeChoice, Set},
+    },
+};
+
+fn now() -> Timestamp {
+    "2025-11-28T09:00:00.25Z".parse().expect("a time")
+}
+
+fn open(folder: &Path) -> (Store, Restored) {
+    Store::open(folder, now()).expect("the state folder can be opened")
+}
+
+/// Opens a folder in which nothing is amiss.
+fn open_whole(folder: &Path) -> (Store, State) {
+    let (store, restored) = open(folder);
+    assert_eq!(restored.losses, Vec::<String>::new());
+    (store, restored.state)
+}
+
+fn prefix(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+fn note(reason: &str, until: Option<&str>) -> Note {
+    Note {
+        reason: reason.to_owned(),
+        by: "uid 1000 (ada)".to_owned(),
+        since: now(),
+        until: until.map(|until| until.parse().expect("a time")),
+    }
+}
+
+fn set<T>(value: T) -> Option<Set<T>> {
+    Some(Set {
+        value,
+        by: "uid 0 (root)".to_owned(),
+        since: now(),
+        until: Some("2031-01-01T00:00:00Z".parse().expect("a time")),
+    })
+}
+
+fn import(prefixes: &[&str]) -> Option<Imported> {
+    Some(Imported {
+        prefixes: prefixes.iter().map(|text| prefix(text)).collect(),
+        note: note("from the exchange", None),
+    })
+}
+
+/// One of each kind.
+fn every_change() -> Vec<Change> {
+    let enforce = |reasons: &[Reason]| ModeChoice {
+        mode: Mode::Enforce,
+        reasons: reasons.to_vec(),
+    };
+    vec![
+        Change::Manual(
+            ListKind::Block,
+            prefix("192.0.2.0/24"),
+            Some(note("it floods", None)),
+        ),
+        Change::Manual(
+            ListKind::Block,
+            prefix("2001:db8::/32"),
+            Some(note("", Some("2030-02-03T04:05:06.789Z"))),
+        ),
+        Change::Manual(
+            ListKind::Allow,
+            prefix("192.0.2.0/24"),
+            Some(note("ünïcode", None)),
+        ),
+        Change::Import(
+            ListKind::Block,
+            "feed".to_owned(),
+            import(&["10.0.0.0/8", "::/3"]),
+        ),
+        Change::Import(
+            ListKind::Allow,
+            "feed".to_owned(),
+            import(&["203.0.113.9/32"]),
+        ),
+        Change::Mode(set(enforce(&[Reason::Blocked, Reason::LimitSyn]))),
+        Change::Limit(Class::All, set(None)),
+        Change::Limit(
+            Class::Syn,
+            set(Some(Rate {
+                packets: 20,
+                burst: 400,
+            })),
+        ),
+        Change::Limit(Class::Icmp, set(Some(Rate::per_second(1_500_000)))),
+        Change::Detached("eth0.100".to_owned(), set(())),
+    ]
+}
+
+fn write(store: &mut Store, changes: &[Change]) {
+    store.begin().expect("a change begins");
+    store.write(changes).expect("changes are written");
+    store.commit().expect("a change is made to last");
+}
+
+fn applied(changes: Vec<Change>) -> State {
+    let mut state = State::default();
+    for change in changes {
+        let _ = state.apply(change);
+    }
+    state
+}
+
+fn lists_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join(lists::FOLDER)).expect("the folder of lists");
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.collect()
+}
+
+#[test]
+fn every_change_outlives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, state) = open_whole(folder.path());
+    assert_eq!(state, State::default());
+    write(&mut store, &every_change());
+    drop(store);
+    let (_store, state) = open_whole(folder.path());
+    assert_eq!(state, applied(every_change()));
+    assert_eq!(lists_in(folder.path()).len(), 2);
+}
+
+#[test]
+fn the_inverse_of_every_change_outlives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, mut state) = open_whole(folder.path());
+    let mut inverse: Vec<Change> = every_change()
+        .into_iter()
+        .map(|change| state.apply(change))
+        .collect();
+    inverse.reverse();
+    write(&mut store, &every_change());
+    write(&mut store, &inverse);
+    drop(store);
+    let (_store, state) = open_whole(folder.path());
+    assert_eq!(state, State::default());
+    assert_eq!(
+        lists_in(folder.path()),
+        Vec::<String>::new(),
+        "no list is left over"
+    );
+}
+
+#[test]
+fn what_ended_meanwhile_is_not_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    let ended = note("", Some("2025-11-28T09:00:00Z"));
+    write(
+        &mut store,
+        &[Change::Manual(
+            ListKind::Block,
+            prefix("192.0.2.1/32"),
+            Some(ended),
+        )],
+    );
+    drop(store);
+    let (_store, state) = open_whole(folder.path());
+    assert_eq!(state, State::default());
+}
+
+#[test]
+fn what_is_rolled_back_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    store.begin().expect("a change begins");
+    store.write(&every_change()).expect("changes are written");
+    store
+        .journal(now(), &Actor::Daemon, "test", "never happened")
+        .expect("it is noted");
+    store.rollback();
+    assert_eq!(store.events(None, 10).expect("events").0, vec![]);
+    assert_eq!(lists_in(folder.path()), Vec::<String>::new());
+    drop(store);
+    let (_store, state) = open_whole(folder.path());
+    assert_eq!(state, State::default());
+}
+
+#[test]
+fn a_crash_before_the_commit_leaves_what_was_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    let kept = vec![Change::Import(
+        ListKind::Block,
+        "feed".to_owned(),
+        import(&["192.0.2.0/24"]),
+    )];
+    write(&mut store, &kept);
+    store.begin().expect("a change begins");
+    store.write(&every_change()).expect("changes are written");
+    drop(store);
+    let (_store, state) = open_whole(folder.path());
+    assert_eq!(state, applied(kept));
+    assert_eq!(
+        lists_in(folder.path()).len(),
+        1,
+        "the lists of the change are swept away"
+    );
+}
+
+#[test]
+fn a_second_store_on_the_folder_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = open_whole(folder.path());
+    let error = Store::open(folder.path(), now()).expect_err("the folder is taken");
+    assert!(error.0.contains("another floodwall holds"), "{error}");
+    drop(store);
+    open_whole(folder.path());
+}
+
+#[test]
+fn the_database_of_a_newer_floodwall_is_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = open_whole(folder.path());
+    store
+        .database
+        .pragma_update(None, "user_version", 7)
+        .expect("a version");
+    drop(store);
+    let before = fs::read(folder.path().join(DATABASE)).expect("the database");
+    let error = Store::open(folder.path(), now()).expect_err("it is newer");
+    assert!(error.0.contains("newer floodwall (schema 7"), "{error}");
+    assert_eq!(
+        fs::read(folder.path().join(DATABASE)).expect("the database"),
+        before
+    );
+}
+
+#[test]
+fn events_come_in_pages_behind_an_id() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    for number in 0..10 {
+        let text = format!("event {number}");
+        store
+            .journal(now(), &Actor::Daemon, "test", &text)
+            .expect("it is noted");
+    }
+    let texts = |after, limit| -> (Vec<String>, i64) {
+        let (events, last) = store.events(after, limit).expect("events");
+        (events.into_iter().map(|event| event.text).collect(), last)
+    };
+    assert_eq!(
+        texts(None, 2),
+        (vec!["event 8".to_owned(), "event 9".to_owned()], 10)
+    );
+    assert_eq!(texts(Some(0), 1), (vec!["event 0".to_owned()], 10));
+    assert_eq!(texts(Some(10), 5), (vec![], 10));
+}
+
+/// A closed state folder with one of everything, and what its database is.
+fn filled() -> (tempfile::TempDir, Vec<u8>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    write(&mut store, &every_change());
+    drop(store);
+    let database = fs::read(folder.path().join(DATABASE)).expect("the database");
+    assert!(
+        !folder.path().join(format!("{DATABASE}-wal")).exists(),
+        "closed means merged"
+    );
+    (folder, database)
+}
+
+/// Opens a copy of the folder with another database. Either all is there, or losses are told, or
+/// the database is taken for that of a newer floodwall and left alone.
+fn open_with(folder: &Path, database: &[u8]) -> Result<Restored, StoreError> {
+    let copy = tempfile::tempdir().expect("a folder");
+    fs::create_dir(copy.path().join(lists::FOLDER)).expect("a folder");
+    for name in lists_in(folder) {
+        let path = Path::new(lists::FOLDER).join(name);
+        fs::copy(folder.join(&path), copy.path().join(&path)).expect("a copy");
+    }
+    fs::write(copy.path().join(DATABASE), database).expect("a database");
+    let (mut store, restored) = Store::open(copy.path(), now())?;
+    if restored.losses.is_empty() {
+        assert_eq!(restored.state, applied(every_change()), "a loss in silence");
+    }
+    if restored
+        .losses
+        .iter()
+        .all(|loss| loss.contains("set aside"))
+    {
+        // From here on all is well.
+        write(&mut store, &every_change());
+        drop(store);
+        let (_store, state) = open_whole(copy.path());
+        assert_eq!(state, applied(every_change()));
+    }
+    Ok(restored)
+}
+
+#[test]
+fn a_truncated_database_is_set_aside_loudly() {
+    let (folder, database) = filled();
+    let lengths = [
+        0,
+        1,
+        15,
+        99,
+        100,
+        4095,
+        4096,
+        4097,
+        database.len() / 2,
+        database.len() - 4096,
+    ];
+    for length in lengths {
+        let restored = open_with(folder.path(), &database[..length]).expect("it is opened");
+        assert!(!restored.losses.is_empty(), "truncated to {length}");
+        assert_eq!(restored.state, State::default(), "truncated to {length}");
+        assert!(
+            restored.losses[0].contains("set aside"),
+            "{:?}",
+            restored.losses
+        );
+    }
+}
+
+#[test]
+fn what_is_set_aside_is_all_there() {
+    let (folder, mut database) = filled();
+    database[..16].copy_from_slice(b"not a database!!");
+    fs::write(folder.path().join(DATABASE), &database).expect("a database");
+    let lists = lists_in(folder.path()).len();
+    let (store, restored) = open(folder.path());
+    assert_eq!(restored.losses.len(), 1, "{:?}", restored.losses);
+    let aside = folder
+        .path()
+        .join(format!("{DATABASE}.corrupt-{}", now().as_millisecond()));
+    assert!(
+        restored.losses[0].contains(&aside.display().to_string()),
+        "{:?}",
+        restored.losses
+    );
+    assert_eq!(fs::read(aside).expect("the database"), database);
+    let aside = folder.path().join(format!(
+        "{}.corrupt-{}",
+        lists::FOLDER,
+        now().as_millisecond()
+    ));
+    assert_eq!(fs::read_dir(aside).expect("the lists").count(), lists);
+    assert_eq!(lists_in(folder.path()).len(), 0);
+    drop(store);
+    open_whole(folder.path());
+}
+
+#[test]
+fn no_flipped_bit_changes_anything_in_silence() {
+    let (folder, database) = filled();
+    // The header, and all that is not zero behind it, each byte at one of its bits.
+    let places: Vec<usize> = (0..database.len())
+        .filter(|at| *at < 100 || database[*at] != 0)
+        .collect();
+    assert!(places.len() > 500, "the rows are in this file");
+    for (number, at) in places.iter().enumerate() {
+        let mut flipped = database.clone();
+        flipped[*at] ^= 1 << (number % 8);
+        let opened = std::panic::catch_unwind(|| open_with(folder.path(), &flipped));
+        let is_told = match &opened {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => error.0.contains("newer floodwall"),
+            Err(_) => false,
+        };
+        assert!(is_told, "byte {at} is {:#x}: {opened:?}", flipped[*at]);
+    }
+}
+
+#[test]
+fn a_list_that_was_changed_by_hand_is_set_aside_and_the_others_stay() {
+    let (folder, _) = filled();
+    let name = lists_in(folder.path())
+        .into_iter()
+        .find(|name| name.starts_with("block-feed"));
+    let name = name.expect("the list is a file");
+    let path = folder.path().join(lists::FOLDER).join(&name);
+    let text = fs::read_to_string(&path).expect("the list");
+    assert!(text.starts_with("# floodwall list, crc32 "), "{text}");
+    fs::write(&path, text.replace("10.0.0.0/8", "11.0.0.0/8")).expect("it is changed");
+
+    let (store, restored) = open(folder.path());
+    let [loss] = restored.losses.as_slice() else {
+        panic!("one loss, not {:?}", restored.losses)
+    };
+    assert!(
+        loss.contains("the imported list feed") && loss.contains("checksum"),
+        "{loss}"
+    );
+    let gone = Change::Import(ListKind::Block, "feed".to_owned(), None);
+    let rest = every_change().into_iter().chain([gone]).collect();
+    assert_eq!(restored.state, applied(rest));
+    assert!(path.with_extension("list.corrupt").exists());
+    drop(store);
+}
+
+#[test]
+fn a_list_that_is_gone_is_told() {
+    let (folder, _) = filled();
+    for name in lists_in(folder.path()) {
+        fs::remove_file(folder.path().join(lists::FOLDER).join(name)).expect("it is removed");
+    }
+    let (_store, restored) = open(folder.path());
+    assert_eq!(restored.losses.len(), 2, "{:?}", restored.losses);
+}
+
+#[test]
+fn a_full_database_changes_nothing_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    write(&mut store, &every_change());
+    let pages: i64 = store
+        .database
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .expect("a count");
+    store
+        .database
+        .pragma_update(None, "max_page_count", pages)
+        .expect("a bound");
+    let many: Vec<Change> = (0..5000_u32)
+        .map(|number| {
+            let net = IpNet::from(std::net::IpAddr::from((0x0a00_0000 + number).to_be_bytes()));
+            Change::Manual(ListKind::Block, net, Some(note("one of many", None)))
+        })
+        .collect();
+    store.begin().expect("a change begins");
+    let error = store.write(&many).expect_err("there is no room");
+    assert!(error.0.contains("the disk is full"), "{error}");
+    store.rollback();
+    drop(store);
+    let (_store, state) = open_whole(folder.path());
+    assert_eq!(state, applied(every_change()));
+}
+
+/// With a real file system of half a MiB, where the process may make one.
+#[test]
+fn a_full_disk_changes_nothing_and_says_so() {
+    use nix::{
+        mount::{MntFlags, MsFlags, mount, umount2},
+        sched::{CloneFlags, unshare},
+        unistd::geteuid,
+    };
+    if !geteuid().is_root() {
+        println!("without root only the full database was tried, no full file system");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // In a mount namespace of this thread, so that it goes whatever happens.
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
+    let path = folder.path();
+    mount(
+        Some("tmpfs"),
+        path,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("size=512k"),
+    )
+    .expect("a small file system");
+
+    let (mut store, _) = open_whole(path);
+    write(&mut store, &every_change());
+    let big: Arc<[IpNet]> = (0..100_000_u32)
+        .map(|number| IpNet::from(std::net::IpAddr::from((0x0a00_0000 + number).to_be_bytes())))
+        .collect();
+    let list = Imported {
+        prefixes: big,
+        note: note("", None),
+    };
+    store.begin().expect("a change begins");
+    let change = Change::Import(ListKind::Block, "big".to_owned(), Some(list));
+    let error = store.write(&[change]).expect_err("there is no room");
+    assert!(error.0.contains("the disk is full"), "{error}");
+    store.rollback();
+    assert_eq!(lists_in(path).len(), 2, "nothing is left of the new list");
+    drop(store);
+    let (store, state) = open_whole(path);
+    assert_eq!(state, applied(every_change()));
+    drop(store);
+    umount2(path, MntFlags::MNT_DETACH).expect("it is unmounted");
+}
