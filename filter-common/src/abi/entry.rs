@@ -17,8 +17,7 @@ pub struct EntryKey {
 }
 
 impl EntryKey {
-    /// The prefix of `length` bits that `address` lies in. Lengths beyond the family's width are
-    /// taken as the width.
+    /// The prefix of `length` bits, at most the family's width, that `address` lies in.
     #[inline(always)]
     pub fn covering(address: &Address, length: u8) -> Self {
         Self {

@@ -12,8 +12,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{nearest::suggestion, text::quote};
 
-/// Most packets a second that a rate can have: the kernel's buckets meter up to 2²⁴ a tick.
-pub const MOST_PACKETS: u64 = 1_000_000_000;
+/// Most packets a second that a rate can have: on a kernel of 100 ticks a second, a bucket meters it
+/// to 0.6 %.
+pub const MOST_PACKETS: u64 = 10_000_000;
 /// Most seconds' worth of packets that a burst can have: the kernel's buckets hold 2¹⁸ ticks,
 /// which is 262 s on a kernel of 1000 ticks a second.
 pub const MOST_BURST_SECONDS: u64 = 200;
@@ -51,7 +52,7 @@ pub enum RateError {
              `1/s`", quote(.0))]
     Fraction(String),
     /// More than the kernel can meter.
-    #[error("{} is more than can be metered: the most is `1G/s`", quote(.0))]
+    #[error("{} is more than can be metered: the most is `10M/s`", quote(.0))]
     TooFast(String),
     /// More than a bucket can hold.
     #[error("{} has a burst of more than {MOST_BURST_SECONDS} seconds' worth: the most at \
@@ -407,7 +408,7 @@ mod tests {
             ("200/s", 200, 200),
             ("20k/s", 20_000, 20_000),
             ("1M/s", 1_000_000, 1_000_000),
-            ("1G/s", 1_000_000_000, 1_000_000_000),
+            ("10M/s", 10_000_000, 10_000_000),
             ("1.5k/s", 1_500, 1_500),
             ("20k/s burst 400", 20_000, 400),
             ("  20k/s   burst   1k ", 20_000, 1_000),

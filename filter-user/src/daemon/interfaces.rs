@@ -42,6 +42,7 @@ impl<D: Dataplane> Daemon<D> {
                 Err(error) => {
                     for name in fresh {
                         self.detach_quietly(&name);
+                        self.protection.remove(&name);
                     }
                     return Err(failed(error));
                 }

@@ -247,6 +247,8 @@ pub fn read(
         state.apply(change);
     }
     for change in state.expired(now) {
+        // A row that cannot be removed now is left out again next time.
+        let _ = write(database, folder, &change);
         state.apply(change);
     }
     Ok(state)
