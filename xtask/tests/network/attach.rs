@@ -196,3 +196,16 @@ fn generic_mode_works_and_is_told() {
         .says("generic mode");
     assert!(p.log().contains("generic mode"));
 }
+
+#[test]
+fn detached_for_some_time_it_comes_back_by_itself() {
+    let p = Protected::enforcing();
+    p.cli("block add 198.51.100.66").ends(0);
+    p.cli("detach srv0 --for 5s").ends(0).says("until");
+    assert!(p.override_of("interface.srv0")["until"].is_string());
+    wait_until("it is protected again", || p.program_on(SRV0).is_some());
+    assert!(!p.passes("198.51.100.66"));
+    wait_until("that is shown", || {
+        p.override_of("interface.srv0").is_null()
+    });
+}

@@ -131,7 +131,7 @@ fn the_allowlist_goes_before_the_blocklist() {
 #[test]
 fn an_entry_with_an_end_ends_by_itself() {
     let p = Protected::enforcing();
-    p.cli("block add 198.51.100.66 2001:db8:c1::66 --for 4s")
+    p.cli("block add 198.51.100.66 2001:db8:c1::66 --for 5s")
         .ends(0)
         .says("until");
     p.cli("block add 198.51.100.67").ends(0);
@@ -150,7 +150,7 @@ fn an_entry_with_an_end_ends_by_itself() {
 #[test]
 fn an_entry_ends_in_time_though_the_daemon_was_killed() {
     let mut p = Protected::enforcing();
-    p.cli("block add 198.51.100.66 2001:db8:c1::/64 --for 5s")
+    p.cli("block add 198.51.100.66 2001:db8:c1::/64 --for 6s")
         .ends(0);
     p.cli("block add 198.51.100.67").ends(0);
     assert!(!p.passes("198.51.100.66"));

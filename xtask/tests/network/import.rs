@@ -159,7 +159,7 @@ fn a_list_larger_than_the_table_is_refused_whole() {
 #[test]
 fn a_list_that_ends_ends_by_itself() {
     let p = Protected::enforcing();
-    p.cli_fed("block import - --list feed --for 3s", b"198.51.100.66\n")
+    p.cli_fed("block import - --list feed --for 5s", b"198.51.100.66\n")
         .ends(0);
     assert!(!p.passes("198.51.100.66"));
     crate::common::wait_until("the list ends", || p.passes("198.51.100.66"));

@@ -90,7 +90,7 @@ fn a_limit_of_nothing_or_nonsense_is_refused() {
 #[test]
 fn a_limit_for_some_time_falls_back() {
     let p = Protected::enforcing();
-    p.cli("limit set source.udp 1/s burst 1 --for 2s").ends(0);
+    p.cli("limit set source.udp 1/s burst 1 --for 4s").ends(0);
     assert!(p.override_of("limit.source.udp")["until"].is_string());
     crate::common::wait_until("the limit falls back", || {
         p.override_of("limit.source.udp").is_null()

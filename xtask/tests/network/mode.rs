@@ -65,7 +65,7 @@ fn single_reasons_can_be_enforced_while_others_are_watched() {
 fn a_mode_for_some_time_falls_back() {
     let p = Protected::enforcing();
     p.cli("block add 198.51.100.66").ends(0);
-    p.cli("mode monitor --for 3s").ends(0).says("until");
+    p.cli("mode monitor --for 5s").ends(0).says("until");
     assert!(p.passes("198.51.100.66"));
     assert!(p.override_of("mode")["until"].is_string());
     wait_until("the mode falls back", || !p.passes("198.51.100.66"));
