@@ -42,22 +42,25 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
         return ControlFlow::Continue(());
     };
     let all = charge(line, slot, Class::All, active, judge);
-    let Some((class, reason)) = class(packet) else {
-        return match all {
-            Charge::Refused => judge.found(Reason::LimitAll),
-            granted => write(line, Class::All, granted),
-        };
+    let own = match class(packet) {
+        Some((class, reason)) => {
+            let own = charge(line, slot, class, active, judge);
+            if own == Charge::Refused {
+                judge.found(reason)?;
+            }
+            Some((class, own))
+        }
+        None => None,
     };
-    let own = charge(line, slot, class, active, judge);
-    if own == Charge::Refused {
-        judge.found(reason)?;
-    }
     if all == Charge::Refused {
         judge.found(Reason::LimitAll)?;
     }
-    if own != Charge::Refused && all != Charge::Refused {
-        write(line, Class::All, all)?;
-        write(line, class, own)?;
+    if all == Charge::Refused || matches!(own, Some((_, Charge::Refused))) {
+        return ControlFlow::Continue(());
+    }
+    write(line, Class::All, all);
+    if let Some((class, own)) = own {
+        write(line, class, own);
     }
     ControlFlow::Continue(())
 }
@@ -95,7 +98,7 @@ fn charge(line: *const Line, slot: Slot, class: Class, active: u32, judge: &Judg
 
 /// Writes what was granted.
 #[inline(always)]
-fn write(line: *mut Line, class: Class, charge: Charge) -> ControlFlow<Reason> {
+fn write(line: *mut Line, class: Class, charge: Charge) {
     if let Charge::Granted(way, write) = charge {
         // SAFETY: as in `charge`; the way is 0 or 1.
         let word = unsafe { line.cast::<u64>().add(first_way(class) | (way & 1)) };
@@ -105,7 +108,6 @@ fn write(line: *mut Line, class: Class, charge: Charge) -> ControlFlow<Reason> {
             Write::Store(value) => unsafe { word.write_volatile(value) },
         }
     }
-    ControlFlow::Continue(())
 }
 
 /// Index of a class's first way in the line.
