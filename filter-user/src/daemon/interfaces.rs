@@ -23,26 +23,26 @@ pub enum Protection {
 impl<D: Dataplane> Daemon<D> {
     /// Attaches to every interface of the configuration that no operator detached: all of them,
     /// or, at the first that refuses, none that was not attached before.
+    ///
+    /// New ones go first, for they may refuse; only then is anything touched that was there.
     pub fn protect(&mut self) -> Result<(), Refusal> {
-        let mut fresh = Vec::new();
+        let mut wanted = Vec::new();
         for name in self.config.interfaces.clone() {
             if self.state.detached.contains_key(&name) {
-                self.plane.detach(&name).map_err(failed)?;
-                self.protection.insert(name, Protection::Detached);
-                continue;
+                self.detach(&name)?;
+            } else {
+                let before = self.plane.attachment(&name).map_err(failed)?;
+                wanted.push((before.is_some(), name));
             }
-            let before = self.plane.attachment(&name).map_err(failed)?;
-            match self.plane.attach(&name) {
-                Ok(attachment) => {
-                    if before.is_none() {
-                        fresh.push(name.clone());
-                    }
-                    self.attached(&name, attachment, before.is_some());
-                }
+        }
+        wanted.sort_by_key(|(was_attached, _)| *was_attached);
+        for (done, (was_attached, name)) in wanted.iter().enumerate() {
+            match self.plane.attach(name) {
+                Ok(attachment) => self.attached(name, attachment, *was_attached),
                 Err(error) => {
-                    for name in fresh {
-                        self.detach_quietly(&name);
-                        self.protection.remove(&name);
+                    for (_, fresh) in wanted.iter().take(done).filter(|(was, _)| !was) {
+                        self.detach_quietly(fresh);
+                        self.protection.remove(fresh);
                     }
                     return Err(failed(error));
                 }
