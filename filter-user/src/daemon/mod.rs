@@ -4,7 +4,9 @@ mod album;
 pub mod handle;
 mod interfaces;
 pub mod meter;
+mod rounds;
 mod service;
+mod start;
 pub mod state;
 pub mod tables;
 #[cfg(test)]

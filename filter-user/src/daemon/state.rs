@@ -1,15 +1,8 @@
 //! The daemon's own: everything that changes, on one thread.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use filter_common::{
-    abi::{entry::EntryValue, lifeline::Lifelines, settings::Settings},
-    logic::hash::HashKey,
-};
+use filter_common::abi::{lifeline::Lifelines, settings::Settings};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -18,6 +11,7 @@ use super::{
     handle::Handle,
     interfaces::Protection,
     meter::Meter,
+    rounds::Next,
     tables::{Moment, Move, Tables},
 };
 use crate::{
@@ -27,14 +21,13 @@ use crate::{
     core::{
         actor::Actor,
         facts::Facts,
-        lists::{self, End, Note},
+        lists::End,
         refusal::Refusal,
         settings::{self, Fixed},
-        state::{Change, ModeChoice, Set, State},
-        why::session_key,
+        state::{Change, State},
     },
-    dataplane::{Dataplane, DataplaneError},
-    store::{Restored, Store},
+    dataplane::Dataplane,
+    store::Store,
 };
 
 /// The configuration, and how to read it again.
@@ -84,7 +77,7 @@ pub struct Daemon<D> {
     pub(super) source: Source,
     pub(super) facts: Facts,
     /// Looks at the host.
-    look: fn() -> Facts,
+    pub(super) look: fn() -> Facts,
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
     pub(super) settings: Settings,
@@ -98,220 +91,10 @@ pub struct Daemon<D> {
     pub(super) losses: Vec<String>,
     /// What goes wrong again and again, by what was tried; said once.
     pub(super) troubles: BTreeMap<&'static str, String>,
-    next: Next,
+    pub(super) next: Next,
 }
-
-/// When periodic work is due.
-#[derive(Debug)]
-struct Next {
-    reading: Instant,
-    second: Instant,
-    look: Instant,
-}
-
-/// Between looks at the host: how long a new session of an administrator is like any other.
-const LOOK: Duration = Duration::from_secs(2);
-/// Between readings of counters and samples.
-const READING: Duration = Duration::from_millis(100);
 
 impl<D: Dataplane> Daemon<D> {
-    /// Fills the maps with what is kept, and changes nothing on any interface.
-    pub fn prepare(
-        mut plane: D,
-        taken_over: bool,
-        (store, restored): (Store, Restored),
-        config: Config,
-        source: Source,
-        look: fn() -> Facts,
-        handle: Handle,
-    ) -> Result<Self, Refusal> {
-        let found = plane.settings().map_err(failed)?;
-        let key = if taken_over { found.key } else { new_key()? };
-        let fixed = Fixed {
-            key,
-            hz: plane.hz(),
-        };
-        let tables = Tables::new(&mut plane, key).map_err(failed)?;
-        let facts = look();
-        let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
-        let now = clock::monotonic();
-        let is_new = restored.is_new;
-        let mut daemon = Self {
-            plane,
-            store,
-            state: restored.state,
-            config,
-            source,
-            facts,
-            look,
-            fixed,
-            tables,
-            settings: found,
-            lifelines,
-            protection: BTreeMap::new(),
-            meter: Meter::default(),
-            album: Album::default(),
-            handle,
-            since: clock::now(),
-            losses: restored.losses,
-            troubles: BTreeMap::new(),
-            next: Next {
-                reading: now,
-                second: now,
-                look: now + LOOK,
-            },
-        };
-        for loss in daemon.losses.clone() {
-            tracing::error!("{loss}");
-            daemon.tell(&Actor::Daemon, "state.damaged", &loss);
-        }
-        if taken_over {
-            daemon.adopt_emergency(&found)?;
-        }
-        daemon.restore_entries(taken_over, is_new)?;
-        daemon.put_settings()?;
-        daemon.put_lifelines()?;
-        daemon.refresh_facts();
-        Ok(daemon)
-    }
-
-    /// Somebody went to monitor mode while no daemon ran: that is an override like any other.
-    fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
-        let since = i64::try_from(found.emergency)
-            .ok()
-            .filter(|since| *since > 0);
-        let Some(since) = since.and_then(|since| Timestamp::from_second(since).ok()) else {
-            return Ok(());
-        };
-        let set = Set {
-            value: ModeChoice {
-                mode: Mode::Monitor,
-                reasons: Vec::new(),
-            },
-            by: "`floodwall mode monitor` without a daemon".to_owned(),
-            since,
-            until: None,
-        };
-        let text = "mode is monitor, set while no daemon ran";
-        self.keep(
-            vec![Change::Mode(Some(set))],
-            &Actor::Daemon,
-            "mode.set",
-            text,
-        )
-    }
-
-    /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After
-    /// damage to the state, or its loss, what the kernel still has is taken over instead.
-    ///
-    /// All that the kernel has is known before anything is written, for a line of the gate is
-    /// written as a whole.
-    fn restore_entries(&mut self, taken_over: bool, is_new: bool) -> Result<(), Refusal> {
-        let moment = self.moment()?;
-        let mut present: BTreeMap<(ListKind, IpNet), EntryValue> = BTreeMap::new();
-        for kind in ListKind::ALL.into_iter().filter(|_| taken_over) {
-            for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
-                if let Some(prefix) = lists::prefix(&key) {
-                    self.tables.adopt(kind, &prefix);
-                    present.insert((kind, prefix), value);
-                }
-            }
-        }
-        let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
-        if is_new || !self.losses.is_empty() {
-            for kind in ListKind::ALL {
-                self.recover(kind, &present, ends)?;
-            }
-        }
-        let mut kept: Vec<Move> = Vec::new();
-        for kind in ListKind::ALL {
-            let list = self.state.list(kind);
-            kept.extend(list.prefixes().into_iter().map(|prefix| {
-                Move {
-                    kind,
-                    prefix,
-                    before: present
-                        .remove(&(kind, prefix))
-                        .map(|value| ends(value.until)),
-                    after: list.end(&prefix),
-                }
-            }));
-        }
-        // What goes makes room for what comes.
-        let gone = present.into_iter().map(|((kind, prefix), value)| Move {
-            kind,
-            prefix,
-            before: Some(ends(value.until)),
-            after: None,
-        });
-        let moves: Vec<Move> = gone.chain(kept).collect();
-        self.tables
-            .carry(&mut self.plane, &moves, moment)
-            .map_err(failed)
-    }
-
-    fn recover(
-        &mut self,
-        kind: ListKind,
-        present: &BTreeMap<(ListKind, IpNet), EntryValue>,
-        ends: impl Fn(u64) -> End,
-    ) -> Result<(), Refusal> {
-        let list = self.state.list(kind);
-        let changes: Vec<Change> = present
-            .iter()
-            .filter(|((of, prefix), _)| *of == kind && list.end(prefix).is_none())
-            .map(|((_, prefix), value)| {
-                let note = Note {
-                    reason: "recovered from the kernel's tables".to_owned(),
-                    by: Actor::Daemon.to_string(),
-                    since: self.since,
-                    until: ends(value.until),
-                };
-                Change::Manual(kind, *prefix, Some(note))
-            })
-            .collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "{} entries of the {kind} were recovered from the kernel's tables; imported lists \
-             among them are entries by hand now",
-            changes.len()
-        );
-        tracing::warn!("{text}");
-        self.losses.push(text.clone());
-        self.keep(changes, &Actor::Daemon, "state.recovered", &text)
-    }
-
-    /// Changes memory and store, for what the kernel already has.
-    fn keep(
-        &mut self,
-        changes: Vec<Change>,
-        by: &Actor,
-        kind: &str,
-        text: &str,
-    ) -> Result<(), Refusal> {
-        self.store.begin().map_err(failed)?;
-        let written = self
-            .store
-            .write(&changes)
-            .and_then(|()| self.store.journal(clock::now(), by, kind, text))
-            .and_then(|event| self.store.commit().map(|()| event));
-        match written {
-            Ok(event) => {
-                for change in changes {
-                    let _ = self.state.apply(change);
-                }
-                self.handle.publish(event);
-                Ok(())
-            }
-            Err(error) => {
-                self.store.rollback();
-                Err(failed(error))
-            }
-        }
-    }
-
     /// Both clocks, now.
     pub(super) fn moment(&mut self) -> Result<Moment, Refusal> {
         let tick = self.plane.tick().map_err(failed)?;
@@ -463,85 +246,6 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
-    /// Does what is due; tells how long to wait until something is.
-    pub fn work(&mut self) -> Duration {
-        let now = clock::monotonic();
-        if now >= self.next.reading {
-            self.next.reading = now + READING;
-            self.read(now);
-        }
-        if now >= self.next.second {
-            self.next.second = now + Duration::from_secs(1);
-            self.expire();
-            self.keep_protected();
-        }
-        if now >= self.next.look {
-            self.next.look = now + LOOK;
-            self.refresh_facts();
-        }
-        self.next
-            .reading
-            .saturating_duration_since(clock::monotonic())
-    }
-
-    fn read(&mut self, now: Instant) {
-        match self.plane.counters() {
-            Ok(counters) => {
-                self.troubles.remove("counters");
-                self.meter.read(now, counters);
-            }
-            Err(error) => self.trouble("counters", error.to_string()),
-        }
-        let album = &mut self.album;
-        self.plane.samples(&mut |sample| album.keep(sample));
-    }
-
-    /// Forgets what has ended. The kernel ended it already; if it cannot be forgotten now, it will
-    /// be tried again.
-    fn expire(&mut self) {
-        let changes = self.state.expired(clock::now());
-        if changes.is_empty() {
-            return;
-        }
-        let text = match changes.as_slice() {
-            [Change::Manual(kind, prefix, _)] => format!("{prefix} on the {kind} ended"),
-            [Change::Mode(_)] => "the mode is the file's again".to_owned(),
-            many => format!("{} entries and overrides ended", many.len()),
-        };
-        match self.carry_out(changes, &Actor::Daemon, "ended", &text) {
-            Ok(()) => {
-                self.troubles.remove("expiry");
-            }
-            Err(refusal) => self.trouble("expiry", refusal.message),
-        }
-    }
-
-    /// Looks at the host again, and brings the kernel's set of administrators' sessions, and
-    /// sshd's ports, up to date.
-    pub(super) fn refresh_facts(&mut self) {
-        let before = std::mem::replace(&mut self.facts, (self.look)());
-        match self.facts.warnings.first() {
-            Some(warning) => self.trouble("facts", warning.clone()),
-            None => {
-                self.troubles.remove("facts");
-            }
-        }
-        let ports_moved = before.ssh_ports != self.facts.ssh_ports;
-        let put = self.put_sessions().map_err(failed).and_then(|()| {
-            if ports_moved {
-                self.put_lifelines().and_then(|()| self.put_settings())
-            } else {
-                Ok(())
-            }
-        });
-        match put {
-            Ok(()) => {
-                self.troubles.remove("sessions");
-            }
-            Err(refusal) => self.trouble("sessions", refusal.message),
-        }
-    }
-
     /// Writes the lifelines that the configuration asks for.
     pub(super) fn put_lifelines(&mut self) -> Result<(), Refusal> {
         let lifelines = settings::lifelines(&self.config, &self.facts.ssh_ports, self.fixed.hz)?;
@@ -549,31 +253,9 @@ impl<D: Dataplane> Daemon<D> {
         self.lifelines = lifelines;
         Ok(())
     }
-
-    fn put_sessions(&mut self) -> Result<(), DataplaneError> {
-        let wanted: Vec<_> = self.facts.sessions.iter().map(session_key).collect();
-        let present = self.plane.sessions()?;
-        for key in present.iter().filter(|key| !wanted.contains(key)) {
-            self.plane.set_session(key, false)?;
-        }
-        for key in wanted.iter().filter(|key| !present.contains(key)) {
-            self.plane.set_session(key, true)?;
-        }
-        Ok(())
-    }
 }
 
 /// A failure in the words of whoever knows it.
 pub(super) fn failed(error: impl std::fmt::Display) -> Refusal {
     Refusal::failed(error.to_string())
-}
-
-fn new_key() -> Result<HashKey, Refusal> {
-    let mut random = [0; 4];
-    for word in &mut random {
-        *word = getrandom::u64().map_err(|error| {
-            Refusal::failed(format!("the kernel gives no random numbers: {error}"))
-        })?;
-    }
-    Ok(HashKey::from_random(random))
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{
     bpffs,
-    kernel::{self, Pinned},
+    kernel::{link, pinned::Pinned},
 };
 use crate::{
     api::types::{Interface, Mode, SCHEMA, Status},
@@ -27,7 +27,7 @@ pub fn status(paths: &Paths) -> anyhow::Result<Status> {
     let counters = pinned.counters()?;
     let mut interfaces = Vec::new();
     for name in bpffs::links(&paths.bpf)? {
-        let attachment = kernel::attachment(&bpffs::link(&paths.bpf, &name), &name)?;
+        let attachment = link::attachment(&bpffs::link(&paths.bpf, &name), &name)?;
         let problem = "the link is there, but the program is on no such interface";
         interfaces.push(Interface {
             name,
@@ -81,7 +81,7 @@ pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Vec<Stri
         None => pinned,
     };
     for name in &names {
-        kernel::remove_link(&bpffs::link(&paths.bpf, name))?;
+        link::remove(&bpffs::link(&paths.bpf, name))?;
     }
     remember(paths, &names).with_context(|| {
         format!(

@@ -1,0 +1,127 @@
+//! What the daemon does again and again: reads counters, ends what has ended, looks at the host.
+
+use std::time::{Duration, Instant};
+
+use super::state::{Daemon, failed};
+use crate::{
+    clock,
+    core::{actor::Actor, state::Change, why::session_key},
+    dataplane::{Dataplane, DataplaneError},
+};
+
+/// When periodic work is due.
+#[derive(Debug)]
+pub struct Next {
+    reading: Instant,
+    second: Instant,
+    look: Instant,
+}
+
+/// Between looks at the host: how long a new session of an administrator is like any other.
+const LOOK: Duration = Duration::from_secs(2);
+/// Between readings of counters and samples.
+const READING: Duration = Duration::from_millis(100);
+
+impl Next {
+    /// Everything at once, except a look at the host, which the start took.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            reading: now,
+            second: now,
+            look: now + LOOK,
+        }
+    }
+}
+
+impl<D: Dataplane> Daemon<D> {
+    /// Does what is due; tells how long to wait until something is.
+    pub fn work(&mut self) -> Duration {
+        let now = clock::monotonic();
+        if now >= self.next.reading {
+            self.next.reading = now + READING;
+            self.read(now);
+        }
+        if now >= self.next.second {
+            self.next.second = now + Duration::from_secs(1);
+            self.expire();
+            self.keep_protected();
+        }
+        if now >= self.next.look {
+            self.next.look = now + LOOK;
+            self.refresh_facts();
+        }
+        self.next
+            .reading
+            .saturating_duration_since(clock::monotonic())
+    }
+
+    fn read(&mut self, now: Instant) {
+        match self.plane.counters() {
+            Ok(counters) => {
+                self.troubles.remove("counters");
+                self.meter.read(now, counters);
+            }
+            Err(error) => self.trouble("counters", error.to_string()),
+        }
+        let album = &mut self.album;
+        self.plane.samples(&mut |sample| album.keep(sample));
+    }
+
+    /// Forgets what has ended. The kernel ended it already; if it cannot be forgotten now, it will
+    /// be tried again.
+    fn expire(&mut self) {
+        let changes = self.state.expired(clock::now());
+        if changes.is_empty() {
+            return;
+        }
+        let text = match changes.as_slice() {
+            [Change::Manual(kind, prefix, _)] => format!("{prefix} on the {kind} ended"),
+            [Change::Mode(_)] => "the mode is the file's again".to_owned(),
+            many => format!("{} entries and overrides ended", many.len()),
+        };
+        match self.carry_out(changes, &Actor::Daemon, "ended", &text) {
+            Ok(()) => {
+                self.troubles.remove("expiry");
+            }
+            Err(refusal) => self.trouble("expiry", refusal.message),
+        }
+    }
+
+    /// Looks at the host again, and brings the kernel's set of administrators' sessions, and
+    /// sshd's ports, up to date.
+    pub(super) fn refresh_facts(&mut self) {
+        let before = std::mem::replace(&mut self.facts, (self.look)());
+        match self.facts.warnings.first() {
+            Some(warning) => self.trouble("facts", warning.clone()),
+            None => {
+                self.troubles.remove("facts");
+            }
+        }
+        let ports_moved = before.ssh_ports != self.facts.ssh_ports;
+        let put = self.put_sessions().map_err(failed).and_then(|()| {
+            if ports_moved {
+                self.put_lifelines().and_then(|()| self.put_settings())
+            } else {
+                Ok(())
+            }
+        });
+        match put {
+            Ok(()) => {
+                self.troubles.remove("sessions");
+            }
+            Err(refusal) => self.trouble("sessions", refusal.message),
+        }
+    }
+
+    fn put_sessions(&mut self) -> Result<(), DataplaneError> {
+        let wanted: Vec<_> = self.facts.sessions.iter().map(session_key).collect();
+        let present = self.plane.sessions()?;
+        for key in present.iter().filter(|key| !wanted.contains(key)) {
+            self.plane.set_session(key, false)?;
+        }
+        for key in wanted.iter().filter(|key| !present.contains(key)) {
+            self.plane.set_session(key, true)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! The start: what is kept goes back into the kernel, and nothing that was there gets lost.
+
+use std::collections::BTreeMap;
+
+use filter_common::{
+    abi::{entry::EntryValue, settings::Settings},
+    logic::hash::HashKey,
+};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::{
+    album::Album,
+    handle::Handle,
+    meter::Meter,
+    rounds::Next,
+    state::{Daemon, Source, failed},
+    tables::{Move, Tables},
+};
+use crate::{
+    api::types::{ListKind, Mode},
+    clock,
+    config::Config,
+    core::{
+        actor::Actor,
+        facts::Facts,
+        lists::{self, End, Note},
+        refusal::Refusal,
+        settings::{self, Fixed},
+        state::{Change, ModeChoice, Set},
+    },
+    dataplane::Dataplane,
+    store::{Restored, Store},
+};
+
+impl<D: Dataplane> Daemon<D> {
+    /// Fills the maps with what is kept, and changes nothing on any interface.
+    pub fn prepare(
+        mut plane: D,
+        taken_over: bool,
+        (store, restored): (Store, Restored),
+        config: Config,
+        source: Source,
+        look: fn() -> Facts,
+        handle: Handle,
+    ) -> Result<Self, Refusal> {
+        let found = plane.settings().map_err(failed)?;
+        let key = if taken_over { found.key } else { new_key()? };
+        let fixed = Fixed {
+            key,
+            hz: plane.hz(),
+        };
+        let tables = Tables::new(&mut plane, key).map_err(failed)?;
+        let facts = look();
+        let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
+        let now = clock::monotonic();
+        let is_new = restored.is_new;
+        let mut daemon = Self {
+            plane,
+            store,
+            state: restored.state,
+            config,
+            source,
+            facts,
+            look,
+            fixed,
+            tables,
+            settings: found,
+            lifelines,
+            protection: BTreeMap::new(),
+            meter: Meter::default(),
+            album: Album::default(),
+            handle,
+            since: clock::now(),
+            losses: restored.losses,
+            troubles: BTreeMap::new(),
+            next: Next::new(now),
+        };
+        for loss in daemon.losses.clone() {
+            tracing::error!("{loss}");
+            daemon.tell(&Actor::Daemon, "state.damaged", &loss);
+        }
+        if taken_over {
+            daemon.adopt_emergency(&found)?;
+        }
+        daemon.restore_entries(taken_over, is_new)?;
+        daemon.put_settings()?;
+        daemon.put_lifelines()?;
+        daemon.refresh_facts();
+        Ok(daemon)
+    }
+
+    /// Somebody went to monitor mode while no daemon ran: that is an override like any other.
+    fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
+        let since = i64::try_from(found.emergency)
+            .ok()
+            .filter(|since| *since > 0);
+        let Some(since) = since.and_then(|since| Timestamp::from_second(since).ok()) else {
+            return Ok(());
+        };
+        let set = Set {
+            value: ModeChoice {
+                mode: Mode::Monitor,
+                reasons: Vec::new(),
+            },
+            by: "`floodwall mode monitor` without a daemon".to_owned(),
+            since,
+            until: None,
+        };
+        let text = "mode is monitor, set while no daemon ran";
+        self.keep(
+            vec![Change::Mode(Some(set))],
+            &Actor::Daemon,
+            "mode.set",
+            text,
+        )
+    }
+
+    /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After
+    /// damage to the state, or its loss, what the kernel still has is taken over instead.
+    ///
+    /// All that the kernel has is known before anything is written, for a line of the gate is
+    /// written as a whole.
+    fn restore_entries(&mut self, taken_over: bool, is_new: bool) -> Result<(), Refusal> {
+        let moment = self.moment()?;
+        let mut present: BTreeMap<(ListKind, IpNet), EntryValue> = BTreeMap::new();
+        for kind in ListKind::ALL.into_iter().filter(|_| taken_over) {
+            for (key, value) in self.plane.entries(kind.id()).map_err(failed)? {
+                if let Some(prefix) = lists::prefix(&key) {
+                    self.tables.adopt(kind, &prefix);
+                    present.insert((kind, prefix), value);
+                }
+            }
+        }
+        let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
+        if is_new || !self.losses.is_empty() {
+            for kind in ListKind::ALL {
+                self.recover(kind, &present, ends)?;
+            }
+        }
+        let mut kept: Vec<Move> = Vec::new();
+        for kind in ListKind::ALL {
+            let list = self.state.list(kind);
+            kept.extend(list.prefixes().into_iter().map(|prefix| {
+                Move {
+                    kind,
+                    prefix,
+                    before: present
+                        .remove(&(kind, prefix))
+                        .map(|value| ends(value.until)),
+                    after: list.end(&prefix),
+                }
+            }));
+        }
+        // What goes makes room for what comes.
+        let gone = present.into_iter().map(|((kind, prefix), value)| Move {
+            kind,
+            prefix,
+            before: Some(ends(value.until)),
+            after: None,
+        });
+        let moves: Vec<Move> = gone.chain(kept).collect();
+        self.tables
+            .carry(&mut self.plane, &moves, moment)
+            .map_err(failed)
+    }
+
+    fn recover(
+        &mut self,
+        kind: ListKind,
+        present: &BTreeMap<(ListKind, IpNet), EntryValue>,
+        ends: impl Fn(u64) -> End,
+    ) -> Result<(), Refusal> {
+        let list = self.state.list(kind);
+        let changes: Vec<Change> = present
+            .iter()
+            .filter(|((of, prefix), _)| *of == kind && list.end(prefix).is_none())
+            .map(|((_, prefix), value)| {
+                let note = Note {
+                    reason: "recovered from the kernel's tables".to_owned(),
+                    by: Actor::Daemon.to_string(),
+                    since: self.since,
+                    until: ends(value.until),
+                };
+                Change::Manual(kind, *prefix, Some(note))
+            })
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "{} entries of the {kind} were recovered from the kernel's tables; imported lists \
+             among them are entries by hand now",
+            changes.len()
+        );
+        tracing::warn!("{text}");
+        self.losses.push(text.clone());
+        self.keep(changes, &Actor::Daemon, "state.recovered", &text)
+    }
+
+    /// Changes memory and store, for what the kernel already has.
+    fn keep(
+        &mut self,
+        changes: Vec<Change>,
+        by: &Actor,
+        kind: &str,
+        text: &str,
+    ) -> Result<(), Refusal> {
+        self.store.begin().map_err(failed)?;
+        let written = self
+            .store
+            .write(&changes)
+            .and_then(|()| self.store.journal(clock::now(), by, kind, text))
+            .and_then(|event| self.store.commit().map(|()| event));
+        match written {
+            Ok(event) => {
+                for change in changes {
+                    let _ = self.state.apply(change);
+                }
+                self.handle.publish(event);
+                Ok(())
+            }
+            Err(error) => {
+                self.store.rollback();
+                Err(failed(error))
+            }
+        }
+    }
+}
+
+fn new_key() -> Result<HashKey, Refusal> {
+    let mut random = [0; 4];
+    for word in &mut random {
+        *word = getrandom::u64().map_err(|error| {
+            Refusal::failed(format!("the kernel gives no random numbers: {error}"))
+        })?;
+    }
+    Ok(HashKey::from_random(random))
+}

@@ -1,0 +1,120 @@
+//! The maps that the daemon reads and writes.
+
+use std::{collections::BTreeMap, fs};
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+};
+use filter_common::{
+    abi::{
+        counter::{COUNTERS, Counter},
+        entry::{EntryKey, EntryValue, Lengths, ListId},
+        lifeline::{Lifelines, SessionKey},
+        settings::Settings,
+    },
+    logic::gate::LINE_WORDS,
+};
+
+use crate::dataplane::{Counters, DataplaneError};
+
+pub(super) struct Maps {
+    pub(super) settings: Array<MapData, Settings>,
+    pub(super) counters: PerCpuArray<MapData, Counter>,
+    pub(super) lists: BTreeMap<ListId, HashMap<MapData, EntryKey, EntryValue>>,
+    pub(super) lengths: Array<MapData, Lengths>,
+    pub(super) gate: Array<MapData, [u64; LINE_WORDS]>,
+    pub(super) lifelines: Array<MapData, Lifelines>,
+    pub(super) sessions: HashMap<MapData, SessionKey, u8>,
+    pub(super) clock: Array<MapData, u64>,
+    pub(super) samples: RingBuf<MapData>,
+    pub(super) memory: u64,
+}
+
+impl Maps {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
+        let memory = ebpf.maps().filter_map(|(_, map)| memory(map)).sum();
+        let lists = BTreeMap::from([
+            (ListId::Allow, take(ebpf, "ALLOW")?),
+            (ListId::Block, take(ebpf, "BLOCK")?),
+        ]);
+        Ok(Self {
+            settings: take(ebpf, "SETTINGS")?,
+            counters: take(ebpf, "COUNTERS_BY_REASON")?,
+            lists,
+            lengths: take(ebpf, "LENGTHS")?,
+            gate: take(ebpf, "GATE")?,
+            lifelines: take(ebpf, "LIFELINES")?,
+            sessions: take(ebpf, "SESSIONS")?,
+            clock: take(ebpf, "CLOCK")?,
+            samples: take(ebpf, "SAMPLES")?,
+            memory,
+        })
+    }
+}
+
+fn take<M: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &str,
+) -> Result<M, DataplaneError> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))?;
+    M::try_from(map).map_err(|error| map_error(&format!("opening the map {name}"), error))
+}
+
+pub(super) fn read_counters(
+    map: &PerCpuArray<MapData, Counter>,
+) -> Result<Counters, DataplaneError> {
+    let mut counters = [Counter::default(); COUNTERS as usize];
+    for (index, sum) in (0..COUNTERS).zip(counters.iter_mut()) {
+        let values = map
+            .get(&index, 0)
+            .map_err(|error| map_error("reading counters", error))?;
+        for value in values.iter() {
+            sum.packets = sum.packets.wrapping_add(value.packets);
+            sum.bytes = sum.bytes.wrapping_add(value.bytes);
+        }
+    }
+    Ok(counters)
+}
+
+/// Memory of a map, as the kernel counts it.
+fn memory(map: &Map) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
+    let text = fs::read_to_string(path).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("memlock:"))?;
+    line.trim().parse().ok()
+}
+
+/// The data of a map of one of the kinds that the object has.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the object has no other kinds"
+)]
+fn map_data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
+            Some(data)
+        }
+        _ => None,
+    }
+}
+
+fn fd_number(fd: &aya::maps::MapFd) -> i32 {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+    fd.as_fd().as_raw_fd()
+}
+
+pub(super) fn map_error(tried: &str, error: MapError) -> DataplaneError {
+    if let MapError::SyscallError(syscall) = &error
+        && syscall.io_error.raw_os_error() == Some(libc::E2BIG)
+    {
+        return DataplaneError(format!(
+            "{tried}: the table is full; enlarge it under [tables]"
+        ));
+    }
+    DataplaneError::new(tried, error)
+}

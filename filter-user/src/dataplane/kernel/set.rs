@@ -1,0 +1,151 @@
+//! The object, and the set of maps that it works on: made anew, or taken over.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData, MapInfo},
+    programs::{ProgramError, Xdp},
+};
+use filter_common::{
+    abi::{self, settings::CLASSES},
+    logic::source::WAYS,
+};
+
+use super::maps::map_error;
+use crate::{
+    config::Tables,
+    dataplane::{DataplaneError, bpffs},
+};
+
+/// The object of the filter, built from the crate `filter-ebpf`.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floodwall.bpf.o"));
+
+/// Every map that is pinned, by its name in the object.
+pub(super) const MAPS: [&str; 12] = [
+    "ALLOW",
+    "BLOCK",
+    "CLOCK",
+    "COUNTERS_BY_REASON",
+    "CPU",
+    "GATE",
+    "LENGTHS",
+    "LIFELINES",
+    "SAMPLES",
+    "SESSIONS",
+    "SETTINGS",
+    "SOURCES",
+];
+
+/// The pinned map that holds [`abi::VERSION`]; written last, so that a set without it is unfinished.
+pub(super) const META: &str = "META";
+
+/// A set of new maps that goes when this is dropped before they are in force: a start that failed
+/// leaves nothing that takes memory.
+pub(super) struct Unfinished(pub(super) PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = bpffs::remove(&self.0) {
+            tracing::warn!("removing {}: {error}", self.0.display());
+        }
+    }
+}
+
+pub(super) fn load_object(
+    path: &Path,
+    sizes: &BTreeMap<&'static str, u32>,
+) -> Result<Ebpf, DataplaneError> {
+    let mut loader = EbpfLoader::new();
+    for name in MAPS {
+        loader.map_pin_path(name, path.join(name));
+    }
+    for (name, size) in sizes {
+        loader.map_max_entries(name, *size);
+    }
+    loader.load(OBJECT).map_err(|error| {
+        DataplaneError::new(
+            "making the maps (they need CAP_BPF and CAP_NET_ADMIN, and memory; smaller ones are \
+             set under [tables])",
+            error,
+        )
+    })
+}
+
+pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, DataplaneError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| DataplaneError(format!("the embedded object has no program {name}")))?
+        .try_into()
+        .map_err(|error| DataplaneError::new(format!("the program {name}"), error as ProgramError))
+}
+
+pub(super) fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
+    BTreeMap::from([
+        ("ALLOW", tables.allow),
+        ("BLOCK", tables.block),
+        ("SOURCES", tables.sources / WAYS as u32),
+    ])
+}
+
+/// Bytes that the maps will take, before they are made: an element of a hash is its key, its value
+/// and 48 bytes (`struct htab_elem`), and each has one bucket of 16 bytes or two.
+pub(super) fn estimate(tables: &Tables) -> u64 {
+    const ELEMENT: u64 = 48 + 24 + 16;
+    const BUCKET: u64 = 16;
+    /// The gate, the samples, and what is small.
+    const FIXED: u64 = (2 << 20) + (1 << 20) + (1 << 20);
+    let hash = |entries: u32| {
+        let entries = u64::from(entries);
+        entries * ELEMENT + entries.next_power_of_two() * BUCKET
+    };
+    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * CLASSES as u64;
+    hash(tables.allow) + hash(tables.block) + sources + FIXED
+}
+
+/// Whether a folder holds a whole set of maps of this version and of these sizes.
+pub(super) fn is_ours(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> bool {
+    read_version(&path.join(META)) == Some(abi::VERSION)
+        && MAPS.iter().all(|name| {
+            MapInfo::from_pin(path.join(name)).is_ok_and(|info| {
+                sizes
+                    .get(name)
+                    .is_none_or(|size| *size == info.max_entries())
+            })
+        })
+}
+
+pub(super) fn read_version(path: &Path) -> Option<u32> {
+    let map = MapData::from_pin(path).and_then(Map::from_map_data).ok()?;
+    let version: Array<MapData, u32> = map.try_into().ok()?;
+    version.get(&0, 0).ok()
+}
+
+pub(super) fn pin_version(path: &Path) -> Result<(), DataplaneError> {
+    let wrap = |error| map_error(&format!("writing {}", path.display()), error);
+    let mut version = Array::<MapData, u32>::create(1, 0).map_err(wrap)?;
+    version.set(0, abi::VERSION, 0).map_err(wrap)?;
+    version
+        .pin(path)
+        .map_err(|error| DataplaneError::new(format!("pinning {}", path.display()), error))
+}
+
+pub(super) fn load_error(name: &str, error: ProgramError) -> DataplaneError {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = &error
+    {
+        let log = verifier_log.to_string();
+        let tail: Vec<&str> = log.lines().rev().take(5).collect();
+        return DataplaneError(format!(
+            "the kernel refuses the program {name}: {io_error}; `floodwall doctor` tells what it \
+             lacks; the verifier's last words: {}",
+            tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
+        ));
+    }
+    DataplaneError::new(format!("loading the program {name}"), error)
+}
