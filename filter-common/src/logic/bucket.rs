@@ -32,14 +32,11 @@ pub struct Limit {
     pub horizon: u64,
 }
 
-/// CPUs that may charge one bucket at the same instant.
-const RACERS: u64 = 256;
-
 impl Limit {
     /// `packets` a second and a burst of `burst` packets (at least one), where the clock makes
-    /// `hz` ticks a second. `None` if a packet would cost nothing (a rate above 2²⁴ × hz) or the
+    /// `hz` ticks a second and at most `cpus` CPUs charge a bucket at the same instant. `None` if a packet would cost nothing (a rate above 2²⁴ × hz) or the
     /// bucket would hold more than a quarter of the range of times (2¹⁸ ticks).
-    pub fn new(packets: u64, burst: u64, hz: u64) -> Option<Self> {
+    pub fn new(packets: u64, burst: u64, hz: u64, cpus: u64) -> Option<Self> {
         let units = hz.checked_mul(1 << FRACTION_BITS)?;
         let interval = units.checked_div(packets)?;
         let depth = interval.checked_mul(burst.max(1))?.checked_add(TICK)?;
@@ -47,7 +44,7 @@ impl Limit {
             return None;
         }
         let horizon = depth
-            .saturating_add(interval.saturating_mul(RACERS))
+            .saturating_add(interval.saturating_mul(cpus))
             .min(HALF_RANGE);
         Some(Self {
             interval,
@@ -149,7 +146,7 @@ mod tests {
     /// What zeroed maps hold at a time just before the 44 bits wrap.
     #[test]
     fn a_word_that_nobody_wrote_is_a_full_bucket_at_any_time() {
-        let limit = Limit::new(1, 1, 250).expect("the bucket holds one packet");
+        let limit = Limit::new(1, 1, 250, 1).expect("the bucket holds one packet");
         for tick in (0..1 << 20).step_by(97).chain([0xf_fffe, 0xf_ffff]) {
             assert_eq!(deficit(0, Now::from_tick(tick), &limit), 0, "tick {tick}");
         }

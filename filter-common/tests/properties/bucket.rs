@@ -30,7 +30,7 @@ fn rules() -> impl Strategy<Value = Rule> {
                 rate,
                 burst,
                 hz,
-                limit: Limit::new(rate, burst, hz)?,
+                limit: Limit::new(rate, burst, hz, 256)?,
             })
         },
     )
@@ -209,7 +209,7 @@ proptest! {
 
     #[test]
     fn a_limit_that_cannot_be_counted_is_none(packets: u64, burst: u64, hz: u64) {
-        if let Some(limit) = Limit::new(packets, burst, hz) {
+        if let Some(limit) = Limit::new(packets, burst, hz, 256) {
             prop_assert!(limit.interval > 0);
             prop_assert!(limit.depth >= limit.interval);
             prop_assert!(limit.horizon >= limit.depth);

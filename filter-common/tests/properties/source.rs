@@ -12,6 +12,8 @@ use filter_common::{
 use proptest::prelude::*;
 
 const HZ: u64 = 250;
+/// CPUs that charge a bucket together.
+const CPUS: u64 = 256;
 
 fn key() -> HashKey {
     HashKey::from_random([
@@ -67,7 +69,7 @@ impl Table {
 }
 
 fn limit(rate: u64) -> Limit {
-    Limit::new(rate, rate, HZ).expect("the bucket holds a second's worth")
+    Limit::new(rate, rate, HZ, CPUS).expect("the bucket holds a second's worth")
 }
 
 fn v4(number: u32) -> Address {

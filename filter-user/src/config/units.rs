@@ -589,7 +589,7 @@ mod tests {
             packets in 1..=MOST_PACKETS, burst in 1_u64..=u64::MAX, hz in 100_u64..=1000,
         ) {
             let burst = burst % packets.saturating_mul(MOST_BURST_SECONDS) + 1;
-            prop_assert!(Limit::new(packets, burst, hz).is_some());
+            prop_assert!(Limit::new(packets, burst, hz, 256).is_some());
         }
 
         #[test]

@@ -76,6 +76,8 @@ pub struct Fixed {
     pub key: HashKey,
     /// Ticks a second.
     pub hz: u64,
+    /// CPUs that may ever run.
+    pub cpus: u64,
 }
 
 /// The settings that configuration and overrides ask for.
@@ -92,7 +94,7 @@ pub fn settings(
     for (class, slot) in Class::ALL.into_iter().zip(limits.iter_mut()) {
         let in_force = limit(config, state, class);
         if let Some(rate) = in_force.rate {
-            *slot = kernel_limit(rate, hz)?;
+            *slot = kernel_limit(rate, hz, fixed.cpus)?;
             pressed |= class.bit();
             always |= if in_force.always { class.bit() } else { 0 };
         }
@@ -108,17 +110,17 @@ pub fn settings(
         key: fixed.key,
         limits,
         pressure: match config.limits.pressure {
-            Some(rate) => kernel_limit(rate, hz)?,
+            Some(rate) => cpu_limit(rate, hz)?,
             None => bucket::Limit::default(),
         },
         control: [
-            kernel_limit(config.control.discovery, hz)?,
-            kernel_limit(config.control.membership, hz)?,
-            kernel_limit(config.control.dhcp, hz)?,
+            cpu_limit(config.control.discovery, hz)?,
+            cpu_limit(config.control.membership, hz)?,
+            cpu_limit(config.control.dhcp, hz)?,
         ],
-        sessions: kernel_limit(SESSION_PACKETS, hz)?,
-        sample_passed: kernel_limit(config.samples.passed, hz)?,
-        sample_dropped: kernel_limit(config.samples.dropped, hz)?,
+        sessions: cpu_limit(SESSION_PACKETS, hz)?,
+        sample_passed: cpu_limit(config.samples.passed, hz)?,
+        sample_dropped: cpu_limit(config.samples.dropped, hz)?,
         pressure_hold: hz.saturating_mul(PRESSURE_HOLD),
         emergency: 0,
         always,
@@ -134,7 +136,7 @@ pub fn lifelines(config: &Config, ssh_ports: &[u16], hz: u64) -> Result<Lifeline
     match &config.lifeline {
         Some(lines) => {
             for line in lines {
-                let ceiling = kernel_limit(line.ceiling, hz)?;
+                let ceiling = cpu_limit(line.ceiling, hz)?;
                 for from in &line.from {
                     let address = Address::from(from.network());
                     rules.push(
@@ -150,7 +152,7 @@ pub fn lifelines(config: &Config, ssh_ports: &[u16], hz: u64) -> Result<Lifeline
             }
         }
         None => {
-            let ceiling = kernel_limit(NEW_SESSIONS, hz)?;
+            let ceiling = cpu_limit(NEW_SESSIONS, hz)?;
             rules.extend(ssh_ports.iter().take(RULES).map(|port| {
                 LifelineRule::opening_from_anywhere(protocol::TCP, *port).with_ceiling(ceiling)
             }));
@@ -179,8 +181,13 @@ fn lifeline_gate(config: &Config, ssh_ports: &[u16]) -> u64 {
     ports.fold(0, |set, port| set | gate_bit(port))
 }
 
-fn kernel_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
-    bucket::Limit::new(rate.packets, rate.burst, hz).ok_or_else(|| {
+/// A limit whose bucket belongs to one CPU.
+fn cpu_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
+    kernel_limit(rate, hz, 1)
+}
+
+fn kernel_limit(rate: Rate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
+    bucket::Limit::new(rate.packets, rate.burst, hz, cpus).ok_or_else(|| {
         Refusal::invalid(format!(
             "the kernel cannot count {rate}: take a burst of at most some minutes' worth, and a \
              rate of at most {} packets a second",

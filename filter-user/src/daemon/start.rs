@@ -30,6 +30,7 @@ use crate::{
         state::{Change, ModeChoice, Set},
     },
     dataplane::Dataplane,
+    host,
     store::{Restored, Store},
 };
 
@@ -49,6 +50,7 @@ impl<D: Dataplane> Daemon<D> {
         let fixed = Fixed {
             key,
             hz: plane.hz(),
+            cpus: host::cpus(),
         };
         let tables = Tables::new(&mut plane, key).map_err(failed)?;
         let facts = look();

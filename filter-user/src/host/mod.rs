@@ -9,3 +9,14 @@ mod netlink;
 pub mod resolvers;
 pub mod sessions;
 pub mod sockets;
+
+/// CPUs that may ever run; many, if the kernel does not say.
+#[doc(alias = "_SC_NPROCESSORS_CONF")]
+pub fn cpus() -> u64 {
+    // SAFETY: the call takes a number and gives a number.
+    let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    u64::try_from(cpus)
+        .ok()
+        .filter(|cpus| *cpus > 0)
+        .unwrap_or(256)
+}

@@ -318,7 +318,7 @@ pub fn address(text: &str) -> Address {
 
 /// So many packets, and then one a minute: no test waits for that.
 pub fn only(packets: u64, hz: u64) -> Limit {
-    Limit::new(1, packets, hz * 60).expect("the bucket holds it")
+    Limit::new(1, packets, hz * 60, 1).expect("the bucket holds it")
 }
 
 /// Samples, ceilings and pressure are counted for each CPU.
