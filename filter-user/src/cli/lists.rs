@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_list_is_named_after_its_file() {
         let name = |file: &str| name_of(Path::new(file)).unwrap();
-        assert_eq!(name("/tmp/Bad Hosts (2026).txt"), "bad-hosts--2026-");
+        assert_eq!(name("lists/Bad Hosts (2026).txt"), "bad-hosts--2026-");
         assert_eq!(name("feed.netset"), "feed");
         assert_eq!(name("-"), "stdin");
         assert!(name_of(Path::new("manual.txt")).is_err());
