@@ -86,11 +86,13 @@ impl Judge {
         log::verdict(frame, reason);
         let length = frame.length();
         count::add(counter::happened(reason), length);
-        let observed = self.scratch.observed();
-        if let Some(code) = observed {
-            count::add(counter::observed(code), length);
-        }
-        let shown = observed.unwrap_or(reason.code());
+        let shown = match (reason.action(), self.scratch.observed()) {
+            (Action::Pass, Some(code)) => {
+                count::add(counter::observed(code), length);
+                code
+            }
+            (Action::Pass, None) | (Action::Drop, _) => reason.code(),
+        };
         sample::maybe(frame, length, shown, reason.action(), &mut self);
         match reason.action() {
             Action::Pass => xdp_action::XDP_PASS,

@@ -98,6 +98,7 @@ pub struct Packet {
     pub fragment: Fragment,
     /// The transport header.
     pub transport: Transport,
-    /// What the parser noticed that sanity should judge.
+    /// What the parser noticed that sanity should judge; if it is that a header is cut short, lies or
+    /// nests too deep, `transport` is opaque.
     pub defect: Option<Reason>,
 }

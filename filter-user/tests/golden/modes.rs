@@ -25,6 +25,7 @@ use crate::{
 
 const HOST: &str = "192.0.2.7";
 const BLOCKED: &str = "198.51.100.1";
+const BLOCKED_V6: &str = "2001:db8::bad";
 
 pub fn scenarios(hz: u64) -> Vec<Scenario> {
     vec![
@@ -58,6 +59,7 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
             name: "only the blocklist enforced",
             force: Force::new()
                 .block(BLOCKED)
+                .block(BLOCKED_V6)
                 .allow("198.51.100.2/32")
                 .with(|settings| settings.enforced = Blocked.bit()),
             rows: vec![
@@ -67,11 +69,10 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
                     Blocked,
                 ),
                 row(
-                    "a watched reason before it does not hide it",
+                    "a watched reason before it does not hide it, and is not counted beside it",
                     v4(BLOCKED, TCP, tcp(1, 2, SYN | FIN)).frame(),
                     Blocked,
-                )
-                .observed(TcpFlags),
+                ),
                 row(
                     "a watched reason alone passes",
                     v4(HOST, TCP, tcp(1, 2, SYN | FIN)).frame(),
@@ -85,8 +86,27 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
                 )
                 .observed(TcpFlags),
                 row(
-                    "what cannot be parsed passes",
+                    "a blocked source does not slip past by a length that lies",
                     v4(BLOCKED, TCP, syn(80)).total_length(41).frame(),
+                    Blocked,
+                ),
+                row(
+                    "nor by a header that is cut short",
+                    v4(BLOCKED, TCP, vec![0; 8]).frame(),
+                    Blocked,
+                ),
+                row(
+                    "nor by seven extension headers",
+                    (0..7)
+                        .fold(v6(BLOCKED_V6, TCP, syn(80)), |packet, _| {
+                            packet.header(DESTINATION, 0)
+                        })
+                        .frame(),
+                    Blocked,
+                ),
+                row(
+                    "another source with a length that lies passes, watched",
+                    v4(HOST, TCP, syn(80)).total_length(41).frame(),
                     Clean,
                 )
                 .observed(Truncated),

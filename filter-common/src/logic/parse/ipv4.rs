@@ -2,12 +2,12 @@
 
 use core::ops::ControlFlow;
 
-use super::{Frame, Piece as _, transport};
+use super::{Frame, Piece, transport};
 use crate::{
     abi::reason::Reason,
     logic::{
         address::Address,
-        packet::{Fragment, Packet, protocol},
+        packet::{Fragment, Packet, Transport, protocol},
     },
 };
 
@@ -15,50 +15,70 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
 const LARGEST: u32 = 65_535;
 
-/// Parses the packet at `offset`.
+/// Parses the packet at `offset`. What is wrong behind the addresses is a defect of the packet, not
+/// the end of it: the lists still apply.
 #[inline(always)]
 pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
     let header = frame.need::<20>(offset)?;
-    let version = header.byte::<0>();
-    let header_length = u32::from(version & 0x0f).wrapping_mul(4);
+    if header.byte::<0>() >> 4 != 4 {
+        return ControlFlow::Break(Reason::Malformed);
+    }
+    let fragment = fragment(header.be16::<6>());
+    let (transport, defect) = match rest(frame, offset, &header, fragment) {
+        ControlFlow::Continue(rest) => rest,
+        ControlFlow::Break(reason) => (transport::NONE, Some(reason)),
+    };
+    ControlFlow::Continue(Packet {
+        source: Address::v4(header.word::<12>()),
+        destination: Address::v4(header.word::<16>()),
+        protocol: header.byte::<9>(),
+        hops: header.byte::<8>(),
+        fragment,
+        transport,
+        defect,
+    })
+}
+
+/// What the flags and the fragment offset make of a packet.
+#[inline(always)]
+const fn fragment(pieces: u16) -> Fragment {
+    match (pieces & OFFSET_MASK, pieces & MORE_FRAGMENTS) {
+        (0, 0) => Fragment::Whole,
+        (0, _) => Fragment::First,
+        _ => Fragment::Later,
+    }
+}
+
+/// The transport header, and what sanity should judge.
+#[inline(always)]
+fn rest(
+    frame: &impl Frame,
+    offset: u32,
+    header: &impl Piece,
+    fragment: Fragment,
+) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+    let header_length = u32::from(header.byte::<0>() & 0x0f).wrapping_mul(4);
     let total_length = u32::from(header.be16::<2>());
-    if version >> 4 != 4 || header_length < 20 || total_length < header_length {
+    if header_length < 20 || total_length < header_length {
         return ControlFlow::Break(Reason::Malformed);
     }
     let end = offset.wrapping_add(total_length);
     if !frame.holds(end) {
         return ControlFlow::Break(Reason::Truncated);
     }
-
-    let pieces = header.be16::<6>();
-    let position = u32::from(pieces & OFFSET_MASK).wrapping_mul(8);
-    let fragment = match (position, pieces & MORE_FRAGMENTS) {
-        (0, 0) => Fragment::Whole,
-        (0, _) => Fragment::First,
-        _ => Fragment::Later,
-    };
     let carried = header.byte::<9>();
-    let transport_at = offset.wrapping_add(header_length);
-    let (transport, defect) = match fragment {
+    let position = u32::from(header.be16::<6>() & OFFSET_MASK).wrapping_mul(8);
+    match fragment {
         Fragment::Later if carried == protocol::TCP && position == 8 => {
-            (transport::NONE, Some(Reason::FragmentOffset))
+            ControlFlow::Break(Reason::FragmentOffset)
         }
         Fragment::Later if position.wrapping_add(total_length) > LARGEST => {
-            (transport::NONE, Some(Reason::FragmentOverrun))
+            ControlFlow::Break(Reason::FragmentOverrun)
         }
-        Fragment::Later => (transport::NONE, None),
+        Fragment::Later => ControlFlow::Continue((transport::NONE, None)),
         Fragment::Whole | Fragment::First => {
-            transport::header(frame, transport_at, end, carried, fragment)?
+            let at = offset.wrapping_add(header_length);
+            transport::header(frame, at, end, carried, fragment)
         }
-    };
-
-    ControlFlow::Continue(Packet {
-        source: Address::v4(header.word::<12>()),
-        destination: Address::v4(header.word::<16>()),
-        protocol: carried,
-        hops: header.byte::<8>(),
-        fragment,
-        transport,
-        defect,
-    })
+    }
 }

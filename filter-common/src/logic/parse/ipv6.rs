@@ -2,12 +2,12 @@
 
 use core::ops::ControlFlow;
 
-use super::{Frame, Piece as _, transport};
+use super::{Frame, Piece, transport};
 use crate::{
     abi::reason::Reason,
     logic::{
         address::Address,
-        packet::{Fragment, Packet, protocol},
+        packet::{Fragment, Packet, Transport, protocol},
     },
 };
 
@@ -35,27 +35,23 @@ struct Chain {
     defect: Option<Reason>,
 }
 
-/// Parses the packet at `offset`.
+/// Parses the packet at `offset`. What is wrong behind the addresses is a defect of the packet, not
+/// the end of it: the lists still apply.
 #[inline(always)]
 pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
     let header = frame.need::<40>(offset)?;
     if header.byte::<0>() >> 4 != 6 {
         return ControlFlow::Break(Reason::Malformed);
     }
-    let first = offset.wrapping_add(40);
-    let end = first.wrapping_add(u32::from(header.be16::<4>()));
-    if !frame.holds(end) {
-        return ControlFlow::Break(Reason::Truncated);
-    }
-
-    let chain = follow(frame, header.byte::<6>(), first, end)?;
-    let (transport, defect) = match chain.fragment {
-        Fragment::Later => (transport::NONE, chain.defect),
-        Fragment::Whole | Fragment::First => {
-            transport::header(frame, chain.offset, end, chain.protocol, chain.fragment)?
-        }
+    let rest = match rest(frame, offset, &header) {
+        ControlFlow::Continue(rest) => rest,
+        ControlFlow::Break(reason) => Rest {
+            protocol: header.byte::<6>(),
+            fragment: Fragment::Whole,
+            transport: transport::NONE,
+            defect: Some(reason),
+        },
     };
-
     ControlFlow::Continue(Packet {
         source: Address::v6([
             header.word::<8>(),
@@ -69,8 +65,38 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
             header.word::<32>(),
             header.word::<36>(),
         ]),
-        protocol: chain.protocol,
+        protocol: rest.protocol,
         hops: header.byte::<7>(),
+        fragment: rest.fragment,
+        transport: rest.transport,
+        defect: rest.defect,
+    })
+}
+
+/// What follows the fixed header.
+struct Rest {
+    protocol: u8,
+    fragment: Fragment,
+    transport: Transport,
+    defect: Option<Reason>,
+}
+
+#[inline(always)]
+fn rest(frame: &impl Frame, offset: u32, header: &impl Piece) -> ControlFlow<Reason, Rest> {
+    let first = offset.wrapping_add(40);
+    let end = first.wrapping_add(u32::from(header.be16::<4>()));
+    if !frame.holds(end) {
+        return ControlFlow::Break(Reason::Truncated);
+    }
+    let chain = follow(frame, header.byte::<6>(), first, end)?;
+    let (transport, defect) = match chain.fragment {
+        Fragment::Later => (transport::NONE, chain.defect),
+        Fragment::Whole | Fragment::First => {
+            transport::header(frame, chain.offset, end, chain.protocol, chain.fragment)?
+        }
+    };
+    ControlFlow::Continue(Rest {
+        protocol: chain.protocol,
         fragment: chain.fragment,
         transport,
         defect,
