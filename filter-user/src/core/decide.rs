@@ -13,7 +13,7 @@ use super::{
     guard,
     lists::{End, Imported, List, Note, later},
     refusal::Refusal,
-    settings,
+    settings, shadow,
     state::{Change, ModeChoice, Set, State},
 };
 use crate::{
@@ -148,14 +148,17 @@ impl Situation<'_> {
             .iter()
             .map(|prefix| Change::Manual(kind, *prefix, Some(note.clone())))
             .collect();
+        let said = wanted
+            .iter()
+            .take(NOTES)
+            .map(|prefix| format!("{} {prefix}{}", kind.noun(), ending(note.until)));
+        let sorted: Vec<IpNet> = wanted.iter().copied().collect();
         let outcome = Outcome {
             schema: SCHEMA,
             added: (wanted.len() - updated) as u64,
             updated: updated as u64,
-            notes: wanted
-                .iter()
-                .take(NOTES)
-                .map(|prefix| format!("{} {prefix}{}", kind.noun(), ending(note.until)))
+            notes: said
+                .chain(shadow::notes(kind, &sorted, self.state))
                 .collect(),
             ..Outcome::default()
         };
@@ -345,9 +348,11 @@ impl Situation<'_> {
         sorted.dedup();
         let list = self.state.list(kind);
         let old: &[IpNet] = list.imports.get(name).map_or(&[], |list| &list.prefixes);
-        let mut rest = list.clone();
-        rest.imports.remove(name);
-        self.check_harm(kind, &sorted, &rest, force)?;
+        // The state without the list that is replaced; prefixes are shared, not copied.
+        let mut without = self.state.clone();
+        let _ = without.apply(Change::Import(kind, name.to_owned(), None));
+        let rest = without.list(kind);
+        self.check_harm(kind, &sorted, rest, force)?;
         let new = sorted
             .iter()
             .filter(|prefix| rest.end(prefix).is_none())
@@ -363,11 +368,13 @@ impl Situation<'_> {
             added: (sorted.len() - kept) as u64,
             updated: kept as u64,
             removed: (old.len() - kept) as u64,
-            notes: vec![format!(
+            notes: std::iter::once(format!(
                 "list {name} on the {kind} holds {} prefixes{}",
                 sorted.len(),
                 ending(note.until)
-            )],
+            ))
+            .chain(shadow::notes(kind, &sorted, &without))
+            .collect(),
             ..Outcome::default()
         };
         let text = format!(

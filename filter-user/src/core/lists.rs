@@ -161,6 +161,14 @@ impl List {
     }
 }
 
+/// Those of sorted prefixes that lie within a prefix, itself among them.
+pub fn within<'a>(sorted: &'a [IpNet], prefix: &IpNet) -> &'a [IpNet] {
+    let start = sorted.partition_point(|member| member < prefix);
+    let rest = sorted.get(start..).unwrap_or_default();
+    let inside = rest.partition_point(|member| prefix.contains(member));
+    rest.get(..inside).unwrap_or_default()
+}
+
 /// The later of two ends.
 pub fn later(one: End, other: End) -> End {
     match (one, other) {

@@ -12,5 +12,6 @@ pub mod guard;
 pub mod lists;
 pub mod refusal;
 pub mod settings;
+pub mod shadow;
 pub mod state;
 pub mod why;

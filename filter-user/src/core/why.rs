@@ -53,50 +53,94 @@ pub struct Question {
     pub port: Option<u16>,
 }
 
-/// Answers, in the order of the packet's way.
+/// Answers, in the order of the packet's way and by the kernel's rule: a reason that is only watched
+/// is noted, and the packet goes on.
 pub fn why(situation: Situation<'_>, question: Question) -> Why {
     let now = situation.now;
     let prefix = IpNet::from(question.address);
     let mut allow = situation.state.list(ListKind::Allow).covering(prefix, now);
     let mut block = situation.state.list(ListKind::Block).covering(prefix, now);
-    let (reason, because) = if sanity::is_martian(&Address::from(question.address)) {
+    let found = [
+        martian(question),
+        lifeline(situation, question),
+        allow
+            .first()
+            .map(|entry| (Reason::Allowed, because(entry, "allowlist"))),
+        block
+            .first()
+            .map(|entry| (Reason::Blocked, because(entry, "blocklist"))),
+    ];
+    allow.append(&mut block);
+
+    let verdict = judge(situation.settings, found.into_iter().flatten());
+    Why {
+        schema: SCHEMA,
+        address: question.address,
+        action: match verdict.reason.action() {
+            Action::Drop if verdict.enforced => types::Action::Drop,
+            Action::Drop | Action::Pass => types::Action::Pass,
+        },
+        reason: reasons::name(verdict.reason).to_owned(),
+        enforced: verdict.enforced,
+        sentence: verdict.sentence(question.address),
+        entries: allow,
+        limits: limits(situation, question, verdict.reason),
+    }
+}
+
+/// What becomes of a packet.
+struct Verdict {
+    reason: Reason,
+    because: String,
+    enforced: bool,
+}
+
+/// The first reason that decides; if none does, the first that was watched.
+fn judge(settings: &Settings, found: impl Iterator<Item = (Reason, String)>) -> Verdict {
+    let mut watched = None;
+    for (reason, because) in found {
+        let enforced = match reason.action() {
+            Action::Pass => true,
+            Action::Drop if settings.unchecked & reason.bit() != 0 => continue,
+            Action::Drop => is_enforced(settings, reason),
+        };
+        let verdict = Verdict {
+            reason,
+            because,
+            enforced,
+        };
+        if enforced {
+            return verdict;
+        }
+        watched.get_or_insert(verdict);
+    }
+    watched.unwrap_or_else(|| Verdict {
+        reason: Reason::Clean,
+        because: "no entry covers it".to_owned(),
+        enforced: true,
+    })
+}
+
+impl Verdict {
+    fn sentence(&self, address: IpAddr) -> String {
+        let fate = match (self.reason.action(), self.enforced) {
+            (Action::Pass, _) => "passes",
+            (Action::Drop, true) => "is dropped",
+            (Action::Drop, false) => {
+                "passes, because the reason is only watched; it would be dropped"
+            }
+        };
+        format!("A packet from {address} {fate}: {}.", self.because)
+    }
+}
+
+fn martian(question: Question) -> Option<(Reason, String)> {
+    sanity::is_martian(&Address::from(question.address)).then(|| {
         (
             Reason::MartianSource,
             "no host can have this address".to_owned(),
         )
-    } else if let Some(lifeline) = lifeline(situation, question) {
-        (Reason::Lifeline, lifeline)
-    } else if let Some(entry) = allow.first() {
-        (Reason::Allowed, because(entry, "allowlist"))
-    } else if let Some(entry) = block.first() {
-        (Reason::Blocked, because(entry, "blocklist"))
-    } else {
-        (Reason::Clean, "no entry covers it".to_owned())
-    };
-    allow.append(&mut block);
-
-    let enforced = match reason.action() {
-        Action::Pass => true,
-        Action::Drop => is_enforced(situation.settings, reason),
-    };
-    let fate = match (reason.action(), enforced) {
-        (Action::Pass, _) => "passes",
-        (Action::Drop, true) => "is dropped",
-        (Action::Drop, false) => "passes, because the reason is only watched; it would be dropped",
-    };
-    Why {
-        schema: SCHEMA,
-        address: question.address,
-        action: match reason.action() {
-            Action::Drop if enforced => types::Action::Drop,
-            Action::Drop | Action::Pass => types::Action::Pass,
-        },
-        reason: reasons::name(reason).to_owned(),
-        enforced,
-        sentence: format!("A packet from {} {fate}: {because}.", question.address),
-        entries: allow,
-        limits: limits(situation, question, reason),
-    }
+    })
 }
 
 fn because(entry: &Entry, list: &str) -> String {
@@ -117,29 +161,36 @@ fn because(entry: &Entry, list: &str) -> String {
     )
 }
 
-fn lifeline(situation: Situation<'_>, question: Question) -> Option<String> {
+/// What keeps every packet of the question, not only one that opens a connection.
+fn lifeline(situation: Situation<'_>, question: Question) -> Option<(Reason, String)> {
     let port = question.port?;
-    let address = Address::from(question.address);
     let has_session = question.protocol == protocol::TCP
         && situation
             .sessions
             .iter()
             .any(|session| session.peer.ip() == question.address && session.local_port == port);
     if has_session {
-        return Some(format!(
+        let text = format!(
             "an administrator's session from there to port {port} is open, and its packets never \
              are cut off"
-        ));
+        );
+        return Some((Reason::Lifeline, text));
     }
-    let rules = situation
-        .lifelines
-        .rules
-        .iter()
-        .take(situation.lifelines.count as usize);
-    let mut matching = rules.filter(|rule| rule.matches(&address, question.protocol, port, true));
-    matching.next().map(|_| {
-        format!("port {port} is a lifeline for it, up to a ceiling for new connections or packets")
+    // TCP packets of a known connection open nothing; datagrams all may.
+    let opening = question.protocol != protocol::TCP;
+    matches(situation, question, port, opening).then(|| {
+        let text = format!("port {port} is a lifeline for it, up to a ceiling");
+        (Reason::Lifeline, text)
     })
+}
+
+fn matches(situation: Situation<'_>, question: Question, port: u16, opening: bool) -> bool {
+    let address = Address::from(question.address);
+    let rules = &situation.lifelines.rules;
+    rules
+        .iter()
+        .take(situation.lifelines.count as usize)
+        .any(|rule| rule.matches(&address, question.protocol, port, opening))
 }
 
 /// The key of a session in the kernel's set.
@@ -151,34 +202,40 @@ pub fn session_key(session: &super::facts::Session) -> SessionKey {
     )
 }
 
+/// What the limits say, and whether opening a connection is a matter of its own.
 fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<String> {
-    if reason != Reason::Clean {
-        return vec!["limits are not reached: the verdict falls before them".to_owned()];
-    }
-    let own = match question.protocol {
-        protocol::TCP => Some(Class::Syn),
-        protocol::UDP => Some(Class::Udp),
-        protocol::ICMP | protocol::ICMPV6 => Some(Class::Icmp),
-        _ => None,
+    let opens = question
+        .port
+        .filter(|port| reason != Reason::Lifeline && matches(situation, question, *port, true));
+    let opening = opens.map(|port| {
+        format!(
+            "a packet that opens a connection to port {port} passes all the same, up to the rate \
+             reserved for that"
+        )
+    });
+    let rest = if reason == Reason::Clean {
+        let own = match question.protocol {
+            protocol::TCP => Some(Class::Syn),
+            protocol::UDP => Some(Class::Udp),
+            protocol::ICMP | protocol::ICMPV6 => Some(Class::Icmp),
+            _ => None,
+        };
+        let classes = [Some(Class::All), own].into_iter().flatten();
+        classes.map(|class| limit(situation, class)).collect()
+    } else {
+        vec!["limits are not reached: the verdict falls before them".to_owned()]
     };
-    [Some(Class::All), own]
-        .into_iter()
-        .flatten()
-        .map(|class| {
-            let limit = settings::limit(situation.config, situation.state, class);
-            match limit.rate {
-                None => format!("{} is off", limit_name(class)),
-                Some(rate) if limit.always => format!("{} holds: {rate}", limit_name(class)),
-                Some(rate) => format!(
-                    "{} holds while the CPU receives more than {}: {rate}",
-                    limit_name(class),
-                    situation
-                        .config
-                        .limits
-                        .pressure
-                        .map_or_else(|| "0/s".to_owned(), |rate| rate.to_string()),
-                ),
-            }
-        })
-        .collect()
+    opening.into_iter().chain(rest).collect()
+}
+
+fn limit(situation: Situation<'_>, class: Class) -> String {
+    let limit = settings::limit(situation.config, situation.state, class);
+    let name = limit_name(class);
+    match (limit.rate, situation.config.limits.pressure) {
+        (None, _) => format!("{name} is off"),
+        (Some(rate), Some(floor)) if !limit.always => {
+            format!("{name} holds while the CPU receives more than {floor}: {rate}")
+        }
+        (Some(rate), _) => format!("{name} holds: {rate}"),
+    }
 }
