@@ -65,7 +65,7 @@ pub struct Settings {
     pub pressed: u32,
     /// `64 - log2(sets)` of the source table.
     pub source_shift: u32,
-    /// 1: no gate, for IPv6 entries shorter than /32 exist.
+    /// 1: no gate, for IPv6 entries shorter than /40 exist.
     pub open_gate_v6: u32,
 }
 

@@ -1,8 +1,8 @@
 //! The gate before the lists: 2²⁴ bits that say "an entry lies near this address, look".
 //!
 //! IPv4 has one bit for each /24, exactly. IPv6 has one for the hash of each /48. An entry that is
-//! shorter sets all the bits it covers; IPv6 entries shorter than /32 open the gate for all of
-//! IPv6, for their bits are too many. A clean packet reads one word.
+//! shorter sets all the bits it covers; IPv6 entries shorter than /40 open the gate for all of
+//! IPv6, for a /32 would have 65,536 bits, each behind a hash. A clean packet reads one word.
 
 use super::{
     address::{Address, Family},
@@ -14,8 +14,8 @@ pub const LINE_WORDS: usize = 8;
 /// Entries of the gate's map.
 pub const LINES: u32 = 1 << 15;
 
-/// IPv6 entries shorter than this have no bits of their own.
-pub const SHORTEST_V6: u8 = 32;
+/// IPv6 entries shorter than this have no bits of their own; none has more than 256.
+pub const SHORTEST_V6: u8 = 40;
 
 /// Where a bit of the gate lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,9 @@
 //! Lists of prefixes as text: one a line, with comments; read in chunks as they arrive.
 
-use std::io::{self, Write};
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+};
 
 use ipnet::IpNet;
 
@@ -32,8 +35,10 @@ pub struct ListError {
 #[derive(Debug)]
 pub struct ListParser {
     prefixes: Vec<IpNet>,
-    /// Most prefixes.
+    /// Most prefixes that differ.
     most: usize,
+    /// All prefixes, once so many lines came that repetitions had to go.
+    distinct: Option<HashSet<IpNet>>,
     /// The beginning of a line whose end has not arrived.
     rest: Vec<u8>,
     /// The line that comes next, from 1.
@@ -42,11 +47,12 @@ pub struct ListParser {
 }
 
 impl ListParser {
-    /// A parser that takes at most so many prefixes.
+    /// A parser that takes at most so many prefixes; one that comes again takes no room.
     pub fn new(most: usize) -> Self {
         Self {
             prefixes: Vec::new(),
             most,
+            distinct: None,
             rest: Vec::new(),
             line: 1,
             failed: None,
@@ -127,7 +133,7 @@ impl ListParser {
             return Err(self.error(entry, "is not UTF-8: save the list as plain text"));
         };
         let prefix = parse_prefix(text).map_err(|why| self.bad_entry(text, why))?;
-        if self.prefixes.len() >= self.most {
+        if !self.has_room_for(prefix) {
             let why = format!(
                 "is one more than the {} prefixes that there is room for: shorten the list, or \
                  raise the table's size under [tables] in the configuration and restart",
@@ -138,8 +144,28 @@ impl ListParser {
                 ..self.error(entry, &why)
             });
         }
-        self.prefixes.push(prefix);
         Ok(())
+    }
+
+    /// Keeps a prefix. When the room is used up, repetitions make some, and from then on only what
+    /// is new is kept.
+    fn has_room_for(&mut self, prefix: IpNet) -> bool {
+        if self.prefixes.len() >= self.most && self.distinct.is_none() {
+            let mut distinct = HashSet::with_capacity(self.prefixes.len());
+            self.prefixes.retain(|prefix| distinct.insert(*prefix));
+            self.distinct = Some(distinct);
+        }
+        if let Some(distinct) = &mut self.distinct {
+            if distinct.contains(&prefix) {
+                return true;
+            }
+            if self.prefixes.len() >= self.most {
+                return false;
+            }
+            distinct.insert(prefix);
+        }
+        self.prefixes.push(prefix);
+        true
     }
 
     #[cold]
@@ -276,6 +302,26 @@ mod tests {
         let error = parse_in(&[b"192.0.2.1\n192.0.2.2\n\n192.0.2.3\n"], 2).unwrap_err();
         assert_eq!(error.line, 4);
         assert!(error.why.contains("the 2 prefixes"), "{error}");
+    }
+
+    #[test]
+    fn repetitions_take_no_room() {
+        let text = b"::1\n".repeat(1000);
+        assert_eq!(
+            parse_in(&[&text], 2).map(|mut nets| {
+                nets.dedup();
+                nets
+            }),
+            Ok(nets(&["::1/128"]))
+        );
+        let text = [&text[..], b"192.0.2.1\n::1\n192.0.2.1\n"].concat();
+        assert_eq!(
+            parse_in(&[&text], 2),
+            Ok(nets(&["::1/128", "192.0.2.1/32"]))
+        );
+        let text = [&text[..], b"192.0.2.2\n"].concat();
+        let error = parse_in(&[&text], 2).unwrap_err();
+        assert!(error.is_full && error.line == 1004, "{error}");
     }
 
     /// Half a second in a release build; this one only guards against a slip into the quadratic.

@@ -195,6 +195,34 @@ mod properties {
     }
 
     #[test]
+    fn no_ipv6_entry_costs_more_than_256_bits() {
+        let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
+        let mut gate = Gate::new(key);
+        gate.take_dirty();
+        let set = |gate: &Gate| {
+            gate.counts
+                .iter()
+                .map(|count| u64::from(*count))
+                .sum::<u64>()
+        };
+        for (text, bits, open) in [
+            ("2001:db8::/32", 0, true),
+            ("2001:db8::/39", 0, true),
+            ("2001:db8::/40", 256, false),
+            ("2001:db8::/48", 1, false),
+            ("2001:db8::/64", 1, false),
+        ] {
+            let prefix = text.parse().expect("a prefix");
+            gate.add(&prefix);
+            assert_eq!(set(&gate), bits, "{text}");
+            assert_eq!(gate.is_open_v6(), open, "{text}");
+            gate.remove(&prefix);
+            assert_eq!(set(&gate), 0, "{text}");
+            assert!(!gate.is_open_v6(), "{text}");
+        }
+    }
+
+    #[test]
     fn every_address_in_a_prefix_has_its_bit_until_the_last_entry_goes() {
         let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
         let pair = RefCell::new(Pair {

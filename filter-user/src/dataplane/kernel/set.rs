@@ -69,8 +69,8 @@ pub(super) fn load_object(
     }
     loader.load(OBJECT).map_err(|error| {
         DataplaneError::new(
-            "making the maps (they need CAP_BPF and CAP_NET_ADMIN, and memory; smaller ones are \
-             set under [tables])",
+            "making the maps (they need root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and memory; \
+             smaller ones are set under [tables])",
             error,
         )
     })
@@ -142,8 +142,9 @@ pub(super) fn load_error(name: &str, error: ProgramError) -> DataplaneError {
         let log = verifier_log.to_string();
         let tail: Vec<&str> = log.lines().rev().take(5).collect();
         return DataplaneError(format!(
-            "the kernel refuses the program {name}: {io_error}; `floodwall doctor` tells what it \
-             lacks; the verifier's last words: {}",
+            "the kernel refuses the program {name}: {io_error}; it takes root or CAP_BPF, \
+             CAP_NET_ADMIN and CAP_PERFMON, and `floodwall doctor` tells what is missing; the \
+             verifier's last words: {}",
             tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
         ));
     }

@@ -17,7 +17,9 @@ use crate::{
 };
 
 const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 /// Locked memory below which the default tables do not fit a kernel that counts them against it.
 const ENOUGH_LOCKED: u64 = 256 << 20;
@@ -131,13 +133,24 @@ pub(super) fn judge(system: &System) -> Vec<Finding> {
 
 fn rights(system: &System) -> Finding {
     let has = |capability: u32| system.capabilities.checked_shr(capability).unwrap_or(0) & 1 == 1;
-    if has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_NET_ADMIN)) {
-        return Finding::good("rights", "this process may load and attach programs");
+    // CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, not for CAP_NET_ADMIN. The verifier asks
+    // for CAP_PERFMON where a program computes with pointers, as this one does.
+    let may_load = has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
+    if may_load && has(CAP_NET_ADMIN) {
+        if has(CAP_SYS_PTRACE) {
+            return Finding::good("rights", "this process may load and attach programs");
+        }
+        return Finding::warning(
+            "rights",
+            "this process may load and attach programs, but not see which sockets sshd holds \
+             (CAP_SYS_PTRACE): ports of SSH other than 22 stay unknown",
+            "run as root, or with CAP_SYS_PTRACE too",
+        );
     }
     Finding::bad(
         "rights",
-        "this process may not load programs (CAP_BPF and CAP_NET_ADMIN), so much could not be \
-         tried",
+        "this process may not load programs (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON), so much \
+         could not be tried",
         "sudo floodwall doctor",
     )
 }
@@ -303,7 +316,10 @@ mod tests {
     fn healthy() -> System {
         System {
             release: Some("6.1.0".into()),
-            capabilities: (1 << CAP_BPF) | (1 << CAP_NET_ADMIN),
+            capabilities: [CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_PTRACE]
+                .iter()
+                .map(|bit| 1 << bit)
+                .sum(),
             kernel: Kernel {
                 xdp: Probe::Works,
                 fragments: Probe::Works,
@@ -340,12 +356,24 @@ mod tests {
     #[test]
     fn each_trouble_is_one_finding_with_its_remedy() {
         type Change = fn(&mut System);
-        let cases: [(Change, Verdict, &str, &str); 13] = [
+        let cases: [(Change, Verdict, &str, &str); 15] = [
             (
                 |s| s.capabilities = 1 << CAP_BPF,
                 Verdict::Bad,
                 "rights",
                 "sudo",
+            ),
+            (
+                |s| s.capabilities &= !(1 << CAP_PERFMON),
+                Verdict::Bad,
+                "rights",
+                "sudo",
+            ),
+            (
+                |s| s.capabilities &= !(1 << CAP_SYS_PTRACE),
+                Verdict::Warning,
+                "rights",
+                "CAP_SYS_PTRACE",
             ),
             (
                 |s| s.kernel.xdp = Probe::Missing,
