@@ -239,3 +239,92 @@ fn limit(situation: Situation<'_>, class: Class) -> String {
         (Some(rate), _) => format!("{name} holds: {rate}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use filter_common::{abi::lifeline::LifelineRule, logic::bucket::Limit};
+
+    use super::*;
+    use crate::core::{lists::Note, state::Change};
+
+    /// What is said of a TCP packet to port 22, where that is a lifeline for new connections.
+    fn ask(address: &str, blocked: &str, settings: Settings) -> Why {
+        let mut state = State::default();
+        let note = Note {
+            reason: String::new(),
+            by: "test".to_owned(),
+            since: "2026-01-01T00:00:00Z".parse().unwrap(),
+            until: None,
+        };
+        state.apply(Change::Manual(
+            ListKind::Block,
+            blocked.parse().unwrap(),
+            Some(note),
+        ));
+        let mut lifelines = Lifelines::default();
+        let ceiling = Limit::new(1, 1, 250, 1).unwrap();
+        lifelines.rules[0] =
+            LifelineRule::opening_from_anywhere(protocol::TCP, 22).with_ceiling(ceiling);
+        lifelines.count = 1;
+        let situation = Situation {
+            now: "2026-01-01T00:00:01Z".parse().unwrap(),
+            state: &state,
+            config: &Config::default(),
+            settings: &settings,
+            lifelines: &lifelines,
+            sessions: &[],
+        };
+        let question = Question {
+            address: address.parse().unwrap(),
+            protocol: protocol::TCP,
+            port: Some(22),
+        };
+        why(situation, question)
+    }
+
+    fn enforcing(reasons: u64) -> Settings {
+        Settings {
+            enforced: reasons,
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_looked_at_does_not_decide() {
+        let settings = Settings {
+            unchecked: Reason::MartianSource.bit(),
+            ..enforcing(Reason::all_drops())
+        };
+        assert_eq!(ask("240.1.2.3", "10.0.0.0/8", settings).reason, "clean");
+    }
+
+    #[test]
+    fn what_is_only_watched_does_not_hide_what_is_enforced() {
+        let why = ask("240.1.2.3", "240.0.0.0/8", enforcing(Reason::Blocked.bit()));
+        assert_eq!(
+            (why.reason.as_str(), why.action),
+            ("blocked", types::Action::Drop)
+        );
+    }
+
+    #[test]
+    fn what_is_only_watched_is_told_of_a_packet_that_passes() {
+        let why = ask("192.0.2.1", "192.0.2.0/24", enforcing(0));
+        assert_eq!((why.reason.as_str(), why.enforced), ("blocked", false));
+        assert_eq!(why.action, types::Action::Pass);
+    }
+
+    #[test]
+    fn a_lifeline_for_new_connections_keeps_no_other_packet() {
+        let why = ask("192.0.2.1", "192.0.2.0/24", enforcing(Reason::all_drops()));
+        assert_eq!(
+            (why.reason.as_str(), why.action),
+            ("blocked", types::Action::Drop)
+        );
+        assert!(
+            why.limits[0].contains("opens a connection to port 22"),
+            "{:?}",
+            why.limits
+        );
+    }
+}

@@ -39,6 +39,10 @@ impl<D: Dataplane> Daemon<D> {
         for (done, (was_attached, name)) in wanted.iter().enumerate() {
             match self.plane.attach(name) {
                 Ok(attachment) => self.attached(name, attachment, *was_attached),
+                // One that was protected before may be away for a while; it is waited for.
+                Err(error) if self.protection.contains_key(name) => {
+                    self.unprotected(name, error.to_string());
+                }
                 Err(error) => {
                     for (_, fresh) in wanted.iter().take(done).filter(|(was, _)| !was) {
                         self.detach_quietly(fresh);
@@ -66,19 +70,11 @@ impl<D: Dataplane> Daemon<D> {
         Ok(())
     }
 
-    /// Attaches to one interface, by an operator's wish.
-    pub(super) fn attach(&mut self, name: &str) -> Result<(), Refusal> {
-        match self.plane.attach(name) {
-            Ok(attachment) => {
-                self.attached(name, attachment, false);
-                Ok(())
-            }
-            Err(error) => {
-                self.protection
-                    .insert(name.to_owned(), Protection::Off(error.to_string()));
-                Err(failed(error))
-            }
-        }
+    /// Attaches to one interface, by an operator's wish, and says how.
+    pub(super) fn attach(&mut self, name: &str) -> Result<String, Refusal> {
+        let attachment = self.plane.attach(name).map_err(failed)?;
+        self.attached(name, attachment, false);
+        Ok(format!("{name} is protected ({})", how(attachment)))
     }
 
     /// Detaches from one interface, by an operator's wish.
@@ -99,18 +95,12 @@ impl<D: Dataplane> Daemon<D> {
         if again && self.protection.get(name) == Some(&Protection::On(attachment)) {
             return;
         }
-        let how = match attachment.mode {
-            AttachMode::Native => "native mode",
-            AttachMode::Generic => {
-                "generic mode: slower, and an aggregate of packets counts as one"
-            }
-        };
         let done = if again {
             "is protected by a new program"
         } else {
             "is protected"
         };
-        let text = format!("{name} {done} ({how}, program {})", attachment.program_id);
+        let text = format!("{name} {done} ({})", how(attachment));
         self.protection
             .insert(name.to_owned(), Protection::On(attachment));
         self.tell(&Actor::Daemon, "interface.attached", &text);
@@ -171,4 +161,13 @@ impl<D: Dataplane> Daemon<D> {
             names.join(", ")
         )
     }
+}
+
+/// An attachment in words.
+fn how(attachment: Attachment) -> String {
+    let mode = match attachment.mode {
+        AttachMode::Native => "native mode",
+        AttachMode::Generic => "generic mode: slower, and an aggregate of packets counts as one",
+    };
+    format!("{mode}, program {}", attachment.program_id)
 }

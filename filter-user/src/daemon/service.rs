@@ -233,30 +233,29 @@ impl<D: Dataplane> Service for Daemon<D> {
             });
         }
         let (kind, text) = decision.event;
-        self.carry_out(decision.changes, actor, &kind, &text)?;
-        match command {
-            Command::Attach { interface } => self.attach(&interface)?,
-            Command::Detach {
-                interface: Some(interface),
-                ..
-            } => self.detach(&interface)?,
-            Command::Detach {
-                interface: None, ..
-            } => {
-                for interface in self.config.interfaces.clone() {
-                    self.detach(&interface)?;
-                }
-            }
-            Command::Add { .. }
-            | Command::Remove { .. }
-            | Command::Flush
-            | Command::Import { .. }
-            | Command::SetLimit { .. }
-            | Command::AutoLimit { .. }
-            | Command::SetMode { .. }
-            | Command::Reload => {}
+        let mut outcome = decision.outcome;
+        if let Command::Attach { interface } = &command {
+            // Before anything is noted: what refuses stays as it was.
+            outcome.notes = vec![self.attach(interface)?];
         }
-        Ok(decision.outcome)
+        let carried = self.carry_out(decision.changes, actor, &kind, &text);
+        match (&command, carried) {
+            (Command::Attach { interface }, Err(refusal)) => {
+                self.detach(interface)?;
+                return Err(refusal);
+            }
+            (_, result) => result?,
+        }
+        if let Command::Detach { interface, .. } = command {
+            let names = match interface {
+                Some(name) => vec![name],
+                None => self.config.interfaces.clone(),
+            };
+            for name in names {
+                self.detach(&name)?;
+            }
+        }
+        Ok(outcome)
     }
 }
 
