@@ -1,7 +1,5 @@
 //! What comes in with a request, judged: JSON bodies, queries, and that there is neither.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Query as AxumQuery, Request},
@@ -12,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::{
-    api::{error::ApiError, routes::Api},
+    api::{error::ApiError, routes::Api, server::Bounds},
     core::refusal::Refusal,
 };
 
@@ -23,7 +21,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        let body = read(request.into_body(), api.bounds.json, api.bounds.body).await?;
+        let body = read(request.into_body(), &api.bounds).await?;
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| ApiError::invalid(format!("the body is not usable: {error}")))
@@ -83,7 +81,7 @@ impl FromRequest<Api> for NoBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let path = request.uri().path().to_owned();
-        let body = read(request.into_body(), api.bounds.json, api.bounds.body).await?;
+        let body = read(request.into_body(), &api.bounds).await?;
         if body.is_empty() {
             Ok(Self)
         } else {
@@ -95,15 +93,21 @@ impl FromRequest<Api> for NoBody {
     }
 }
 
-/// A body of at most `limit` bytes that is there within `patience`.
-async fn read(body: Body, limit: usize, patience: Duration) -> Result<Vec<u8>, ApiError> {
-    match timeout(patience, Limited::new(body, limit).collect()).await {
+/// A body of JSON that is there in time: that counts from its start, not between frames.
+async fn read(body: Body, bounds: &Bounds) -> Result<Vec<u8>, ApiError> {
+    let patience = bounds.body.min(bounds.whole);
+    match timeout(patience, Limited::new(body, bounds.json).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(limit)),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(too_large(bounds.json))
+        }
         Ok(Err(error)) => Err(ApiError::invalid(format!(
             "the body did not arrive: {error}"
         ))),
-        Err(_) => Err(too_slow(patience)),
+        Err(_) => Err(too_slow(format!(
+            "it took more than {} seconds",
+            patience.as_secs()
+        ))),
     }
 }
 
@@ -118,13 +122,10 @@ pub fn too_large(limit: usize) -> ApiError {
 }
 
 /// The body does not come.
-pub fn too_slow(patience: Duration) -> ApiError {
+pub fn too_slow(why: String) -> ApiError {
     ApiError::with_status(
         StatusCode::REQUEST_TIMEOUT,
-        Refusal::invalid(format!(
-            "the body did not arrive: nothing came for {} seconds",
-            patience.as_secs()
-        )),
+        Refusal::invalid(format!("the body did not arrive: {why}")),
     )
 }
 

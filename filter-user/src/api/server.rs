@@ -41,10 +41,14 @@ pub struct Bounds {
     pub header: Duration,
     /// How long nothing of a body may come.
     pub body: Duration,
+    /// How long a body may take in all, unless it is an import by one who may import.
+    pub whole: Duration,
     /// How long a peer may not read what it asked for.
     pub write: Duration,
     /// Bytes of a JSON body.
     pub json: usize,
+    /// Bytes that are read of a body from one who may not send it.
+    pub unwelcome: usize,
     /// Bytes of an import.
     pub import: usize,
     /// Imports at once.
@@ -61,8 +65,10 @@ impl Default for Bounds {
             connections: 64,
             header: Duration::from_secs(10),
             body: Duration::from_secs(60),
+            whole: Duration::from_secs(30),
             write: Duration::from_secs(30),
             json: 64 << 10,
+            unwelcome: 1 << 20,
             import: 256 << 20,
             imports: 2,
             followers: 16,

@@ -1,3 +1,6 @@
 //! What the core is told about the host.
 
-pub use crate::host::{facts::Facts, sessions::Session};
+pub use crate::host::{
+    facts::{Facts, Part},
+    sessions::Session,
+};

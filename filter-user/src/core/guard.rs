@@ -6,7 +6,10 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{facts::Facts, lists::List};
+use super::{
+    facts::{Facts, Part},
+    lists::List,
+};
 use crate::{api::types::ListKind, config::Config};
 
 /// Why putting these prefixes on a list would do harm; `None` if it would not. `after` is what the
@@ -20,9 +23,25 @@ pub fn harm(
 ) -> Option<String> {
     let protected = match kind {
         ListKind::Allow => None,
-        ListKind::Block => covers_protected(prefixes, config, facts),
+        ListKind::Block => cannot_tell(facts).or_else(|| covers_protected(prefixes, config, facts)),
     };
     protected.or_else(|| covers_too_much(kind, prefixes, before))
+}
+
+/// Without these, nobody can tell whom a block would cut off. Name servers may be unknown: a host
+/// answers without them.
+fn cannot_tell(facts: &Facts) -> Option<String> {
+    let parts = [Part::Addresses, Part::Gateways, Part::Sessions];
+    let part = parts.iter().find(|part| facts.unknown.contains(part))?;
+    let reason = facts
+        .warnings
+        .iter()
+        .find(|warning| warning.starts_with(&part.to_string()));
+    Some(format!(
+        "the {part} of this host are unknown, so that nobody can tell whether this would cut it \
+         off{}",
+        reason.map_or_else(String::new, |reason| format!("; {reason}"))
+    ))
 }
 
 fn covers_protected(prefixes: &[IpNet], config: &Config, facts: &Facts) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::state::{Daemon, failed};
 use crate::{
     clock,
-    core::{actor::Actor, state::Change, why::session_key},
+    core::{actor::Actor, facts::Part, state::Change, why::session_key},
     dataplane::{Dataplane, DataplaneError},
 };
 
@@ -88,14 +88,14 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     /// Looks at the host again, and brings the kernel's set of administrators' sessions, and
-    /// sshd's ports, up to date.
+    /// sshd's ports, up to date. What cannot be read stays as it was.
     pub(super) fn refresh_facts(&mut self) {
-        let before = std::mem::replace(&mut self.facts, (self.look)());
-        match self.facts.warnings.first() {
-            Some(warning) => self.trouble("facts", warning.clone()),
-            None => {
-                self.troubles.remove("facts");
-            }
+        let now = (self.look)().over(&self.facts);
+        let before = std::mem::replace(&mut self.facts, now);
+        if self.facts.warnings.is_empty() {
+            self.troubles.remove("facts");
+        } else {
+            self.trouble("facts", self.facts.warnings.join("; "));
         }
         let ports_moved = before.ssh_ports != self.facts.ssh_ports;
         let put = self.put_sessions().map_err(failed).and_then(|()| {
@@ -114,6 +114,10 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn put_sessions(&mut self) -> Result<(), DataplaneError> {
+        if self.facts.unknown.contains(&Part::Sessions) {
+            // Those that an earlier daemon found are better than none.
+            return Ok(());
+        }
         let wanted: Vec<_> = self.facts.sessions.iter().map(session_key).collect();
         let present = self.plane.sessions()?;
         for key in present.iter().filter(|key| !wanted.contains(key)) {

@@ -486,6 +486,57 @@ fn what_has_ended_is_forgotten_by_memory_store_and_kernel() {
 }
 
 #[test]
+fn a_look_at_the_host_that_fails_takes_no_session_away() {
+    use crate::core::facts::{Part, Session};
+
+    fn seen() -> Facts {
+        Facts {
+            sessions: vec![Session {
+                peer: "198.51.100.7:50000".parse().expect("an address"),
+                local_port: 2222,
+            }],
+            ssh_ports: vec![22, 2222],
+            ..Facts::default()
+        }
+    }
+    fn failed() -> Facts {
+        Facts {
+            ssh_ports: vec![22],
+            unknown: [Part::Sessions].into(),
+            warnings: vec!["SSH sessions cannot be read (no luck)".to_owned()],
+            ..Facts::default()
+        }
+    }
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.look = seen;
+    daemon.refresh_facts();
+    assert_eq!(daemon.plane.sessions.len(), 1);
+    daemon.look = failed;
+    daemon.refresh_facts();
+    assert_eq!(daemon.plane.sessions.len(), 1);
+    assert_eq!(daemon.facts.ssh_ports, [22, 2222]);
+    assert!(daemon.troubles["facts"].contains("no luck"));
+    daemon
+        .add(Block, &["192.0.2.1/32"])
+        .expect("what was known before is enough");
+
+    // Nor do those go that an earlier daemon found, if this one never saw any; but nothing more is
+    // blocked.
+    daemon.facts = Facts::default();
+    daemon.facts.unknown = [Part::Sessions].into();
+    daemon.refresh_facts();
+    assert_eq!(daemon.plane.sessions.len(), 1);
+    let refusal = daemon.add(Block, &["192.0.2.2/32"]).expect_err("refused");
+    assert!(refusal.message.contains("no luck"), "{refusal:?}");
+
+    daemon.look = Facts::default;
+    daemon.refresh_facts();
+    assert!(daemon.plane.sessions.is_empty());
+    assert!(!daemon.troubles.contains_key("facts"));
+}
+
+#[test]
 fn a_restart_restores_everything_and_no_bit_is_missing_meanwhile() {
     let host = Host::new("");
     let mut daemon = host.first();

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::sockets::{self, Socket, State};
@@ -23,9 +23,23 @@ pub struct Session {
     pub local_port: u16,
 }
 
+/// What is known of SSH on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ssh {
+    /// Administrators' sessions.
+    pub sessions: Vec<Session>,
+    /// Ports on which SSH is served; 22 is always one.
+    pub ports: Vec<u16>,
+    /// Whether the sockets of some server could not be seen, so that ports may be missing.
+    pub is_partial: bool,
+}
+
 /// The sessions there are, in the network namespace of the process, and the SSH ports.
-pub fn sessions() -> io::Result<(Vec<Session>, Vec<u16>)> {
-    let served = inodes_of_servers(Path::new("/proc"));
+pub fn sessions() -> io::Result<Ssh> {
+    let Servers {
+        inodes: served,
+        is_partial,
+    } = servers(Path::new("/proc"));
     let mut sockets = sockets::list(State::Listen, None)?;
     let held: BTreeSet<u16> = sockets
         .iter()
@@ -40,7 +54,12 @@ pub fn sessions() -> io::Result<(Vec<Session>, Vec<u16>)> {
             sockets.extend(sockets::list(State::Established, Some(port))?);
         }
     }
-    Ok(find(&sockets, &served))
+    let (sessions, ports) = find(&sockets, &served);
+    Ok(Ssh {
+        sessions,
+        ports,
+        is_partial,
+    })
 }
 
 /// The sessions among sockets, and the SSH ports, where `served` are the inodes of sockets that
@@ -80,36 +99,59 @@ fn is_local(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified()
 }
 
-/// The inodes of sockets that SSH servers hold, as far as this process may see them.
-fn inodes_of_servers(proc: &Path) -> BTreeSet<u64> {
-    let mut inodes = BTreeSet::new();
-    for process in entries(proc) {
+/// What SSH servers hold, as far as this process may see it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Servers {
+    /// Inodes of their sockets.
+    inodes: BTreeSet<u64>,
+    /// Whether a server would not be looked into.
+    is_partial: bool,
+}
+
+fn servers(proc: &Path) -> Servers {
+    let mut servers = Servers::default();
+    let processes = entries(proc).unwrap_or_else(|_| {
+        servers.is_partial = true;
+        Vec::new()
+    });
+    for process in processes {
         let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
         if !SERVERS.contains(&name.trim_end()) {
             continue;
         }
-        for descriptor in entries(&process.join("fd")) {
-            let target = fs::read_link(&descriptor).unwrap_or_default();
+        let descriptors = entries(&process.join("fd"));
+        // Without the right to trace, the folder may be read, its links may not.
+        let targets = descriptors.map(|found| found.into_iter().map(fs::read_link).collect());
+        let targets: Vec<io::Result<PathBuf>> = targets.unwrap_or_else(|error| vec![Err(error)]);
+        for target in targets {
+            let target = match target {
+                Ok(target) => target,
+                Err(error) => {
+                    servers.is_partial |= !is_gone(&error);
+                    continue;
+                }
+            };
             let inode: Option<u64> = target.to_str().and_then(|text| {
                 text.strip_prefix("socket:[")?
                     .strip_suffix(']')?
                     .parse()
                     .ok()
             });
-            inodes.extend(inode);
+            servers.inodes.extend(inode);
         }
     }
-    inodes
+    servers
 }
 
-/// What lies in a folder; nothing if it cannot be read, as those of processes that just ended.
-fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
+/// Whether a process, or a descriptor of it, ended just now.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// What lies in a folder.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
         .collect()
 }
 
@@ -198,14 +240,30 @@ mod tests {
             symlink(format!("socket:[{inode}]"), process.join("fd/3")).unwrap();
             symlink("/dev/null", process.join("fd/0")).unwrap();
         }
-        assert_eq!(inodes_of_servers(proc.path()), BTreeSet::from([7, 8]));
+        let all = Servers {
+            inodes: BTreeSet::from([7, 8]),
+            is_partial: false,
+        };
+        assert_eq!(servers(proc.path()), all);
+        // A server that ended meanwhile is no trouble; one that cannot be looked into is.
+        fs::create_dir(proc.path().join("9")).unwrap();
+        fs::write(proc.path().join("9/comm"), "sshd\n").unwrap();
+        assert_eq!(servers(proc.path()), all);
+        fs::write(proc.path().join("9/fd"), "no folder").unwrap();
+        let partial = Servers {
+            is_partial: true,
+            ..all
+        };
+        assert_eq!(servers(proc.path()), partial);
     }
 
     #[test]
     fn this_host_can_be_asked() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (sessions, ports) = sessions().unwrap();
+        let Ssh {
+            sessions, ports, ..
+        } = sessions().unwrap();
         assert!(ports.contains(&22));
         assert!(
             sessions

@@ -96,6 +96,64 @@ fn a_body_that_comes_too_slowly_is_not_waited_for() {
     assert!(lab.notes().is_empty());
 }
 
+/// The peer sends a byte again and again, each in time, and never comes to an end.
+#[test]
+fn a_body_that_trickles_in_holds_no_connection() {
+    for (peers, target, status) in [
+        (As::Reader, "PUT /v1/block/import?list=x", 403),
+        (As::Reader, "POST /v1/block", 403),
+        (As::Root, "PUT /v1/mode", 408),
+        (As::Root, "PUT /v1/block/import?list=x&list=y", 400),
+    ] {
+        let lab = Lab::within(
+            peers,
+            Bounds {
+                whole: SHORT * 3,
+                ..Bounds::default()
+            },
+        );
+        let since = clock::monotonic();
+        let mut stream = lab.connect();
+        let head = format!(
+            "{target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut trickle = stream.try_clone().unwrap();
+        let writer = std::thread::spawn(move || {
+            // Until the server has had enough.
+            while trickle.write_all(b"#").is_ok() {
+                ends_soon(since);
+                std::thread::sleep(SHORT / 4);
+            }
+        });
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(head, format!("HTTP/1.1 {status}").as_bytes(), "{target}");
+        ends_soon(since);
+        drop(stream);
+        drop(lab);
+        writer.join().unwrap();
+    }
+}
+
+#[test]
+fn not_much_is_read_of_a_body_that_may_not_come() {
+    let lab = Lab::new(As::Reader);
+    let mut stream = lab.connect();
+    stream
+        .write_all(
+            b"PUT /v1/block/import?list=x HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n",
+        )
+        .unwrap();
+    let chunk = [b'#'; 64 << 10];
+    let sent = (0..1000)
+        .take_while(|_| stream.write_all(&chunk).is_ok())
+        .count();
+    // What is on its way in buffers is not read.
+    assert!((16..80).contains(&sent), "{sent}");
+    assert!(lab.notes().is_empty());
+}
+
 #[test]
 fn half_an_import_is_none() {
     let lab = Lab::new(As::Root);

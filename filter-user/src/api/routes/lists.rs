@@ -66,7 +66,7 @@ pub async fn import(
         Ok(received) => received,
         Err(error) => {
             // Whoever still writes would meet a closed socket, and not read the answer.
-            drain(body, &api.bounds).await;
+            drain(body, &api.bounds, api.bounds.import).await;
             return Err(error);
         }
     };
@@ -94,9 +94,12 @@ async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Vec<IpNet
     let mut parser = ListParser::new(api.capacity(list));
     let mut bytes = 0_usize;
     loop {
-        let frame = timeout(api.bounds.body, body.frame())
-            .await
-            .map_err(|_| too_slow(api.bounds.body))?;
+        let frame = timeout(api.bounds.body, body.frame()).await.map_err(|_| {
+            too_slow(format!(
+                "nothing came for {} seconds",
+                api.bounds.body.as_secs()
+            ))
+        })?;
         let Some(frame) = frame else { break };
         let frame = frame
             .map_err(|error| ApiError::invalid(format!("the list did not arrive: {error}")))?;
@@ -120,13 +123,17 @@ fn refusal(error: ListError) -> Refusal {
     }
 }
 
-/// Reads what is left of a body, within the bounds of an import, and forgets it.
-pub async fn drain(mut body: Body, bounds: &Bounds) {
-    let mut bytes = 0_usize;
-    while let Ok(Some(Ok(frame))) = timeout(bounds.body, body.frame()).await {
-        bytes = bytes.saturating_add(frame.data_ref().map_or(0, |chunk| chunk.len()));
-        if bytes > bounds.import {
-            return;
+/// Reads what is left of a body, and forgets it: at most so many bytes, and not for long.
+pub async fn drain(mut body: Body, bounds: &Bounds, most: usize) {
+    let read = async {
+        let mut bytes = 0_usize;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes = bytes.saturating_add(frame.data_ref().map_or(0, |chunk| chunk.len()));
+            if bytes > most {
+                return;
+            }
         }
-    }
+    };
+    // Whoever has not sent it by then does not get to read why.
+    let _ = timeout(bounds.body.min(bounds.whole), read).await;
 }

@@ -149,7 +149,7 @@ async fn authorise(
     };
     if peer.role < needed {
         let verb = if looks { "look" } else { "change anything" };
-        lists::drain(request.into_body(), &api.bounds).await;
+        lists::drain(request.into_body(), &api.bounds, api.bounds.unwelcome).await;
         return Err(Refusal::not_permitted(format!(
             "uid {} may not {verb}: it takes root or the group `{group}`; add the user with \
              `usermod -aG {group} USER` and log in again",

@@ -61,6 +61,32 @@ fn block(texts: &[&str], before: &List) -> Option<String> {
     harm(ListKind::Block, &prefixes(texts), before, &config, &facts())
 }
 
+#[test]
+fn nothing_is_blocked_while_nobody_can_tell_whom_it_cuts_off() {
+    let harm = |kind, part| {
+        let facts = Facts {
+            unknown: [part].into(),
+            warnings: vec![format!("{part} cannot be read (no luck)")],
+            ..facts()
+        };
+        let prefixes = prefixes(&["192.0.2.0/24"]);
+        harm(
+            kind,
+            &prefixes,
+            &List::default(),
+            &Config::default(),
+            &facts,
+        )
+    };
+    for part in [Part::Addresses, Part::Gateways, Part::Sessions] {
+        let sentence = harm(ListKind::Block, part).expect("a refusal");
+        assert!(sentence.contains("unknown"), "{sentence}");
+        assert!(sentence.contains("no luck"), "{sentence}");
+        assert_eq!(harm(ListKind::Allow, part), None);
+    }
+    assert_eq!(harm(ListKind::Block, Part::Resolvers), None);
+}
+
 fn facts() -> Facts {
     let peer: SocketAddr = "198.51.100.7:50000".parse().expect("an address");
     Facts {
