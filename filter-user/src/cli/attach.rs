@@ -48,7 +48,7 @@ impl Detach {
             &path,
             &[("for", self.duration.clone())],
         );
-        let without = || {
+        let without = |_: &Failure| {
             pins::detach(&context.config.paths, self.interface.as_deref())
                 .map(|names| detached(&names, self.duration.is_some()))
         };

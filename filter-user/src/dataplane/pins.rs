@@ -20,8 +20,8 @@ use crate::{
     store::Store,
 };
 
-/// The state of things, as far as the pins tell it.
-pub fn status(paths: &Paths) -> anyhow::Result<Status> {
+/// The state of things, as far as the pins tell it. `absence` says why no daemon does.
+pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
     let pinned = Pinned::open(&bpffs::maps(&paths.bpf))?;
     let settings = pinned.settings()?;
     let counters = pinned.counters()?;
@@ -36,13 +36,9 @@ pub fn status(paths: &Paths) -> anyhow::Result<Status> {
             problem: attachment.is_none().then(|| problem.to_owned()),
         });
     }
-    let mut warnings = vec![
-        "no daemon runs: entries still end and limits still hold, but nothing is watched over; \
-         start it with `systemctl start floodwall`"
-            .to_owned(),
-    ];
+    let mut warnings = vec![unwatched(absence)];
     if settings.emergency > 0 {
-        warnings.push("monitor mode was set while no daemon ran".to_owned());
+        warnings.push("monitor mode was set while no daemon answered".to_owned());
     }
     Ok(Status {
         schema: SCHEMA,
@@ -62,6 +58,12 @@ pub fn status(paths: &Paths) -> anyhow::Result<Status> {
         map_memory: 0,
         warnings,
     })
+}
+
+fn unwatched(absence: &str) -> String {
+    format!(
+        "{absence}. Meanwhile entries still end and limits still hold, but nothing is watched over"
+    )
 }
 
 /// Takes the program off one interface, or off all, and gives their names. That is remembered
@@ -123,4 +125,16 @@ pub fn monitor(paths: &Paths) -> anyhow::Result<()> {
     settings.emergency = u64::try_from(clock::now().as_second()).unwrap_or(1).max(1);
     pinned.set_settings(&settings)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_hangs_is_not_said_to_be_absent() {
+        let warning = unwatched("the daemon at /run/x has not answered within 2 seconds");
+        assert!(warning.starts_with("the daemon at /run/x has not answered"));
+        assert!(!warning.contains("start it"), "{warning}");
+    }
 }
