@@ -807,3 +807,27 @@ fn a_second_daemon_on_the_state_is_refused() {
     assert!(error.to_string().contains("another floodwall"), "{error}");
     drop(daemon);
 }
+
+#[test]
+fn only_interfaces_that_are_protected_are_said_to_be() {
+    let host = Host::new("interfaces = [\"eth0\", \"eth1\"]");
+    let mut daemon = host.first();
+    daemon.protect().expect("attached");
+    assert!(daemon.greeting().ends_with("protects eth0, eth1"));
+    daemon
+        .run(Command::Detach {
+            interface: Some("eth0".to_owned()),
+            duration: None,
+        })
+        .expect("detached");
+    let mut daemon = host.again(daemon);
+    daemon.protect().expect("attached");
+    assert!(daemon.greeting().ends_with("protects eth1"));
+    daemon
+        .run(Command::Detach {
+            interface: None,
+            duration: None,
+        })
+        .expect("detached");
+    assert!(daemon.greeting().ends_with("no interface is protected"));
+}
