@@ -154,14 +154,14 @@ impl<D: Dataplane> Daemon<D> {
                 }
             }));
         }
-        // What goes makes room for what comes.
         let gone = present.into_iter().map(|((kind, prefix), value)| Move {
             kind,
             prefix,
             before: Some(ends(value.until)),
             after: None,
         });
-        let moves: Vec<Move> = gone.chain(kept).collect();
+        let mut moves: Vec<Move> = gone.chain(kept).collect();
+        self.order(&mut moves);
         self.tables
             .carry(&mut self.plane, &moves, moment)
             .map_err(failed)

@@ -142,8 +142,7 @@ impl<D: Dataplane> Daemon<D> {
             })
             .filter(|step| step.before != step.after)
             .collect();
-        let goes_first = !self.has_room_for_both(&moves);
-        moves.sort_by_key(|step| step.after.is_none() != goes_first);
+        self.order(&mut moves);
 
         let result = self.write_all(&changes, &moves, moment, by, kind, text);
         if result.is_err() {
@@ -154,8 +153,14 @@ impl<D: Dataplane> Daemon<D> {
         result
     }
 
-    /// Whether the tables hold what comes beside what goes. If so, what comes is there first, and
-    /// an address that both cover is covered throughout.
+    /// Puts what comes before what goes, so that an address that both cover is covered throughout;
+    /// or behind it, if the tables do not hold both.
+    pub(super) fn order(&self, moves: &mut [Move]) {
+        let goes_first = !self.has_room_for_both(moves);
+        moves.sort_by_key(|step| step.after.is_none() != goes_first);
+    }
+
+    /// Whether the tables hold what comes beside what goes.
     fn has_room_for_both(&self, moves: &[Move]) -> bool {
         let room = &self.config.tables;
         [(ListKind::Allow, room.allow), (ListKind::Block, room.block)]

@@ -831,3 +831,26 @@ fn only_interfaces_that_are_protected_are_said_to_be() {
         .expect("detached");
     assert!(daemon.greeting().ends_with("no interface is protected"));
 }
+
+#[test]
+fn what_comes_is_there_before_what_goes_where_there_is_room_for_both() {
+    let host = Host::new("[tables]\nblock = 1024");
+    let daemon = host.first();
+    let step = |number: u32, before, after| tables::Move {
+        kind: Block,
+        prefix: IpNet::from(std::net::IpAddr::from((0x0a00_0000 + number).to_be_bytes())),
+        before,
+        after,
+    };
+    let moves = |new: u32| -> Vec<tables::Move> {
+        let goes = [step(9999, Some(None), None)];
+        let comes = (0..new).map(|number| step(number, None, Some(None)));
+        goes.into_iter().chain(comes).collect()
+    };
+    let mut few = moves(1024);
+    daemon.order(&mut few);
+    assert!(few[1024].after.is_none(), "what goes goes last");
+    let mut many = moves(1025);
+    daemon.order(&mut many);
+    assert!(many[0].after.is_none(), "what goes makes room");
+}
