@@ -56,7 +56,7 @@ impl<D: Dataplane> Daemon<D> {
         let facts = look();
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
-        let is_new = restored.is_new;
+        let is_unreconciled = restored.is_unreconciled;
         let mut daemon = Self {
             plane,
             store,
@@ -85,8 +85,12 @@ impl<D: Dataplane> Daemon<D> {
         if taken_over {
             daemon.adopt_emergency(&found)?;
         }
-        daemon.restore_entries(taken_over, is_new)?;
+        daemon.restore_entries(taken_over, is_unreconciled)?;
         daemon.put_settings()?;
+        if is_unreconciled && let Err(error) = daemon.store.reconciled() {
+            // The next start asks the kernel once more: it has nothing else by then.
+            daemon.trouble("reconciling", error.to_string());
+        }
         daemon.put_lifelines()?;
         daemon.refresh_facts();
         Ok(daemon)
@@ -123,7 +127,7 @@ impl<D: Dataplane> Daemon<D> {
     ///
     /// All that the kernel has is known before anything is written, for a line of the gate is
     /// written as a whole.
-    fn restore_entries(&mut self, taken_over: bool, is_new: bool) -> Result<(), Refusal> {
+    fn restore_entries(&mut self, taken_over: bool, is_unreconciled: bool) -> Result<(), Refusal> {
         let moment = self.moment()?;
         let mut present: BTreeMap<(ListKind, IpNet), EntryValue> = BTreeMap::new();
         for kind in ListKind::ALL.into_iter().filter(|_| taken_over) {
@@ -135,7 +139,7 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
-        if is_new || !self.losses.is_empty() {
+        if is_unreconciled || !self.losses.is_empty() {
             for kind in ListKind::ALL {
                 self.recover(kind, &present, ends)?;
             }

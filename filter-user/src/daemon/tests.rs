@@ -854,3 +854,40 @@ fn what_comes_is_there_before_what_goes_where_there_is_room_for_both() {
     daemon.order(&mut many);
     assert!(many[0].after.is_none(), "what goes makes room");
 }
+
+#[test]
+fn a_detach_without_a_daemon_hides_no_loss() {
+    let detached = ["eth0".to_owned()];
+    let damages: [fn(&Path); 2] = [
+        |state| fs::write(state.join("floodwall.db"), b"what is this").expect("damage"),
+        |state| fs::remove_dir_all(state).expect("it is gone"),
+    ];
+    for damage in damages {
+        let host = Host::new("");
+        let mut daemon = host.first();
+        daemon.add(Allow, &["203.0.113.9/32"]).expect("added");
+        let fake = stop(daemon);
+        damage(&host.state());
+        let told = crate::dataplane::pins::remember(&host.state(), &detached).expect("kept");
+        assert_eq!(told.len(), 1, "{told:?}");
+
+        let mut daemon = host.start(fake, true);
+        assert!(
+            daemon.meets(Allow, "203.0.113.9"),
+            "never an empty allowlist in silence"
+        );
+        assert!(daemon.state.detached.contains_key("eth0"));
+        let warnings = daemon.status().expect("a status").warnings;
+        assert!(
+            warnings.iter().any(|warning| warning.contains("recovered")),
+            "{warnings:?}"
+        );
+        // It is the daemon's again: what it does not know goes.
+        let mut daemon = host.again(daemon);
+        assert!(daemon.losses.is_empty());
+        assert_eq!(daemon.entries_of(Allow), prefixes(&["203.0.113.9/32"]));
+        drop(stop(daemon));
+        let told = crate::dataplane::pins::remember(&host.state(), &detached).expect("kept");
+        assert_eq!(told, Vec::<String>::new());
+    }
+}
