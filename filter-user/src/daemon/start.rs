@@ -68,6 +68,7 @@ impl<D: Dataplane> Daemon<D> {
             fixed,
             tables,
             settings: found,
+            emergency: 0,
             lifelines,
             protection: BTreeMap::new(),
             meter: Meter::default(),
@@ -96,14 +97,17 @@ impl<D: Dataplane> Daemon<D> {
         Ok(daemon)
     }
 
-    /// Somebody went to monitor mode while no daemon ran: that is an override like any other.
-    fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
+    /// Somebody went to monitor mode while no daemon answered: that is an override like any other.
+    pub(super) fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
+        if found.emergency == self.emergency {
+            return Ok(());
+        }
         let since = i64::try_from(found.emergency)
             .ok()
             .filter(|since| *since > 0);
-        let Some(since) = since.and_then(|since| Timestamp::from_second(since).ok()) else {
-            return Ok(());
-        };
+        let since = since
+            .and_then(|since| Timestamp::from_second(since).ok())
+            .unwrap_or_else(clock::now);
         let set = Set {
             value: ModeChoice {
                 mode: Mode::Monitor,
@@ -113,13 +117,16 @@ impl<D: Dataplane> Daemon<D> {
             since,
             until: None,
         };
-        let text = "mode is monitor, set while no daemon ran";
+        let text = "mode is monitor, set while no daemon answered";
+        tracing::warn!("{text}");
         self.keep(
             vec![Change::Mode(Some(set))],
             &Actor::Daemon,
             "mode.set",
             text,
-        )
+        )?;
+        self.emergency = found.emergency;
+        Ok(())
     }
 
     /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After

@@ -891,3 +891,72 @@ fn a_detach_without_a_daemon_hides_no_loss() {
         assert_eq!(told, Vec::<String>::new());
     }
 }
+
+/// What `floodwall mode monitor` does when no daemon answers.
+fn emergency(fake: &mut Fake) {
+    fake.settings.enforced = 0;
+    fake.settings.emergency = 1_764_320_400;
+}
+
+impl Daemon<Fake> {
+    fn is_monitoring_by_emergency(&self) -> bool {
+        let set = self.state.mode.as_ref();
+        let settings = self.plane.settings;
+        set.is_some_and(|set| {
+            set.value.mode == Mode::Monitor && set.by.contains("without a daemon")
+        }) && (settings.enforced, settings.emergency) == (0, 0)
+            && self.settings.enforced == 0
+    }
+
+    fn enforce(&mut self) {
+        self.run(Command::SetMode {
+            mode: Mode::Enforce,
+            reasons: Vec::new(),
+            duration: None,
+        })
+        .expect("set");
+        assert_eq!(self.plane.settings.enforced, Reason::all_drops());
+    }
+}
+
+#[test]
+fn monitor_mode_that_was_set_while_the_daemon_hung_is_an_override() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    emergency(&mut daemon.plane);
+    daemon.work();
+    assert!(daemon.is_monitoring_by_emergency());
+    let (events, _) = daemon.store.events(None, 9).expect("events");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].kind, "mode.set");
+    assert_eq!(daemon.status().expect("a status").mode, Mode::Monitor);
+    daemon.enforce();
+
+    // Once more, at the same moment, and noticed by a command.
+    emergency(&mut daemon.plane);
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    assert!(daemon.is_monitoring_by_emergency());
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.plane.settings.enforced, 0, "it outlives a restart");
+    emergency(&mut daemon.plane);
+    daemon.enforce();
+}
+
+#[test]
+fn settings_that_are_written_meanwhile_end_no_emergency() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    emergency(&mut daemon.plane);
+    daemon.put_settings().expect("written");
+    assert_eq!(daemon.plane.settings.enforced, 0);
+    assert!(daemon.plane.settings.emergency > 0, "it is still to heed");
+    daemon.plane.fails_in = Some(0);
+    daemon.heed_emergency();
+    assert!(daemon.troubles.contains_key("emergency"));
+    assert_eq!(daemon.plane.settings.enforced, 0);
+    daemon.heed_emergency();
+    assert!(daemon.is_monitoring_by_emergency());
+    assert!(!daemon.troubles.contains_key("emergency"));
+    let (events, _) = daemon.store.events(None, 9).expect("events");
+    assert_eq!(events.len(), 1, "it is told once: {events:?}");
+}
