@@ -48,9 +48,9 @@ impl Detach {
             &path,
             &[("for", self.duration.clone())],
         );
-        let without = || {
+        let without = |_: &Failure| {
             pins::detach(&context.config.paths, self.interface.as_deref())
-                .map(|names| detached(&names, self.duration.is_some()))
+                .map(|done| detached(done, self.duration.is_some()))
         };
         let (outcome, absent) = status::or_pins(answer, without)?;
         if let Some(failure) = absent {
@@ -61,14 +61,16 @@ impl Detach {
 }
 
 /// What was done without a daemon.
-fn detached(names: &[String], timed: bool) -> Outcome {
-    let mut notes: Vec<_> = names
+fn detached(done: pins::Detached, timed: bool) -> Outcome {
+    let mut notes: Vec<_> = done
+        .names
         .iter()
         .map(|name| format!("{name} is not protected any more"))
         .collect();
     if notes.is_empty() {
         notes.push("no interface was protected".to_owned());
     }
+    notes.extend(done.losses);
     if timed {
         notes.push("nobody is there to end it: it lasts until `floodwall attach`".to_owned());
     }

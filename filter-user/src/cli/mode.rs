@@ -57,7 +57,7 @@ impl Mode {
         let outcome = match body.mode {
             types::Mode::Enforce => answer?,
             types::Mode::Monitor => {
-                let without = || {
+                let without = |_: &Failure| {
                     pins::monitor(&context.config.paths)?;
                     Ok(monitored(body.duration.is_some()))
                 };

@@ -139,14 +139,27 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
-    /// What stays behind when the daemon stops, in words.
-    pub fn farewell(&self) -> String {
-        let names: Vec<&str> = self
-            .protection
+    fn protected(&self) -> Vec<&str> {
+        self.protection
             .iter()
             .filter(|(_, protection)| matches!(protection, Protection::On(_)))
             .map(|(name, _)| name.as_str())
-            .collect();
+            .collect()
+    }
+
+    /// What the daemon does once it has started, in words.
+    pub fn greeting(&self) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let names = self.protected();
+        if names.is_empty() {
+            return format!("floodwall {version} runs; no interface is protected");
+        }
+        format!("floodwall {version} protects {}", names.join(", "))
+    }
+
+    /// What stays behind when the daemon stops, in words.
+    pub fn farewell(&self) -> String {
+        let names = self.protected();
         if names.is_empty() {
             return "floodwall stops; no interface is protected".to_owned();
         }

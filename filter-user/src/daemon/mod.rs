@@ -52,12 +52,7 @@ pub fn run(source: Source) -> anyhow::Result<()> {
     let (handle, queue) = Handle::new(QUEUE);
     let socket = server::bind(&config.paths.socket, &config.access)?;
     let mut daemon = start(&config, source, handle.clone())?;
-    tracing::info!(
-        socket = %socket.path().display(),
-        "floodwall {} protects {}",
-        env!("CARGO_PKG_VERSION"),
-        config.interfaces.join(", ")
-    );
+    tracing::info!(socket = %socket.path().display(), "{}", daemon.greeting());
     let stop = Arc::new(AtomicBool::new(false));
     let worker = {
         let stop = Arc::clone(&stop);

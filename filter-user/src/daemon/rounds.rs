@@ -43,6 +43,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         if now >= self.next.second {
             self.next.second = now + Duration::from_secs(1);
+            self.heed_emergency();
             self.expire();
             self.keep_protected();
         }

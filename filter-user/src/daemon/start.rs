@@ -56,7 +56,7 @@ impl<D: Dataplane> Daemon<D> {
         let facts = look();
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
-        let is_new = restored.is_new;
+        let is_unreconciled = restored.is_unreconciled;
         let mut daemon = Self {
             plane,
             store,
@@ -68,6 +68,7 @@ impl<D: Dataplane> Daemon<D> {
             fixed,
             tables,
             settings: found,
+            emergency: 0,
             lifelines,
             protection: BTreeMap::new(),
             meter: Meter::default(),
@@ -85,21 +86,28 @@ impl<D: Dataplane> Daemon<D> {
         if taken_over {
             daemon.adopt_emergency(&found)?;
         }
-        daemon.restore_entries(taken_over, is_new)?;
+        daemon.restore_entries(taken_over, is_unreconciled)?;
         daemon.put_settings()?;
+        if is_unreconciled && let Err(error) = daemon.store.reconciled() {
+            // The next start asks the kernel once more: it has nothing else by then.
+            daemon.trouble("reconciling", error.to_string());
+        }
         daemon.put_lifelines()?;
         daemon.refresh_facts();
         Ok(daemon)
     }
 
-    /// Somebody went to monitor mode while no daemon ran: that is an override like any other.
-    fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
+    /// Somebody went to monitor mode while no daemon answered: that is an override like any other.
+    pub(super) fn adopt_emergency(&mut self, found: &Settings) -> Result<(), Refusal> {
+        if found.emergency == self.emergency {
+            return Ok(());
+        }
         let since = i64::try_from(found.emergency)
             .ok()
             .filter(|since| *since > 0);
-        let Some(since) = since.and_then(|since| Timestamp::from_second(since).ok()) else {
-            return Ok(());
-        };
+        let since = since
+            .and_then(|since| Timestamp::from_second(since).ok())
+            .unwrap_or_else(clock::now);
         let set = Set {
             value: ModeChoice {
                 mode: Mode::Monitor,
@@ -109,13 +117,16 @@ impl<D: Dataplane> Daemon<D> {
             since,
             until: None,
         };
-        let text = "mode is monitor, set while no daemon ran";
+        let text = "mode is monitor, set while no daemon answered";
+        tracing::warn!("{text}");
         self.keep(
             vec![Change::Mode(Some(set))],
             &Actor::Daemon,
             "mode.set",
             text,
-        )
+        )?;
+        self.emergency = found.emergency;
+        Ok(())
     }
 
     /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After
@@ -123,7 +134,7 @@ impl<D: Dataplane> Daemon<D> {
     ///
     /// All that the kernel has is known before anything is written, for a line of the gate is
     /// written as a whole.
-    fn restore_entries(&mut self, taken_over: bool, is_new: bool) -> Result<(), Refusal> {
+    fn restore_entries(&mut self, taken_over: bool, is_unreconciled: bool) -> Result<(), Refusal> {
         let moment = self.moment()?;
         let mut present: BTreeMap<(ListKind, IpNet), EntryValue> = BTreeMap::new();
         for kind in ListKind::ALL.into_iter().filter(|_| taken_over) {
@@ -135,7 +146,7 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
-        if is_new || !self.losses.is_empty() {
+        if is_unreconciled || !self.losses.is_empty() {
             for kind in ListKind::ALL {
                 self.recover(kind, &present, ends)?;
             }
@@ -154,14 +165,14 @@ impl<D: Dataplane> Daemon<D> {
                 }
             }));
         }
-        // What goes makes room for what comes.
         let gone = present.into_iter().map(|((kind, prefix), value)| Move {
             kind,
             prefix,
             before: Some(ends(value.until)),
             after: None,
         });
-        let moves: Vec<Move> = gone.chain(kept).collect();
+        let mut moves: Vec<Move> = gone.chain(kept).collect();
+        self.order(&mut moves);
         self.tables
             .carry(&mut self.plane, &moves, moment)
             .map_err(failed)

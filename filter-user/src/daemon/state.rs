@@ -81,6 +81,9 @@ pub struct Daemon<D> {
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
     pub(super) settings: Settings,
+    /// The moment of an emergency that is an override already, until the kernel's settings no
+    /// longer speak of it.
+    pub(super) emergency: u64,
     pub(super) lifelines: Lifelines,
     pub(super) protection: BTreeMap<String, Protection>,
     pub(super) meter: Meter,
@@ -113,6 +116,7 @@ impl<D: Dataplane> Daemon<D> {
         kind: &str,
         text: &str,
     ) -> Result<(), Refusal> {
+        self.heed_emergency();
         let moment = self.moment()?;
         // Each prefix once, however many changes speak of it.
         let mut prefixes: Vec<(ListKind, IpNet)> = changes
@@ -142,8 +146,7 @@ impl<D: Dataplane> Daemon<D> {
             })
             .filter(|step| step.before != step.after)
             .collect();
-        let goes_first = !self.has_room_for_both(&moves);
-        moves.sort_by_key(|step| step.after.is_none() != goes_first);
+        self.order(&mut moves);
 
         let result = self.write_all(&changes, &moves, moment, by, kind, text);
         if result.is_err() {
@@ -154,8 +157,14 @@ impl<D: Dataplane> Daemon<D> {
         result
     }
 
-    /// Whether the tables hold what comes beside what goes. If so, what comes is there first, and
-    /// an address that both cover is covered throughout.
+    /// Puts what comes before what goes, so that an address that both cover is covered throughout;
+    /// or behind it, if the tables do not hold both.
+    pub(super) fn order(&self, moves: &mut [Move]) {
+        let goes_first = !self.has_room_for_both(moves);
+        moves.sort_by_key(|step| step.after.is_none() != goes_first);
+    }
+
+    /// Whether the tables hold what comes beside what goes.
     fn has_room_for_both(&self, moves: &[Move]) -> bool {
         let room = &self.config.tables;
         [(ListKind::Allow, room.allow), (ListKind::Block, room.block)]
@@ -199,10 +208,10 @@ impl<D: Dataplane> Daemon<D> {
             .and_then(|()| self.store.commit().map_err(failed));
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);
-            if let Err(error) = self.plane.set_settings(&old) {
-                tracing::error!("taking settings back: {error}");
+            if let Err(refusal) = self.write_settings(old) {
+                tracing::error!("taking settings back: {refusal}");
+                self.settings = old;
             }
-            self.settings = old;
             self.store.rollback();
             return Err(refusal);
         }
@@ -220,9 +229,47 @@ impl<D: Dataplane> Daemon<D> {
             &self.facts.ssh_ports,
             open,
         )?;
+        self.write_settings(settings)
+    }
+
+    /// Writes settings, except that an emergency which is no override yet stays in force: it came
+    /// while this daemon was busy, and will be heeded next.
+    fn write_settings(&mut self, mut settings: Settings) -> Result<(), Refusal> {
+        let found = self.plane.settings().map_err(failed)?;
+        if found.emergency != self.emergency && found.emergency > 0 {
+            settings.enforced = 0;
+            settings.emergency = found.emergency;
+        }
         self.plane.set_settings(&settings).map_err(failed)?;
         self.settings = settings;
+        if settings.emergency == 0 {
+            self.emergency = 0;
+        }
         Ok(())
+    }
+
+    /// Takes over monitor mode that somebody set in the kernel while this daemon did not answer.
+    pub(super) fn heed_emergency(&mut self) {
+        let heeded = self.plane.settings().map_err(failed).and_then(|found| {
+            if found.emergency == 0 {
+                return Ok(());
+            }
+            self.settings.enforced = found.enforced;
+            self.adopt_emergency(&found)?;
+            self.put_settings()
+        });
+        match heeded {
+            Ok(()) => {
+                self.troubles.remove("emergency");
+            }
+            Err(refusal) => self.trouble(
+                "emergency",
+                format!(
+                    "monitor mode was set without the daemon, and that could not be noted: \
+                     {refusal}"
+                ),
+            ),
+        }
     }
 
     /// Adds an event to the journal and tells followers. A journal that cannot be written is

@@ -858,3 +858,156 @@ fn a_second_daemon_on_the_state_is_refused() {
     assert!(error.to_string().contains("another floodwall"), "{error}");
     drop(daemon);
 }
+
+#[test]
+fn only_interfaces_that_are_protected_are_said_to_be() {
+    let host = Host::new("interfaces = [\"eth0\", \"eth1\"]");
+    let mut daemon = host.first();
+    daemon.protect().expect("attached");
+    assert!(daemon.greeting().ends_with("protects eth0, eth1"));
+    daemon
+        .run(Command::Detach {
+            interface: Some("eth0".to_owned()),
+            duration: None,
+        })
+        .expect("detached");
+    let mut daemon = host.again(daemon);
+    daemon.protect().expect("attached");
+    assert!(daemon.greeting().ends_with("protects eth1"));
+    daemon
+        .run(Command::Detach {
+            interface: None,
+            duration: None,
+        })
+        .expect("detached");
+    assert!(daemon.greeting().ends_with("no interface is protected"));
+}
+
+#[test]
+fn what_comes_is_there_before_what_goes_where_there_is_room_for_both() {
+    let host = Host::new("[tables]\nblock = 1024");
+    let daemon = host.first();
+    let step = |number: u32, before, after| tables::Move {
+        kind: Block,
+        prefix: IpNet::from(std::net::IpAddr::from((0x0a00_0000 + number).to_be_bytes())),
+        before,
+        after,
+    };
+    let moves = |new: u32| -> Vec<tables::Move> {
+        let goes = [step(9999, Some(None), None)];
+        let comes = (0..new).map(|number| step(number, None, Some(None)));
+        goes.into_iter().chain(comes).collect()
+    };
+    let mut few = moves(1024);
+    daemon.order(&mut few);
+    assert!(few[1024].after.is_none(), "what goes goes last");
+    let mut many = moves(1025);
+    daemon.order(&mut many);
+    assert!(many[0].after.is_none(), "what goes makes room");
+}
+
+#[test]
+fn a_detach_without_a_daemon_hides_no_loss() {
+    let detached = ["eth0".to_owned()];
+    let damages: [fn(&Path); 2] = [
+        |state| fs::write(state.join("floodwall.db"), b"what is this").expect("damage"),
+        |state| fs::remove_dir_all(state).expect("it is gone"),
+    ];
+    for damage in damages {
+        let host = Host::new("");
+        let mut daemon = host.first();
+        daemon.add(Allow, &["203.0.113.9/32"]).expect("added");
+        let fake = stop(daemon);
+        damage(&host.state());
+        let told = crate::dataplane::pins::remember(&host.state(), &detached).expect("kept");
+        assert_eq!(told.len(), 1, "{told:?}");
+
+        let mut daemon = host.start(fake, true);
+        assert!(
+            daemon.meets(Allow, "203.0.113.9"),
+            "never an empty allowlist in silence"
+        );
+        assert!(daemon.state.detached.contains_key("eth0"));
+        let warnings = daemon.status().expect("a status").warnings;
+        assert!(
+            warnings.iter().any(|warning| warning.contains("recovered")),
+            "{warnings:?}"
+        );
+        // It is the daemon's again: what it does not know goes.
+        let mut daemon = host.again(daemon);
+        assert!(daemon.losses.is_empty());
+        assert_eq!(daemon.entries_of(Allow), prefixes(&["203.0.113.9/32"]));
+        drop(stop(daemon));
+        let told = crate::dataplane::pins::remember(&host.state(), &detached).expect("kept");
+        assert_eq!(told, Vec::<String>::new());
+    }
+}
+
+/// What `floodwall mode monitor` does when no daemon answers.
+fn emergency(fake: &mut Fake) {
+    fake.settings.enforced = 0;
+    fake.settings.emergency = 1_764_320_400;
+}
+
+impl Daemon<Fake> {
+    fn is_monitoring_by_emergency(&self) -> bool {
+        let set = self.state.mode.as_ref();
+        let settings = self.plane.settings;
+        set.is_some_and(|set| {
+            set.value.mode == Mode::Monitor && set.by.contains("without a daemon")
+        }) && (settings.enforced, settings.emergency) == (0, 0)
+            && self.settings.enforced == 0
+    }
+
+    fn enforce(&mut self) {
+        self.run(Command::SetMode {
+            mode: Mode::Enforce,
+            reasons: Vec::new(),
+            duration: None,
+        })
+        .expect("set");
+        assert_eq!(self.plane.settings.enforced, Reason::all_drops());
+    }
+}
+
+#[test]
+fn monitor_mode_that_was_set_while_the_daemon_hung_is_an_override() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    emergency(&mut daemon.plane);
+    daemon.work();
+    assert!(daemon.is_monitoring_by_emergency());
+    let (events, _) = daemon.store.events(None, 9).expect("events");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].kind, "mode.set");
+    assert_eq!(daemon.status().expect("a status").mode, Mode::Monitor);
+    daemon.enforce();
+
+    // Once more, at the same moment, and noticed by a command.
+    emergency(&mut daemon.plane);
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    assert!(daemon.is_monitoring_by_emergency());
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.plane.settings.enforced, 0, "it outlives a restart");
+    emergency(&mut daemon.plane);
+    daemon.enforce();
+}
+
+#[test]
+fn settings_that_are_written_meanwhile_end_no_emergency() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    emergency(&mut daemon.plane);
+    daemon.put_settings().expect("written");
+    assert_eq!(daemon.plane.settings.enforced, 0);
+    assert!(daemon.plane.settings.emergency > 0, "it is still to heed");
+    daemon.plane.fails_in = Some(0);
+    daemon.heed_emergency();
+    assert!(daemon.troubles.contains_key("emergency"));
+    assert_eq!(daemon.plane.settings.enforced, 0);
+    daemon.heed_emergency();
+    assert!(daemon.is_monitoring_by_emergency());
+    assert!(!daemon.troubles.contains_key("emergency"));
+    let (events, _) = daemon.store.events(None, 9).expect("events");
+    assert_eq!(events.len(), 1, "it is told once: {events:?}");
+}

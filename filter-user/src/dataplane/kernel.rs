@@ -241,15 +241,8 @@ impl Dataplane for Kernel {
     }
 
     fn remove_entry(&mut self, list: ListId, key: &EntryKey) -> Result<(), DataplaneError> {
-        match self.list(list)?.remove(key) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(map_error("removing from a list", error)),
-        }
+        removed(self.list(list)?.remove(key))
+            .map_err(|error| map_error("removing from a list", error))
     }
 
     fn entries(&mut self, list: ListId) -> Result<Vec<(EntryKey, EntryValue)>, DataplaneError> {
@@ -294,14 +287,12 @@ impl Dataplane for Kernel {
 
     fn set_session(&mut self, key: &SessionKey, present: bool) -> Result<(), DataplaneError> {
         let sessions = &mut self.maps.sessions;
-        match if present {
+        let done = if present {
             sessions.insert(key, 1, 0)
         } else {
-            sessions.remove(key)
-        } {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(map_error("writing administrators' sessions", error)),
-        }
+            removed(sessions.remove(key))
+        };
+        done.map_err(|error| map_error("writing administrators' sessions", error))
     }
 
     fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError> {
@@ -349,5 +340,41 @@ impl Dataplane for Kernel {
 
     fn pinned(&mut self) -> Result<Vec<String>, DataplaneError> {
         self.folder.links()
+    }
+}
+
+/// What is gone already is as good as removed.
+fn removed(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_gone_counts_as_removed() {
+        let refused = |number| {
+            Err(MapError::SyscallError(SyscallError {
+                call: "bpf_map_delete_elem",
+                io_error: io::Error::from_raw_os_error(number),
+            }))
+        };
+        assert!(removed(Ok(())).is_ok());
+        assert!(removed(Err(MapError::KeyNotFound)).is_ok());
+        assert!(removed(refused(libc::ENOENT)).is_ok());
+        assert!(removed(refused(libc::EPERM)).is_err());
     }
 }

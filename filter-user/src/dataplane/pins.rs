@@ -1,6 +1,6 @@
 //! What matters at 3 a.m. and works without a daemon: from the pins alone.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
 
@@ -20,8 +20,8 @@ use crate::{
     store::Store,
 };
 
-/// The state of things, as far as the pins tell it.
-pub fn status(paths: &Paths) -> anyhow::Result<Status> {
+/// The state of things, as far as the pins tell it. `absence` says why no daemon does.
+pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
     let pinned = Pinned::open(&bpffs::maps(&paths.bpf))?;
     let settings = pinned.settings()?;
     let counters = pinned.counters()?;
@@ -36,13 +36,9 @@ pub fn status(paths: &Paths) -> anyhow::Result<Status> {
             problem: attachment.is_none().then(|| problem.to_owned()),
         });
     }
-    let mut warnings = vec![
-        "no daemon runs: entries still end and limits still hold, but nothing is watched over; \
-         start it with `systemctl start floodwall`"
-            .to_owned(),
-    ];
+    let mut warnings = vec![unwatched(absence)];
     if settings.emergency > 0 {
-        warnings.push("monitor mode was set while no daemon ran".to_owned());
+        warnings.push("monitor mode was set while no daemon answered".to_owned());
     }
     Ok(Status {
         schema: SCHEMA,
@@ -64,9 +60,23 @@ pub fn status(paths: &Paths) -> anyhow::Result<Status> {
     })
 }
 
-/// Takes the program off one interface, or off all, and gives their names. That is remembered
-/// until `floodwall attach`.
-pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Vec<String>> {
+fn unwatched(absence: &str) -> String {
+    format!(
+        "{absence}. Meanwhile entries still end and limits still hold, but nothing is watched over"
+    )
+}
+
+/// What was detached.
+#[derive(Debug)]
+pub struct Detached {
+    /// From which interfaces.
+    pub names: Vec<String>,
+    /// What was found lost on the way: a sentence each.
+    pub losses: Vec<String>,
+}
+
+/// Takes the program off one interface, or off all. That is remembered until `floodwall attach`.
+pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached> {
     let pinned = bpffs::links(&paths.bpf)?;
     let names: Vec<String> = match interface {
         Some(name) if pinned.iter().any(|pinned| pinned == name) => vec![name.to_owned()],
@@ -83,19 +93,28 @@ pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Vec<Stri
     for name in &names {
         link::remove(&bpffs::link(&paths.bpf, name))?;
     }
-    remember(paths, &names).with_context(|| {
+    let losses = remember(&paths.state, &names).with_context(|| {
         format!(
             "{} is detached, but that could not be noted: the daemon would attach again when it \
              starts",
             names.join(", ")
         )
     })?;
-    Ok(names)
+    Ok(Detached { names, losses })
 }
 
-fn remember(paths: &Paths, names: &[String]) -> anyhow::Result<()> {
+/// Keeps that, and gives what was lost of what was kept before. The daemon will find and tell it
+/// again, for only it can take over what the kernel still has.
+pub(crate) fn remember(state: &Path, names: &[String]) -> anyhow::Result<Vec<String>> {
     let now = clock::now();
-    let (mut store, _) = Store::open(&paths.state, now)?;
+    let (mut store, restored) = Store::open(state, now)?;
+    let mut losses = restored.losses;
+    if restored.is_unreconciled && losses.is_empty() {
+        losses.push(format!(
+            "{} held nothing: what the kernel still has is taken over when the daemon starts",
+            state.display()
+        ));
+    }
     let by = "`floodwall detach` without a daemon";
     let set = Set {
         value: (),
@@ -112,7 +131,7 @@ fn remember(paths: &Paths, names: &[String]) -> anyhow::Result<()> {
     let text = format!("{} was detached while no daemon ran", names.join(", "));
     store.journal(now, &Actor::Daemon, "interface.detach", &text)?;
     store.commit()?;
-    Ok(())
+    Ok(losses)
 }
 
 /// Goes to monitor mode: nothing is dropped any more.
@@ -123,4 +142,16 @@ pub fn monitor(paths: &Paths) -> anyhow::Result<()> {
     settings.emergency = u64::try_from(clock::now().as_second()).unwrap_or(1).max(1);
     pinned.set_settings(&settings)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_hangs_is_not_said_to_be_absent() {
+        let warning = unwatched("the daemon at /run/x has not answered within 2 seconds");
+        assert!(warning.starts_with("the daemon at /run/x has not answered"));
+        assert!(!warning.contains("start it"), "{warning}");
+    }
 }

@@ -79,7 +79,9 @@ fn origin(status: &Status) -> String {
         (true, Some(since)) => format!("floodwall {version}, running since {}", time(since)),
         (true, None) => format!("floodwall {version}, running"),
         (false, _) => {
-            format!("floodwall {version}: no daemon runs; this is what the kernel does by itself")
+            format!(
+                "floodwall {version}: no daemon answers; this is what the kernel does by itself"
+            )
         }
     }
 }
@@ -358,7 +360,7 @@ Maps take 50.0 MB of memory.
         let head = "\
 ENFORCE in part: 0 of 2 reasons drop, the others are watched
 NOT PROTECTED: eth1
-floodwall 0.1.0: no daemon runs; this is what the kernel does by itself
+floodwall 0.1.0: no daemon answers; this is what the kernel does by itself
 
 INTERFACE  ATTACHED  PROGRAM  PROBLEM
 eth0       native         42

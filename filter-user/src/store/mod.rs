@@ -47,8 +47,9 @@ pub struct Restored {
     pub state: State,
     /// What could not be read and was set aside: a sentence each. Never silence.
     pub losses: Vec<String>,
-    /// Whether nothing was kept yet, or it vanished.
-    pub is_new: bool,
+    /// Whether it was begun anew, for nothing was kept yet, it vanished, or it was damaged; until
+    /// [`Store::reconciled`] says that what the kernel has was taken over.
+    pub is_unreconciled: bool,
 }
 
 const DATABASE: &str = "floodwall.db";
@@ -84,23 +85,26 @@ impl Store {
         let lock = lock(folder)?;
         let mut losses = Vec::new();
         let path = folder.join(DATABASE);
-        let is_new = !path.exists();
-        let (database, state) = match Self::load(folder, &path, now, &mut losses) {
+        let loaded = Self::load(folder, &path, "", now, &mut losses);
+        let (database, (state, is_unreconciled)) = match loaded {
             Ok(loaded) => loaded,
             Err(Damage::Beyond(error)) => return Err(error),
             Err(Damage::Corrupt(what)) => {
                 let aside = set_aside(folder, &path, now)?;
-                losses = vec![format!(
+                let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
-                     it: entries, overrides and the journal start anew; what the kernel still had \
-                     was taken over",
+                     it: entries, overrides and the journal start anew; what the kernel still has \
+                     is taken over when the daemon starts",
                     path.display(),
                     aside.display()
-                )];
-                Self::load(folder, &path, now, &mut losses).map_err(|damage| match damage {
-                    Damage::Beyond(error) => error,
-                    Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
-                })?
+                );
+                losses.clear();
+                Self::load(folder, &path, &why, now, &mut losses).map_err(
+                    |damage| match damage {
+                        Damage::Beyond(error) => error,
+                        Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
+                    },
+                )?
             }
         };
         let store = Self {
@@ -112,24 +116,26 @@ impl Store {
         let restored = Restored {
             state,
             losses,
-            is_new,
+            is_unreconciled,
         };
         Ok((store, restored))
     }
 
-    /// Opens the database and reads it; lost rows are told in `losses`.
+    /// Opens the database and reads it; lost rows are told in `losses`. A new one remembers `why`
+    /// it is new.
     fn load(
         folder: &Path,
         path: &Path,
+        why: &str,
         now: Timestamp,
         losses: &mut Vec<String>,
-    ) -> Result<(Connection, State), Damage> {
-        let database = Self::open_database(path)?;
-        let state = rows::read(&database, folder, now, losses)?;
-        Ok((database, state))
+    ) -> Result<(Connection, (State, bool)), Damage> {
+        let database = Self::open_database(path, why, now)?;
+        let kept = rows::read(&database, folder, now, losses)?;
+        Ok((database, kept))
     }
 
-    fn open_database(path: &Path) -> Result<Connection, Damage> {
+    fn open_database(path: &Path, why: &str, now: Timestamp) -> Result<Connection, Damage> {
         check_header(path)?;
         let database = Connection::open(path)?;
         database.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -142,9 +148,10 @@ impl Store {
         let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {
-                let make =
-                    format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
-                database.execute_batch(&make)?;
+                database.execute_batch(&format!("BEGIN; {SCHEMA}"))?;
+                rows::put_unreconciled(&database, why, now)?;
+                let end = format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                database.execute_batch(&end)?;
             }
             SCHEMA_VERSION => {}
             odd @ (..0 | MOST_VERSION..) => {
@@ -164,6 +171,13 @@ impl Store {
             database.prepare(&format!("SELECT * FROM {table} LIMIT 1"))?;
         }
         Ok(database)
+    }
+
+    /// Notes that what the kernel has is known: from now on only what is kept counts.
+    pub fn reconciled(&mut self) -> Result<(), StoreError> {
+        rows::remove_unreconciled(&self.database)
+            .map(drop)
+            .map_err(|error| self.error("writing", &error.into()))
     }
 
     /// Starts a change of what is kept.

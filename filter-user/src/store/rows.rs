@@ -124,6 +124,9 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
 }
 
 const MODE: &str = "mode";
+/// No override: what is kept was begun anew, and the kernel may know more. A row like the others,
+/// so that damage to it shows; the value says what was lost.
+const UNRECONCILED: &str = "unreconciled";
 const LIMIT: &str = "limit.";
 const DETACHED: &str = "detached.";
 
@@ -148,6 +151,26 @@ fn write_override<T>(
             put(database, insert, &row)
         }
     }
+}
+
+/// Notes that what is kept was begun anew, and why.
+pub fn put_unreconciled(
+    database: &Connection,
+    why: &str,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let set = Set {
+        value: why.to_owned(),
+        by: String::new(),
+        since: now,
+        until: None,
+    };
+    write_override(database, UNRECONCILED, Some(&set), Clone::clone)
+}
+
+/// Takes that note back.
+pub fn remove_unreconciled(database: &Connection) -> rusqlite::Result<usize> {
+    write_override::<()>(database, UNRECONCILED, None, |()| String::new())
 }
 
 fn text(until: Option<Timestamp>) -> Option<String> {
@@ -190,15 +213,17 @@ fn check(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
     Err(conversion(columns, what))
 }
 
-/// Reads everything. What cannot be read is named in `losses`.
+/// Reads everything, and whether it was begun anew and not yet compared with the kernel's. What
+/// cannot be read is named in `losses`.
 pub fn read(
     database: &Connection,
     folder: &Path,
     now: Timestamp,
     losses: &mut Vec<String>,
-) -> rusqlite::Result<State> {
+) -> rusqlite::Result<(State, bool)> {
     let mut state = State::default();
     let mut changes = Vec::new();
+    let mut is_unreconciled = false;
 
     let mut statement =
         database.prepare("SELECT list, prefix, reason, by, since, until, crc32 FROM entries")?;
@@ -238,7 +263,11 @@ pub fn read(
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match override_(row) {
-            Ok(change) => changes.push(change),
+            Ok(Kept::Change(change)) => changes.push(change),
+            Ok(Kept::Unreconciled(why)) => {
+                is_unreconciled = true;
+                losses.extend(Some(why).filter(|why| !why.is_empty()));
+            }
             Err(error) => losses.push(format!("an override is lost: {error}")),
         }
     }
@@ -251,7 +280,7 @@ pub fn read(
         let _ = write(database, folder, &change);
         state.apply(change);
     }
-    Ok(state)
+    Ok((state, is_unreconciled))
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
@@ -285,26 +314,36 @@ fn kind(row: &Row<'_>) -> rusqlite::Result<ListKind> {
         .ok_or(rusqlite::Error::InvalidColumnName(noun))
 }
 
+/// What a row of the overrides says.
+enum Kept {
+    Change(Change),
+    Unreconciled(String),
+}
+
 /// Columns: 0 name, 1 value, 2 by, 3 since, 4 until.
-fn override_(row: &Row<'_>) -> rusqlite::Result<Change> {
+fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
     check(row, 5)?;
     let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
     let unknown = || {
         let what = format!("{name} = {value} is none that this floodwall knows");
         conversion(0, io::Error::new(io::ErrorKind::InvalidData, what))
     };
+    if name == UNRECONCILED {
+        return Ok(Kept::Unreconciled(value));
+    }
     if name == MODE {
         let mode = mode(&value).ok_or_else(unknown)?;
-        return Ok(Change::Mode(Some(set(row, mode)?)));
+        return Ok(Kept::Change(Change::Mode(Some(set(row, mode)?))));
     }
     if let Some(interface) = name.strip_prefix(DETACHED) {
-        return Ok(Change::Detached(interface.to_owned(), Some(set(row, ())?)));
+        let change = Change::Detached(interface.to_owned(), Some(set(row, ())?));
+        return Ok(Kept::Change(change));
     }
     let class: Option<Class> = name
         .strip_prefix(LIMIT)
         .and_then(|name| parse_class(name).ok());
     match (class, parse_limit(&value)) {
-        (Some(class), Ok(rate)) => Ok(Change::Limit(class, Some(set(row, rate)?))),
+        (Some(class), Ok(rate)) => Ok(Kept::Change(Change::Limit(class, Some(set(row, rate)?)))),
         _ => Err(unknown()),
     }
 }

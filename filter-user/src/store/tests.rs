@@ -300,6 +300,7 @@ fn open_with(folder: &Path, database: &[u8]) -> Result<Restored, StoreError> {
     {
         // From here on all is well.
         write(&mut store, &every_change());
+        store.reconciled().expect("it is noted");
         drop(store);
         let (_store, state) = open_whole(copy.path());
         assert_eq!(state, applied(every_change()));
@@ -340,7 +341,7 @@ fn what_is_set_aside_is_all_there() {
     database[..16].copy_from_slice(b"not a database!!");
     fs::write(folder.path().join(DATABASE), &database).expect("a database");
     let lists = lists_in(folder.path()).len();
-    let (store, restored) = open(folder.path());
+    let (mut store, restored) = open(folder.path());
     assert_eq!(restored.losses.len(), 1, "{:?}", restored.losses);
     let aside = folder
         .path()
@@ -358,8 +359,26 @@ fn what_is_set_aside_is_all_there() {
     ));
     assert_eq!(fs::read_dir(aside).expect("the lists").count(), lists);
     assert_eq!(lists_in(folder.path()).len(), 0);
+    store.reconciled().expect("it is noted");
     drop(store);
     open_whole(folder.path());
+}
+
+#[test]
+fn a_loss_is_told_until_the_kernel_was_asked() {
+    let (folder, _) = filled();
+    fs::write(folder.path().join(DATABASE), b"what is this").expect("damage");
+    let (store, first) = open(folder.path());
+    drop(store);
+    let (mut store, second) = open(folder.path());
+    assert!(first.is_unreconciled && second.is_unreconciled);
+    assert!(!first.losses.is_empty());
+    assert_eq!(first.losses, second.losses);
+    assert_eq!(second.state, State::default());
+    store.reconciled().expect("it is noted");
+    drop(store);
+    let (_store, third) = open(folder.path());
+    assert!(!third.is_unreconciled && third.losses.is_empty());
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn detaching_without_a_daemon_works_and_is_remembered() {
     assert_eq!(status["mode"], "enforce");
     assert_eq!(status["interfaces"][0]["name"], SRV0);
     assert_eq!(status["interfaces"][0]["attach"], "native");
-    p.cli_configured("status").ends(0).says("no daemon runs");
+    p.cli_configured("status").ends(0).says("no daemon answers");
     assert!(!p.passes("198.51.100.66"));
 
     p.cli_configured("detach nonsense0")
