@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use filter_common::{
-    abi::{entry::EntryValue, settings::Settings},
+    abi::{entry::EntryValue, reason::Reason, settings::Settings},
     logic::hash::HashKey,
 };
 use ipnet::IpNet;
@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     core::{
         actor::Actor,
+        decide::mode_text,
         facts::Facts,
         lists::{self, End, Note},
         refusal::Refusal,
@@ -85,6 +86,9 @@ impl<D: Dataplane> Daemon<D> {
         }
         if taken_over {
             daemon.adopt_emergency(&found)?;
+            if is_unreconciled || !daemon.losses.is_empty() {
+                daemon.recover_mode(&found)?;
+            }
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
         daemon.put_settings()?;
@@ -127,6 +131,45 @@ impl<D: Dataplane> Daemon<D> {
         )?;
         self.emergency = found.emergency;
         Ok(())
+    }
+
+    /// After damage to the state, or its loss, what the kernel enforced stays in force, for the
+    /// mode may have been among what was lost.
+    fn recover_mode(&mut self, found: &Settings) -> Result<(), Refusal> {
+        let drops = Reason::all_drops();
+        let enforced = found.enforced & drops;
+        let file = settings::mode(&self.config, &self.state);
+        // A mode that is kept was not lost.
+        if self.state.mode.is_some() || enforced == file.enforced() {
+            return Ok(());
+        }
+        let value = ModeChoice {
+            mode: if enforced == 0 {
+                Mode::Monitor
+            } else {
+                Mode::Enforce
+            },
+            reasons: Reason::ALL
+                .iter()
+                .copied()
+                .filter(|reason| enforced != drops && enforced & reason.bit() != 0)
+                .collect(),
+        };
+        let text = format!(
+            "mode {} was recovered from the kernel's settings; the file says {}",
+            mode_text(&value),
+            mode_text(&file)
+        );
+        tracing::warn!("{text}");
+        self.losses.push(text.clone());
+        let set = Set {
+            value,
+            by: "recovered from the kernel".to_owned(),
+            since: self.since,
+            until: None,
+        };
+        let change = Change::Mode(Some(set));
+        self.keep(vec![change], &Actor::Daemon, "state.recovered", &text)
     }
 
     /// Puts every entry that is kept into the kernel's lists, and takes out what is not. After

@@ -1011,3 +1011,48 @@ fn settings_that_are_written_meanwhile_end_no_emergency() {
     let (events, _) = daemon.store.events(None, 9).expect("events");
     assert_eq!(events.len(), 1, "it is told once: {events:?}");
 }
+
+#[test]
+fn after_damage_to_the_state_what_the_kernel_enforced_stays_enforced() {
+    let choices = [
+        ("enforce", Mode::Monitor, vec![]),
+        ("monitor", Mode::Enforce, vec![]),
+        ("enforce", Mode::Enforce, vec![Reason::Blocked]),
+    ];
+    for (file, mode, reasons) in choices {
+        let host = Host::new(&format!("mode = \"{file}\""));
+        let mut daemon = host.first();
+        daemon
+            .run(Command::SetMode {
+                mode,
+                reasons,
+                duration: None,
+            })
+            .expect("set");
+        let before = daemon.state.mode.clone().expect("an override").value;
+        let enforced = daemon.plane.settings.enforced;
+        let fake = stop(daemon);
+        fs::write(host.state().join("floodwall.db"), b"what is this").expect("damage");
+
+        let mut daemon = host.start(fake, true);
+        let set = daemon.state.mode.clone().expect("an override");
+        assert_eq!(set.value, before);
+        assert_eq!(set.by, "recovered from the kernel");
+        assert_eq!(daemon.plane.settings.enforced, enforced);
+        let warnings = daemon.status().expect("a status").warnings;
+        let told = |warning: &String| warning.contains(&format!("the file says {file}"));
+        assert!(warnings.iter().any(told), "{warnings:?}");
+        let daemon = host.again(daemon);
+        assert_eq!(daemon.plane.settings.enforced, enforced, "and is kept");
+    }
+}
+
+#[test]
+fn a_mode_that_is_the_files_is_no_override_after_damage() {
+    let host = Host::new("mode = \"enforce\"");
+    let fake = stop(host.first());
+    fs::write(host.state().join("floodwall.db"), b"what is this").expect("damage");
+    let daemon = host.start(fake, true);
+    assert_eq!(daemon.state.mode, None);
+    assert_eq!(daemon.plane.settings.enforced, Reason::all_drops());
+}
