@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::exit::Failure;
+use super::exit::{Code, Failure};
 use crate::{
     api::types::{ErrorBody, Outcome},
     config::Access,
@@ -122,7 +122,19 @@ impl Client {
         source: impl Read + Send + 'static,
     ) -> Result<Outcome, Failure> {
         let target = format!("{path}{}", query_string(query));
-        self.ask(Method::PUT, &target, streamed(source), IMPORT)
+        let answer = self.ask(Method::PUT, &target, streamed(source), IMPORT);
+        answer.map_err(|failure| {
+            if failure.code != Code::NoDaemon {
+                return failure;
+            }
+            // The daemon reads little from one who may not change anything, and then hangs up. A
+            // trial with nothing in it tells whether it was that.
+            let trial = format!("{path}?list=trial&dry_run=true");
+            match self.ask::<Outcome>(Method::PUT, &trial, Body::default(), self.change) {
+                Err(why) if why.code == Code::NotPermitted => why,
+                Ok(_) | Err(_) => failure,
+            }
+        })
     }
 
     /// Hands each line of an endless answer to `each`, until one side ends it.

@@ -610,8 +610,8 @@ fn strangers_get_nothing_at_all() {
         refused(&lab, &lab.send(&method, &path, ""), 403, "uid 4000000");
     }
     refused(&lab, &lab.ask("GET", "/v1/nothing"), 403, "may not look");
-    // A refused import is read to its end, so that the refusal can be read.
-    let list = "192.0.2.1\n".repeat(500_000);
+    // Some of a refused import is read, so that the refusal can be.
+    let list = "192.0.2.1\n".repeat(100_000);
     refused(
         &lab,
         &lab.send("PUT", "/v1/block/import?list=x", &list),

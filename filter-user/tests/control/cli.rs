@@ -52,6 +52,19 @@ fn with_stdin(lab: &Lab, line: &str, input: &[u8]) -> Output {
 }
 
 #[test]
+fn who_may_not_import_is_told_however_long_the_list_is() {
+    let lab = Lab::new(As::Reader);
+    for lines in [1, 500_000] {
+        let list = "192.0.2.1\n".repeat(lines);
+        std::fs::write(lab.folder.path().join("feed.txt"), list).unwrap();
+        let output = run(&lab, "block import feed.txt");
+        assert_eq!(code(&output), 4, "{}", err(&output));
+        assert!(err(&output).contains("may not change"), "{}", err(&output));
+    }
+    assert!(lab.notes().is_empty());
+}
+
+#[test]
 fn what_looks_prints_text_or_nothing_but_json() {
     let lab = Lab::new(As::Reader);
     lab.book.lock().unwrap().events = vec![event(1)];
