@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,7 +30,8 @@ pub struct Arguments {
 /// If an interface does not exist, something does not build, or there is no way to root.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     for interface in &arguments.interfaces {
-        if !Path::new("/sys/class/net").join(interface).exists() {
+        // Not /sys, which may be another network namespace's.
+        if nix::net::if_::if_nametoindex(interface.as_str()).is_err() {
             bail!("there is no interface {interface}: `ip -brief link` lists those there are");
         }
     }
