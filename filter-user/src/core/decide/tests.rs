@@ -1,7 +1,11 @@
+use ipnet::IpNet;
 use jiff::ToSpan as _;
 
 use super::*;
-use crate::{api::types::ErrorKind, config::units::parse_prefix};
+use crate::{
+    api::types::{ErrorKind, ListKind},
+    config::units::parse_prefix,
+};
 
 /// Everything that a decision depends on, and takes effect in.
 struct Host {
