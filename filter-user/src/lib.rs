@@ -10,5 +10,6 @@ pub mod daemon;
 pub mod dataplane;
 pub mod host;
 pub mod render;
+pub mod rules;
 pub mod stats;
 pub mod store;
