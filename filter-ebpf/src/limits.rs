@@ -6,7 +6,7 @@ use aya_ebpf::{macros::map, maps::Array};
 use filter_common::{
     abi::{
         reason::Reason,
-        settings::{CLASSES, Class},
+        settings::{Class, PACKET_CLASSES},
     },
     logic::{
         bucket::Write,
@@ -15,7 +15,7 @@ use filter_common::{
     },
 };
 
-use crate::{atomic, judge::Judge, lists::MMAPABLE};
+use crate::{atomic, judge::Judge, lists::MMAPABLE, shape};
 
 #[map]
 static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
@@ -24,20 +24,16 @@ static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
 /// either refuses it, to neither.
 #[inline(always)]
 pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
-    let active = judge.settings.always
+    let active = judge.settings.source.always
         | if judge.pressure {
-            judge.settings.pressed
+            judge.settings.source.pressed
         } else {
             0
         };
     if active == 0 {
         return ControlFlow::Continue(());
     }
-    let slot = Slot::of(
-        &packet.source,
-        &judge.settings.key,
-        judge.settings.source_shift,
-    );
+    let slot = Slot::of(&packet.source, &judge.settings.key, shape::source_shift());
     let Some(line) = SOURCES.get_ptr_mut(slot.line) else {
         return ControlFlow::Continue(());
     };
@@ -92,8 +88,8 @@ fn charge(line: *const Line, slot: Slot, class: Class, active: u32, judge: &Judg
             words.add(first | 1).read_volatile(),
         ]
     };
-    let limit = &judge.settings.limits[class as usize & (CLASSES - 1)];
-    source::charge(ways, slot.tag, judge.now.moment(), limit)
+    let limit = &judge.settings.source.limits[class as usize & (PACKET_CLASSES - 1)];
+    source::charge(ways, slot.tag, judge.now.moment(), limit, limit.interval)
 }
 
 /// Writes what was granted.

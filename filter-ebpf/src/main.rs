@@ -18,6 +18,7 @@ mod sample;
 mod sanity;
 mod scratch;
 mod settings;
+mod shape;
 
 use core::ops::ControlFlow;
 

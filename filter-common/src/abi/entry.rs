@@ -129,11 +129,14 @@ pub const fn lengths_index(list: ListId, family: Family) -> u32 {
 pub enum ListId {
     /// What is never blocked or limited as a source.
     Allow = 0,
-    /// What is dropped.
+    /// What an operator has dropped.
     Block = 1,
+    /// What is dropped for a time. Apart from what operators enter, so that neither fills the other's
+    /// table.
+    Ban = 2,
 }
 
 /// Entries of the map of [`Lengths`].
-pub const LENGTHS: u32 = 4;
+pub const LENGTHS: u32 = 6;
 
 map_value!(EntryKey: 20, EntryValue: 16, Lengths: 136);

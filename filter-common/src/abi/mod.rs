@@ -6,14 +6,17 @@
 pub mod counter;
 pub mod cpu;
 pub mod entry;
+pub mod feature;
 pub mod lifeline;
 pub mod reason;
+pub mod rules;
 pub mod sample;
+pub mod service;
 pub mod settings;
 
 /// Version of everything in this module. A daemon that finds pinned maps of another version
 /// replaces them instead of reading them.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Asserts the size of a type at compile time, and lets aya copy it in and out of maps.
 macro_rules! map_value {

@@ -57,6 +57,8 @@ reasons! {
     Lifeline = 3 => Pass,
     /// The source is on the allowlist.
     Allowed = 4 => Pass,
+    /// A rule passes it.
+    RulePass = 5 => Pass,
 
     /// A header is cut short by the end of the frame.
     Truncated = 8 => Drop,
@@ -88,6 +90,20 @@ reasons! {
 
     /// The source is on the blocklist.
     Blocked = 32 => Drop,
+    /// The source is banned for a time.
+    Banned = 33 => Drop,
+    /// The source is on an imported list.
+    Listed = 34 => Drop,
+    /// A rule drops it.
+    RuleDrop = 35 => Drop,
+    /// It exceeds the limit of a rule.
+    RuleLimit = 36 => Drop,
+    /// A later fragment of a packet whose first fragment was dropped.
+    FragmentOfDropped = 37 => Drop,
+    /// A later fragment whose first was not seen, where the policy is to drop these.
+    FragmentUnknown = 38 => Drop,
+    /// Fragments above their limit.
+    LimitFragments = 39 => Drop,
 
     /// The source sends more packets than its limit.
     LimitAll = 40 => Drop,
@@ -97,6 +113,24 @@ reasons! {
     LimitUdp = 42 => Drop,
     /// The source sends more ICMP than its limit.
     LimitIcmp = 43 => Drop,
+    /// The source sends more bytes than its limit.
+    LimitBytes = 44 => Drop,
+    /// The prefix sends more packets than its limit.
+    PrefixAll = 45 => Drop,
+    /// The prefix sends more SYNs than its limit.
+    PrefixSyn = 46 => Drop,
+    /// The prefix sends more UDP than its limit.
+    PrefixUdp = 47 => Drop,
+    /// The prefix sends more ICMP than its limit.
+    PrefixIcmp = 48 => Drop,
+    /// The prefix sends more bytes than its limit.
+    PrefixBytes = 49 => Drop,
+    /// A newcomer to a service above its ceiling.
+    CeilingNew = 50 => Drop,
+    /// A known source that sends more than its share to a service above its ceiling.
+    CeilingHeavy = 51 => Drop,
+    /// A service above its ceiling even without newcomers.
+    CeilingFull = 52 => Drop,
 }
 
 /// Codes are below this, so that a set of reasons is one `u64`.

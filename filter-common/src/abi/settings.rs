@@ -15,20 +15,48 @@ pub enum Class {
     Udp = 2,
     /// ICMP and ICMPv6.
     Icmp = 3,
+    /// Every packet, by its bytes.
+    Bytes = 4,
 }
 
 /// Number of [`Class`]es.
-pub const CLASSES: usize = 4;
+pub const CLASSES: usize = 5;
+/// Number of [`Class`]es that count packets: those before [`Class::Bytes`].
+pub const PACKET_CLASSES: usize = 4;
 
 impl Class {
     /// Every class, by rising number.
-    pub const ALL: [Self; CLASSES] = [Self::All, Self::Syn, Self::Udp, Self::Icmp];
+    pub const ALL: [Self; CLASSES] = [Self::All, Self::Syn, Self::Udp, Self::Icmp, Self::Bytes];
 
     /// The class as a set of one.
     #[inline(always)]
     pub const fn bit(self) -> u32 {
         1_u32.wrapping_shl(self as u32)
     }
+}
+
+/// Limits of one kind of sender: sources, or prefixes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Metering {
+    /// The limits, by [`Class`].
+    pub limits: [Limit; CLASSES],
+    /// The set of classes whose limit holds in calm too.
+    pub always: u32,
+    /// The set of classes whose limit holds under pressure.
+    pub pressed: u32,
+}
+
+/// What becomes of a later fragment whose first was not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum FragmentPolicy {
+    /// Goes on.
+    Pass = 0,
+    /// Goes on within the limit of fragments.
+    Limit = 1,
+    /// Dropped.
+    Drop = 2,
 }
 
 /// The one entry of the settings map.
@@ -43,8 +71,16 @@ pub struct Settings {
     pub lifeline_gate: u64,
     /// The secret of the map set, so that nobody can choose sources that share a set.
     pub key: HashKey,
-    /// Limits per source, by [`Class`].
-    pub limits: [Limit; CLASSES],
+    /// Limits per source: an IPv4 address or an IPv6 /64.
+    pub source: Metering,
+    /// Limits per prefix, of the lengths that the masks say.
+    pub prefix: Metering,
+    /// All fragments of all sources.
+    pub fragments: Limit,
+    /// The bits of an IPv4 address, as a number, that make its prefix.
+    pub prefix_mask_v4: u64,
+    /// The bits of the first half of an IPv6 address, as a number, that make its prefix.
+    pub prefix_mask_v6: u64,
     /// Packets on one CPU above which the default limits bite.
     pub pressure: Limit,
     /// Ceilings of what always passes, by kind.
@@ -59,14 +95,14 @@ pub struct Settings {
     pub pressure_hold: u64,
     /// Seconds since 1970 when a command without a daemon went to monitor mode; 0 if none did.
     pub emergency: u64,
-    /// The set of classes whose limit holds in calm too.
-    pub always: u32,
-    /// The set of classes whose limit holds under pressure.
-    pub pressed: u32,
-    /// `64 - log2(sets)` of the source table.
-    pub source_shift: u32,
-    /// 1: no gate, for IPv6 entries shorter than /40 exist.
+    /// Which half of the rules is in force: 0 or 1.
+    pub rule_bank: u32,
+    /// A [`FragmentPolicy`].
+    pub fragment_policy: u32,
+    /// 1: no gate, for IPv6 entries shorter than /20 exist.
     pub open_gate_v6: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-map_value!(Settings: 352);
+map_value!(Metering: 128, Settings: 552);

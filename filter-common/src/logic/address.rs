@@ -98,6 +98,21 @@ impl Address {
         u32::from_be(self.words[0])
     }
 
+    /// The last 64 bits as a number.
+    #[inline(always)]
+    pub const fn low64(&self) -> u64 {
+        ((u32::from_be(self.words[2]) as u64) << 32) | u32::from_be(self.words[3]) as u64
+    }
+
+    /// The two halves as numbers. An IPv4 address is its number, and zero.
+    #[inline(always)]
+    pub const fn numbers(&self) -> [u64; 2] {
+        match self.family {
+            Family::V4 => [self.high32() as u64, 0],
+            Family::V6 => [self.high64(), self.low64()],
+        }
+    }
+
     /// The first 64 bits as a number.
     #[inline(always)]
     pub const fn high64(&self) -> u64 {

@@ -22,9 +22,10 @@ pub const HALF_RANGE: u64 = 1 << 43;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Limit {
-    /// Units of time that a packet costs: 2²⁴ × ticks a second / packets a second.
+    /// Units of time that a packet costs: 2²⁴ × ticks a second / packets a second. Of a limit in
+    /// bytes: what 2⁸ bytes cost.
     pub interval: u64,
-    /// Units of time that the bucket holds: burst × interval, and one tick. Arrivals are seen up to
+    /// Units of time that the bucket holds: what the burst costs, and one tick. Arrivals are seen up to
     /// a tick off, and without it a small bucket refuses packets that came at the permitted rate.
     pub depth: u64,
     /// A deficit above this is no deficit but a stamp so old that it wrapped. It lies above
@@ -51,6 +52,46 @@ impl Limit {
             depth,
             horizon,
         })
+    }
+}
+
+/// Bytes that a limit in bytes has the price of, as a power of two.
+const BYTES_LOG2: u32 = 8;
+/// The largest frame that a limit in bytes is asked about: an aggregate of one IP packet's length
+/// behind an Ethernet header and two tags.
+pub const LARGEST_FRAME: u64 = 65_535 + 22;
+
+impl Limit {
+    /// `bytes` a second and a burst of so many bytes, at least one of the largest frames. `None` as
+    /// in [`Limit::new`], and for less than about 1,000 bytes a second.
+    pub fn of_bytes(bytes: u64, burst: u64, hz: u64, cpus: u64) -> Option<Self> {
+        let units = hz.checked_mul(1 << (FRACTION_BITS + BYTES_LOG2))?;
+        let interval = units.checked_div(bytes)?;
+        let cost = |bytes: u64| Some(interval.checked_mul(bytes)? >> BYTES_LOG2);
+        let depth = cost(burst.max(LARGEST_FRAME))?.checked_add(TICK)?;
+        if interval == 0 || depth > HALF_RANGE / 2 {
+            return None;
+        }
+        let horizon = depth
+            .saturating_add(cost(LARGEST_FRAME)?.saturating_mul(cpus))
+            .min(HALF_RANGE);
+        Some(Self {
+            interval,
+            depth,
+            horizon,
+        })
+    }
+
+    /// What a frame of so many bytes costs under a limit in bytes.
+    #[inline(always)]
+    pub const fn cost(&self, bytes: u32) -> u64 {
+        self.interval.wrapping_mul(bytes as u64) >> BYTES_LOG2
+    }
+
+    /// Whether there is no limit: all zero, as settings are where nobody set one.
+    #[inline(always)]
+    pub const fn is_none(&self) -> bool {
+        self.interval == 0
     }
 }
 
@@ -107,15 +148,15 @@ impl Write {
     }
 }
 
-/// Charges one packet to a bucket with this deficit; `None` if it is refused.
+/// Charges so many units of time to a bucket with this deficit; `None` if it is refused.
 #[inline(always)]
-pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit) -> Option<Write> {
-    let after = deficit.wrapping_add(limit.interval);
+pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit, cost: u64) -> Option<Write> {
+    let after = deficit.wrapping_add(cost);
     if after > limit.depth {
         return None;
     }
     if deficit > 0 {
-        Some(Write::Add(limit.interval.wrapping_shl(TAG_BITS)))
+        Some(Write::Add(cost.wrapping_shl(TAG_BITS)))
     } else {
         Some(Write::Store(
             now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag,
@@ -126,7 +167,13 @@ pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit) -> Option<W
 /// Charges a bucket that nobody shares; says whether the packet is within the limit.
 #[inline(always)]
 pub const fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
-    match charge(deficit(*word, now, limit), UNSHARED, now, limit) {
+    match charge(
+        deficit(*word, now, limit),
+        UNSHARED,
+        now,
+        limit,
+        limit.interval,
+    ) {
         Some(Write::Add(amount)) => {
             *word = word.wrapping_add(amount);
             true

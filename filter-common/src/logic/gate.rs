@@ -1,8 +1,9 @@
 //! The gate before the lists: 2²⁴ bits that say "an entry lies near this address, look".
 //!
-//! IPv4 has one bit for each /24, exactly. IPv6 has one for the hash of each /48. An entry that is
-//! shorter sets all the bits it covers; IPv6 entries shorter than /40 open the gate for all of
-//! IPv6, for a /32 would have 65,536 bits, each behind a hash. A clean packet reads one word.
+//! IPv4 has one bit for each /24, exactly. IPv6 has two: one for the hash of the /48, and one for
+//! that of the /32. An IPv6 entry of /40 or longer sets the bits of the /48s it covers, a shorter
+//! one those of the /32s; entries shorter than /20 open the gate for all of IPv6. So no entry sets
+//! more than 4,096 bits behind a hash, and a clean packet reads one word, or two.
 
 use super::{
     address::{Address, Family},
@@ -14,8 +15,10 @@ pub const LINE_WORDS: usize = 8;
 /// Entries of the gate's map.
 pub const LINES: u32 = 1 << 15;
 
-/// IPv6 entries shorter than this have no bits of their own; none has more than 256.
-pub const SHORTEST_V6: u8 = 40;
+/// IPv6 entries shorter than this have no bits of their own.
+pub const SHORTEST_V6: u8 = 20;
+/// IPv6 entries at least this long have bits of /48s, others bits of /32s.
+pub const SHORTEST_V6_NARROW: u8 = 40;
 
 /// Where a bit of the gate lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +32,18 @@ impl Bit {
             Family::V4 => Self(address.high32() >> 8),
             Family::V6 => Self((key.set(Family::V6, address.high64() >> 16) >> 40) as u32),
         }
+    }
+
+    /// The other bit that a packet from an IPv6 `address` looks at.
+    #[inline(always)]
+    pub const fn wide(address: &Address, key: &HashKey) -> Self {
+        Self::of_v6_wide_block(address.high64() >> 32, key)
+    }
+
+    /// The bit of the IPv6 /32 with this number.
+    #[inline(always)]
+    pub const fn of_v6_wide_block(block: u64, key: &HashKey) -> Self {
+        Self((key.tag(Family::V6, block) >> 40) as u32)
     }
 
     /// The bit of the IPv4 /24 with this number.

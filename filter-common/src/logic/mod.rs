@@ -2,10 +2,15 @@
 
 pub mod address;
 pub mod bucket;
+pub mod classify;
 pub mod control;
 pub mod gate;
 pub mod hash;
+pub mod lines;
 pub mod packet;
 pub mod parse;
 pub mod sanity;
+pub mod set4;
+pub mod set6;
 pub mod source;
+pub mod tree;

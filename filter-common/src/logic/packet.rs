@@ -96,6 +96,12 @@ pub struct Packet {
     pub hops: u8,
     /// Piece or whole.
     pub fragment: Fragment,
+    /// Identification of the packet that a fragment is a piece of; zero where it is none.
+    pub fragment_id: u32,
+    /// Length of the IP packet, header included, in bytes. A longer one (IPv6) is 65,535.
+    pub length: u16,
+    /// Where in the frame the payload of TCP, UDP or ICMP begins; zero where there is none.
+    pub payload: u16,
     /// The transport header.
     pub transport: Transport,
     /// What the parser noticed that sanity should judge; if it is that a header is cut short, lies or

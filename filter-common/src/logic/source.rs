@@ -7,11 +7,11 @@
 //! being limited.
 
 use super::{
-    address::Address,
+    address::{Address, Family},
     bucket::{self, Limit, Now, TAG_BITS, Write},
     hash::{HashKey, source_number},
 };
-use crate::abi::settings::CLASSES;
+use crate::abi::settings::PACKET_CLASSES;
 
 /// Ways of a class in a line.
 pub const WAYS: usize = 2;
@@ -20,7 +20,7 @@ pub type Line = [u64; LINE_WORDS];
 /// Words in a line: 64 bytes.
 pub const LINE_WORDS: usize = 8;
 
-const _: () = assert!(LINE_WORDS == WAYS.wrapping_mul(CLASSES));
+const _: () = assert!(LINE_WORDS == WAYS.wrapping_mul(PACKET_CLASSES));
 
 /// Where a source's state is, and the tag it goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,12 @@ impl Slot {
     /// The slot of a source (IPv4 address, IPv6 /64) in a table of `2^(64 - shift)` lines.
     #[inline(always)]
     pub const fn of(source: &Address, key: &HashKey, shift: u32) -> Self {
-        let number = source_number(source);
-        let family = source.family();
+        Self::of_number(source.family(), source_number(source), key, shift)
+    }
+
+    /// The slot of whoever has this number among senders of a family.
+    #[inline(always)]
+    pub const fn of_number(family: Family, number: u64, key: &HashKey, shift: u32) -> Self {
         Self {
             line: (key.set(family, number).wrapping_shr(shift)) as u32,
             tag: key.tag(family, number) >> (64_u32.wrapping_sub(TAG_BITS)) | 1,
@@ -55,9 +59,10 @@ pub enum Charge {
     Granted(usize, Write),
 }
 
-/// Charges a packet of the source with this tag to one of a class's two ways.
+/// Charges a packet of the source with this tag, that costs so many units of time, to one of a
+/// class's two ways.
 #[inline(always)]
-pub const fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit) -> Charge {
+pub const fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit, cost: u64) -> Charge {
     let deficits = [
         bucket::deficit(ways[0], now, limit),
         bucket::deficit(ways[1], now, limit),
@@ -74,7 +79,7 @@ pub const fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit) -> Cha
         }
         (fuller, 0)
     };
-    match bucket::charge(deficit, tag, now, limit) {
+    match bucket::charge(deficit, tag, now, limit, cost) {
         Some(write) => Charge::Granted(way, write),
         None => Charge::Refused,
     }

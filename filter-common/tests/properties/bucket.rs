@@ -133,7 +133,7 @@ proptest! {
             let between = Now::from_tick(start.wrapping_add(ticks * step / 1000));
             let left = deficit(word, between, &rule.limit);
             prop_assert!(left <= emptiest);
-            if charge(left, UNSHARED, between, &rule.limit).is_none() {
+            if charge(left, UNSHARED, between, &rule.limit, rule.limit.interval).is_none() {
                 prop_assert!(!take(&mut word, between, &rule.limit));
             }
         }
@@ -165,7 +165,7 @@ proptest! {
         let before = deficit(word, now, &rule.limit);
         let mut taken = word;
         let granted = take(&mut taken, now, &rule.limit);
-        match charge(before, UNSHARED, now, &rule.limit) {
+        match charge(before, UNSHARED, now, &rule.limit, rule.limit.interval) {
             None => {
                 prop_assert!(!granted);
                 prop_assert_eq!(taken, word, "a refused packet writes nothing");
@@ -185,7 +185,7 @@ proptest! {
     ) {
         let word = time << TAG_BITS | tag;
         let now = Now::from_tick(start);
-        if let Some(write) = charge(deficit(word, now, &rule.limit), tag, now, &rule.limit) {
+        if let Some(write) = charge(deficit(word, now, &rule.limit), tag, now, &rule.limit, rule.limit.interval) {
             prop_assert_eq!(bucket::tag(write.applied(word)), tag);
         }
     }
@@ -197,7 +197,7 @@ proptest! {
         let mut word = 0;
         prop_assert!(take(&mut word, now, &rule.limit));
         let before = deficit(word, now, &rule.limit);
-        let racing = charge(before, UNSHARED, now, &rule.limit);
+        let racing = charge(before, UNSHARED, now, &rule.limit, rule.limit.interval);
         if let Some(write @ Write::Add(_)) = racing {
             let both = write.applied(write.applied(word));
             let after = deficit(both, now, &rule.limit);

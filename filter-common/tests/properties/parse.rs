@@ -47,7 +47,7 @@ proptest! {
         prop_assert_eq!(ours.defect, None);
         let theirs = SlicedPacket::from_ethernet(&frame);
         let theirs = theirs.map_err(|error| TestCaseError::fail(format!("{error}: {frame:02x?}")))?;
-        let expected = translate(&theirs);
+        let expected = translate(&theirs, &frame);
         prop_assert_eq!(&ours, &expected, "{:02x?}", frame);
     }
 
@@ -78,64 +78,91 @@ fn judge(frame: &[u8]) {
 }
 
 /// What etherparse says, in our words.
-fn translate(theirs: &SlicedPacket<'_>) -> Packet {
-    let (source, destination, hops, carried, fragment, payload): (IpAddr, IpAddr, _, _, _, _) =
-        match theirs.net.as_ref().expect("it is IP") {
-            NetSlice::Ipv4(ip) => {
-                let header = ip.header();
-                let (offset, more) = (header.fragments_offset().value(), header.more_fragments());
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    header.ttl(),
-                    header.protocol(),
-                    fragment(offset, more, false),
-                    ip.payload().payload,
+fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
+    let (source, destination, hops, carried, fragment, payload, id, length): (
+        IpAddr,
+        IpAddr,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+    ) = match theirs.net.as_ref().expect("it is IP") {
+        NetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let (offset, more) = (header.fragments_offset().value(), header.more_fragments());
+            (
+                header.source_addr().into(),
+                header.destination_addr().into(),
+                header.ttl(),
+                header.protocol(),
+                fragment(offset, more, false),
+                ip.payload().payload,
+                u32::from(header.identification()),
+                header.total_len(),
+            )
+        }
+        NetSlice::Ipv6(ip) => {
+            let pieces = ip.extensions().clone().into_iter().find_map(|header| {
+                if let Ipv6ExtensionSlice::Fragment(header) = header {
+                    Some(header)
+                } else {
+                    None
+                }
+            });
+            let how = pieces.as_ref().map_or(Fragment::Whole, |header| {
+                fragment(
+                    header.fragment_offset().value(),
+                    header.more_fragments(),
+                    true,
                 )
-            }
-            NetSlice::Ipv6(ip) => {
-                let pieces = ip.extensions().clone().into_iter().find_map(|header| {
-                    if let Ipv6ExtensionSlice::Fragment(header) = header {
-                        Some(header)
-                    } else {
-                        None
-                    }
-                });
-                let how = pieces.as_ref().map_or(Fragment::Whole, |header| {
-                    fragment(
-                        header.fragment_offset().value(),
-                        header.more_fragments(),
-                        true,
-                    )
-                });
-                // Behind a later fragment's header there are no headers to be read.
-                let carried = match &pieces {
-                    Some(header) if how == Fragment::Later => header.next_header(),
-                    _ => ip.payload().ip_number,
-                };
-                (
-                    ip.header().source_addr().into(),
-                    ip.header().destination_addr().into(),
-                    ip.header().hop_limit(),
-                    carried,
-                    how,
-                    ip.payload().payload,
-                )
-            }
-            NetSlice::Arp(_) => panic!("no frame here is ARP"),
-        };
+            });
+            // Behind a later fragment's header there are no headers to be read.
+            let carried = match &pieces {
+                Some(header) if how == Fragment::Later => header.next_header(),
+                _ => ip.payload().ip_number,
+            };
+            (
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+                ip.header().hop_limit(),
+                carried,
+                how,
+                ip.payload().payload,
+                pieces.map_or(0, |header| header.identification()),
+                ip.header().payload_length().saturating_add(40),
+            )
+        }
+        NetSlice::Arp(_) => panic!("no frame here is ARP"),
+    };
+    let seen = match fragment {
+        Fragment::Later => Transport::Opaque,
+        Fragment::Whole | Fragment::First => transport(carried, payload),
+    };
     Packet {
         source: Address::from(source),
         destination: Address::from(destination),
         protocol: carried.0,
         hops,
         fragment,
-        transport: match fragment {
-            Fragment::Later => Transport::Opaque,
-            Fragment::Whole | Fragment::First => transport(carried, payload),
-        },
+        fragment_id: if fragment == Fragment::Whole { 0 } else { id },
+        length,
+        payload: behind_header(&seen, payload, frame),
+        transport: seen,
         defect: None,
     }
+}
+
+/// Where in the frame the payload of the transport protocol begins.
+fn behind_header(transport: &Transport, carried: &[u8], frame: &[u8]) -> u16 {
+    let start = carried.as_ptr() as usize - frame.as_ptr() as usize;
+    let header = match transport {
+        Transport::Tcp { .. } => usize::from(carried[12] >> 4) * 4,
+        Transport::Udp { .. } | Transport::Icmp { .. } => 8,
+        Transport::Opaque => return 0,
+    };
+    u16::try_from(start + header).expect("a frame of a test")
 }
 
 fn fragment(offset: u16, more: bool, is_said: bool) -> Fragment {

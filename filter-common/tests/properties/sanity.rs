@@ -74,6 +74,9 @@ fn tcp(flags: u8) -> Packet {
         protocol: protocol::TCP,
         hops: 64,
         fragment: Fragment::Whole,
+        fragment_id: 0,
+        length: 40,
+        payload: 54,
         transport: Transport::Tcp {
             source_port: 40_000,
             destination_port: 80,

@@ -1,7 +1,7 @@
 //! State per source.
 
 use filter_common::{
-    abi::settings::{CLASSES, Class},
+    abi::settings::{Class, PACKET_CLASSES},
     logic::{
         address::Address,
         bucket::{Limit, Now},
@@ -28,11 +28,11 @@ fn key() -> HashKey {
 struct Table {
     lines: Vec<Line>,
     shift: u32,
-    limits: [Limit; CLASSES],
+    limits: [Limit; PACKET_CLASSES],
 }
 
 impl Table {
-    fn new(bits: u32, limits: [Limit; CLASSES]) -> Self {
+    fn new(bits: u32, limits: [Limit; PACKET_CLASSES]) -> Self {
         Self {
             lines: vec![[0; LINE_WORDS]; 1 << bits],
             shift: 64 - bits,
@@ -53,7 +53,7 @@ impl Table {
                 let first = class as usize * WAYS;
                 let ways = [line[first], line[first + 1]];
                 let limit = &self.limits[class as usize];
-                (first, charge(ways, slot.tag, now, limit))
+                (first, charge(ways, slot.tag, now, limit, limit.interval))
             })
             .collect();
         if charges.iter().any(|(_, charge)| *charge == Charge::Refused) {
@@ -90,7 +90,7 @@ fn a_flood_of_new_sources_does_not_push_out_a_limited_one() {
     const PER_TICK: u64 = 1_000_000 / HZ;
     const SECONDS: u64 = 12;
     const RATE: u64 = 50;
-    let mut table = Table::new(13, [limit(RATE); CLASSES]);
+    let mut table = Table::new(13, [limit(RATE); PACKET_CLASSES]);
     let sources: Vec<Address> = (0..50).map(|number| v4(0xc000_0200 + number)).collect();
     let mut passed = vec![0_u64; sources.len()];
     let mut state = 0x2545_f491_4f6c_dd1d;
@@ -124,7 +124,7 @@ fn a_flood_of_new_sources_does_not_push_out_a_limited_one() {
 #[test]
 fn a_source_within_its_limit_loses_nothing_in_a_flood() {
     const SECONDS: u64 = 5;
-    let mut table = Table::new(10, [limit(50); CLASSES]);
+    let mut table = Table::new(10, [limit(50); PACKET_CLASSES]);
     let client = v4(0xc000_0207);
     let mut state = 0x2545_f491_4f6c_dd1d;
     for tick in 0..SECONDS * HZ {
@@ -156,7 +156,7 @@ proptest! {
     ) {
         const SECONDS: u64 = 20;
         let open = limit(100_000);
-        let mut limits = [open; CLASSES];
+        let mut limits = [open; PACKET_CLASSES];
         limits[Class::Syn as usize] = limit(rate);
         limits[Class::Udp as usize] = limit(10);
         let mut table = Table::new(4, limits);
@@ -183,7 +183,7 @@ proptest! {
     ) {
         let limit = Limit { interval, depth, horizon };
         let now = Now::from_tick(tick);
-        if let Charge::Granted(way, write) = charge(ways, tag, now, &limit) {
+        if let Charge::Granted(way, write) = charge(ways, tag, now, &limit, limit.interval) {
             prop_assert!(way < WAYS);
             prop_assert_eq!(write.applied(ways[way]) & 0xf_ffff, tag);
         }

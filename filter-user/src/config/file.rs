@@ -116,6 +116,10 @@ impl Default for Config {
                     Class::Syn => limit(200),
                     Class::Udp => limit(20_000),
                     Class::Icmp => limit(50),
+                    Class::Bytes => SourceLimit {
+                        rate: None,
+                        by_hand: false,
+                    },
                 }),
             },
             tables: Tables {

@@ -366,6 +366,7 @@ const CLASS_NAMES: [(&str, Class); filter_common::abi::settings::CLASSES] = [
     ("source.syn", Class::Syn),
     ("source.udp", Class::Udp),
     ("source.icmp", Class::Icmp),
+    ("source.bytes", Class::Bytes),
 ];
 
 /// The class of a limit by its name: `source.packets`, `source.syn`, `source.udp`, `source.icmp`.
@@ -388,6 +389,7 @@ pub const fn class_name(class: Class) -> &'static str {
         Class::Syn => "source.syn",
         Class::Udp => "source.udp",
         Class::Icmp => "source.icmp",
+        Class::Bytes => "source.bytes",
     }
 }
 

@@ -283,6 +283,7 @@ pub const fn limit_name(class: Class) -> &'static str {
         Class::Syn => "source.syn",
         Class::Udp => "source.udp",
         Class::Icmp => "source.icmp",
+        Class::Bytes => "source.bytes",
     }
 }
 

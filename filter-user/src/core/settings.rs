@@ -4,9 +4,9 @@ use filter_common::{
     abi::{
         lifeline::{LifelineRule, Lifelines, RULES, gate_bit},
         reason::Reason,
-        settings::{CLASSES, Class, Settings},
+        settings::{CLASSES, Class, Metering, Settings},
     },
-    logic::{address::Address, bucket, hash::HashKey, packet::protocol, source::WAYS},
+    logic::{address::Address, bucket, hash::HashKey, packet::protocol},
 };
 
 use super::{
@@ -99,7 +99,6 @@ pub fn settings(
             always |= if in_force.always { class.bit() } else { 0 };
         }
     }
-    let lines = u64::from(config.tables.sources) / WAYS as u64;
     Ok(Settings {
         enforced: mode(config, state).enforced(),
         unchecked: config
@@ -108,7 +107,15 @@ pub fn settings(
             .fold(0, |set, reason| set | reason.bit()),
         lifeline_gate: lifeline_gate(config, ssh_ports),
         key: fixed.key,
-        limits,
+        source: Metering {
+            limits,
+            always,
+            pressed,
+        },
+        prefix: Metering::default(),
+        fragments: bucket::Limit::default(),
+        prefix_mask_v4: 0xffff_ff00,
+        prefix_mask_v6: 0xffff_ffff_ffff_0000,
         pressure: match config.limits.pressure {
             Some(rate) => cpu_limit(rate, hz)?,
             None => bucket::Limit::default(),
@@ -123,10 +130,10 @@ pub fn settings(
         sample_dropped: cpu_limit(config.samples.dropped, hz)?,
         pressure_hold: hz.saturating_mul(PRESSURE_HOLD),
         emergency: 0,
-        always,
-        pressed,
-        source_shift: 64 - lines.max(2).trailing_zeros(),
+        rule_bank: 0,
+        fragment_policy: 0,
         open_gate_v6: u32::from(open_gate_v6),
+        reserved: 0,
     })
 }
 

@@ -268,7 +268,6 @@ impl Force {
         let settings = Settings {
             enforced: Reason::all_drops(),
             key: HASH_KEY,
-            source_shift: 64 - (SOURCES / 2).trailing_zeros(),
             ..Settings::default()
         };
         Self {

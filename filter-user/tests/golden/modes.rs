@@ -9,7 +9,7 @@ use filter_common::{
             LimitSyn, LimitUdp, Malformed, MartianSource, NotIp, PortZero, TcpFlags, TinyFragment,
             Truncated, VlanDepth,
         },
-        settings::{CLASSES, Class, Settings},
+        settings::{Class, PACKET_CLASSES, Settings},
     },
     logic::{bucket::Limit, sanity::SWITCHABLE},
 };
@@ -115,7 +115,7 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
         Scenario {
             name: "limits of sources by hand",
             force: Force::new()
-                .with(|settings| limits(settings, [5, 3, 2, 1], hz).always = 0b1111)
+                .with(|settings| limits(settings, [5, 3, 2, 1], hz).source.always = 0b1111)
                 .allow("192.0.2.200/32")
                 .lifeline(
                     LifelineRule::from_prefix(&address("192.0.2.201"), 32, TCP, 22),
@@ -125,8 +125,9 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
         },
         Scenario {
             name: "a limit of one class alone",
-            force: Force::new()
-                .with(|settings| limits(settings, [1, 1, 2, 1], hz).always = Class::Udp.bit()),
+            force: Force::new().with(|settings| {
+                limits(settings, [1, 1, 2, 1], hz).source.always = Class::Udp.bit()
+            }),
             rows: vec![
                 row("the first datagram", datagram("192.0.2.20"), Clean),
                 row(
@@ -150,7 +151,7 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
         Scenario {
             name: "limits without pressure",
             force: Force::new()
-                .with(|settings| limits(settings, [1, 1, 1, 1], hz).pressed = 0b1111),
+                .with(|settings| limits(settings, [1, 1, 1, 1], hz).source.pressed = 0b1111),
             rows: vec![
                 row("the first datagram", datagram("192.0.2.30"), Clean),
                 row("do not hold for the second", datagram("192.0.2.30"), Clean),
@@ -160,7 +161,7 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
         Scenario {
             name: "limits under pressure",
             force: Force::new().with(|settings| {
-                limits(settings, [9, 9, 2, 9], hz).pressed = 0b1111;
+                limits(settings, [9, 9, 2, 9], hz).source.pressed = 0b1111;
                 settings.pressure = only(3, hz);
                 settings.pressure_hold = hz * 3600;
             }),
@@ -215,8 +216,10 @@ fn set(reasons: &[Reason]) -> u64 {
     reasons.iter().fold(0, |set, reason| set | reason.bit())
 }
 
-fn limits(settings: &mut Settings, bursts: [u64; CLASSES], hz: u64) -> &mut Settings {
-    settings.limits = bursts.map(|burst| only(burst, hz));
+fn limits(settings: &mut Settings, bursts: [u64; PACKET_CLASSES], hz: u64) -> &mut Settings {
+    for (limit, burst) in settings.source.limits.iter_mut().zip(bursts) {
+        *limit = only(burst, hz);
+    }
     settings
 }
 
@@ -235,7 +238,7 @@ fn monitor(hz: u64) -> Force {
         )
         .with(|settings| {
             settings.enforced = 0;
-            limits(settings, [4, 1, 1, 1], hz).always = 0b1111;
+            limits(settings, [4, 1, 1, 1], hz).source.always = 0b1111;
         })
 }
 

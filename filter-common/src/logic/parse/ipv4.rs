@@ -2,12 +2,15 @@
 
 use core::ops::ControlFlow;
 
-use super::{Frame, Piece, transport};
+use super::{
+    Frame, Piece,
+    transport::{self, Upper},
+};
 use crate::{
     abi::reason::Reason,
     logic::{
         address::Address,
-        packet::{Fragment, Packet, Transport, protocol},
+        packet::{Fragment, Packet, protocol},
     },
 };
 
@@ -24,9 +27,13 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
         return ControlFlow::Break(Reason::Malformed);
     }
     let fragment = fragment(header.be16::<6>());
-    let (transport, defect) = match rest(frame, offset, &header, fragment) {
-        ControlFlow::Continue(rest) => rest,
-        ControlFlow::Break(reason) => (transport::NONE, Some(reason)),
+    let upper = match rest(frame, offset, &header, fragment) {
+        ControlFlow::Continue(upper) => upper,
+        ControlFlow::Break(reason) => Upper::opaque(Some(reason)),
+    };
+    let fragment_id = match fragment {
+        Fragment::Whole => 0,
+        Fragment::First | Fragment::Later => u32::from(header.be16::<4>()),
     };
     ControlFlow::Continue(Packet {
         source: Address::v4(header.word::<12>()),
@@ -34,8 +41,11 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
         protocol: header.byte::<9>(),
         hops: header.byte::<8>(),
         fragment,
-        transport,
-        defect,
+        fragment_id,
+        length: header.be16::<2>(),
+        payload: upper.payload,
+        transport: upper.transport,
+        defect: upper.defect,
     })
 }
 
@@ -49,14 +59,14 @@ const fn fragment(pieces: u16) -> Fragment {
     }
 }
 
-/// The transport header, and what sanity should judge.
+/// What the packet carries.
 #[inline(always)]
 fn rest(
     frame: &impl Frame,
     offset: u32,
     header: &impl Piece,
     fragment: Fragment,
-) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+) -> ControlFlow<Reason, Upper> {
     let header_length = u32::from(header.byte::<0>() & 0x0f).wrapping_mul(4);
     let total_length = u32::from(header.be16::<2>());
     if header_length < 20 || total_length < header_length {
@@ -75,7 +85,7 @@ fn rest(
         Fragment::Later if position.wrapping_add(total_length) > LARGEST => {
             ControlFlow::Break(Reason::FragmentOverrun)
         }
-        Fragment::Later => ControlFlow::Continue((transport::NONE, None)),
+        Fragment::Later => ControlFlow::Continue(Upper::opaque(None)),
         Fragment::Whole | Fragment::First => {
             let at = offset.wrapping_add(header_length);
             transport::header(frame, at, end, carried, fragment)

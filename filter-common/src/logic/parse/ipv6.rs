@@ -2,12 +2,15 @@
 
 use core::ops::ControlFlow;
 
-use super::{Frame, Piece, transport};
+use super::{
+    Frame, Piece,
+    transport::{self, Upper},
+};
 use crate::{
     abi::reason::Reason,
     logic::{
         address::Address,
-        packet::{Fragment, Packet, Transport, protocol},
+        packet::{Fragment, Packet, protocol},
     },
 };
 
@@ -32,6 +35,7 @@ struct Chain {
     protocol: u8,
     offset: u32,
     fragment: Fragment,
+    fragment_id: u32,
     defect: Option<Reason>,
 }
 
@@ -48,10 +52,11 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
         ControlFlow::Break(reason) => Rest {
             protocol: header.byte::<6>(),
             fragment: Fragment::Whole,
-            transport: transport::NONE,
-            defect: Some(reason),
+            fragment_id: 0,
+            upper: Upper::opaque(Some(reason)),
         },
     };
+    let length = u32::from(header.be16::<4>()).wrapping_add(40);
     ControlFlow::Continue(Packet {
         source: Address::v6([
             header.word::<8>(),
@@ -68,8 +73,15 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
         protocol: rest.protocol,
         hops: header.byte::<7>(),
         fragment: rest.fragment,
-        transport: rest.transport,
-        defect: rest.defect,
+        fragment_id: rest.fragment_id,
+        length: if length > LARGEST {
+            LARGEST as u16
+        } else {
+            length as u16
+        },
+        payload: rest.upper.payload,
+        transport: rest.upper.transport,
+        defect: rest.upper.defect,
     })
 }
 
@@ -77,8 +89,8 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
 struct Rest {
     protocol: u8,
     fragment: Fragment,
-    transport: Transport,
-    defect: Option<Reason>,
+    fragment_id: u32,
+    upper: Upper,
 }
 
 #[inline(always)]
@@ -89,8 +101,8 @@ fn rest(frame: &impl Frame, offset: u32, header: &impl Piece) -> ControlFlow<Rea
         return ControlFlow::Break(Reason::Truncated);
     }
     let chain = follow(frame, header.byte::<6>(), first, end)?;
-    let (transport, defect) = match chain.fragment {
-        Fragment::Later => (transport::NONE, chain.defect),
+    let upper = match chain.fragment {
+        Fragment::Later => Upper::opaque(chain.defect),
         Fragment::Whole | Fragment::First => {
             transport::header(frame, chain.offset, end, chain.protocol, chain.fragment)?
         }
@@ -98,8 +110,8 @@ fn rest(frame: &impl Frame, offset: u32, header: &impl Piece) -> ControlFlow<Rea
     ControlFlow::Continue(Rest {
         protocol: chain.protocol,
         fragment: chain.fragment,
-        transport,
-        defect,
+        fragment_id: chain.fragment_id,
+        upper,
     })
 }
 
@@ -110,6 +122,7 @@ fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<R
         protocol: first,
         offset,
         fragment: Fragment::Whole,
+        fragment_id: 0,
         defect: None,
     };
     for _ in 0..DEPTH {
@@ -141,6 +154,7 @@ fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<R
                 return ControlFlow::Break(Reason::Malformed);
             }
             let pieces = header.be16::<2>();
+            chain.fragment_id = u32::from_be(header.word::<4>());
             let position = u32::from(pieces & 0xfff8);
             chain.fragment = if position > 0 {
                 Fragment::Later

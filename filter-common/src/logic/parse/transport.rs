@@ -8,10 +8,29 @@ use crate::{
     logic::packet::{Fragment, TcpFlags, Transport, protocol},
 };
 
-/// What is known of a packet without a transport header.
-pub const NONE: Transport = Transport::Opaque;
+/// What is known of what an IP packet carries.
+pub struct Upper {
+    /// The transport header.
+    pub transport: Transport,
+    /// Where in the frame its payload begins.
+    pub payload: u16,
+    /// What sanity should judge.
+    pub defect: Option<Reason>,
+}
 
-/// The header at `offset` of a packet that ends at `end`, and what sanity should judge of it.
+impl Upper {
+    /// Of a packet whose transport header cannot be seen.
+    #[inline(always)]
+    pub const fn opaque(defect: Option<Reason>) -> Self {
+        Self {
+            transport: Transport::Opaque,
+            payload: 0,
+            defect,
+        }
+    }
+}
+
+/// The header at `offset` of a packet that ends at `end`.
 #[inline(always)]
 pub fn header(
     frame: &impl Frame,
@@ -19,18 +38,16 @@ pub fn header(
     end: u32,
     carried: u8,
     fragment: Fragment,
-) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+) -> ControlFlow<Reason, Upper> {
     let room = end.wrapping_sub(offset);
     let smallest = match carried {
         protocol::TCP => 20,
         protocol::UDP | protocol::ICMP | protocol::ICMPV6 => 8,
-        _ => return ControlFlow::Continue((Transport::Opaque, None)),
+        _ => return ControlFlow::Continue(Upper::opaque(None)),
     };
     if room < smallest {
         return match fragment {
-            Fragment::First => {
-                ControlFlow::Continue((Transport::Opaque, Some(Reason::TinyFragment)))
-            }
+            Fragment::First => ControlFlow::Continue(Upper::opaque(Some(Reason::TinyFragment))),
             Fragment::Whole | Fragment::Later => ControlFlow::Break(Reason::Truncated),
         };
     }
@@ -39,13 +56,14 @@ pub fn header(
         protocol::UDP => udp(frame, offset, room, fragment),
         _ => {
             let header = frame.need::<2>(offset)?;
-            ControlFlow::Continue((
-                Transport::Icmp {
+            ControlFlow::Continue(Upper {
+                transport: Transport::Icmp {
                     kind: header.byte::<0>(),
                     code: header.byte::<1>(),
                 },
-                None,
-            ))
+                payload: offset.wrapping_add(8) as u16,
+                defect: None,
+            })
         }
     }
 }
@@ -56,7 +74,7 @@ fn tcp(
     offset: u32,
     room: u32,
     fragment: Fragment,
-) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+) -> ControlFlow<Reason, Upper> {
     let header = frame.need::<14>(offset)?;
     let length = u32::from(header.byte::<12>() >> 4).wrapping_mul(4);
     if length < 20 || (length > room && !matches!(fragment, Fragment::First)) {
@@ -72,7 +90,11 @@ fn tcp(
     } else {
         None
     };
-    ControlFlow::Continue((transport, defect))
+    ControlFlow::Continue(Upper {
+        transport,
+        payload: offset.wrapping_add(length) as u16,
+        defect,
+    })
 }
 
 #[inline(always)]
@@ -81,7 +103,7 @@ fn udp(
     offset: u32,
     room: u32,
     fragment: Fragment,
-) -> ControlFlow<Reason, (Transport, Option<Reason>)> {
+) -> ControlFlow<Reason, Upper> {
     let header = frame.need::<6>(offset)?;
     let length = u32::from(header.be16::<4>());
     if length < 8 || (length > room && !matches!(fragment, Fragment::First)) {
@@ -91,5 +113,9 @@ fn udp(
         source_port: header.be16::<0>(),
         destination_port: header.be16::<2>(),
     };
-    ControlFlow::Continue((transport, None))
+    ControlFlow::Continue(Upper {
+        transport,
+        payload: offset.wrapping_add(8) as u16,
+        defect: None,
+    })
 }

@@ -11,7 +11,7 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use filter_common::{
-    abi::{self, settings::CLASSES},
+    abi::{self, settings::PACKET_CLASSES},
     logic::source::WAYS,
 };
 
@@ -67,6 +67,9 @@ pub(super) fn load_object(
     for (name, size) in sizes {
         loader.map_max_entries(name, *size);
     }
+    let lines = sizes.get("SOURCES").copied().unwrap_or(2);
+    let shift = 64 - lines.max(2).trailing_zeros();
+    loader.override_global("SOURCE_SHIFT", &shift, true);
     loader.load(OBJECT).map_err(|error| {
         DataplaneError::new(
             "making the maps (they need root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and memory; \
@@ -102,7 +105,7 @@ pub(super) fn estimate(tables: &Tables) -> u64 {
         let entries = u64::from(entries);
         entries * ELEMENT + entries.next_power_of_two() * BUCKET
     };
-    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * CLASSES as u64;
+    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * PACKET_CLASSES as u64;
     hash(tables.allow) + hash(tables.block) + sources + FIXED
 }
 

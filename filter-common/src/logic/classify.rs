@@ -1,0 +1,354 @@
+//! Which of a thousand rules a packet meets, at a cost that does not grow with their number.
+//!
+//! Each dimension of a packet (protocol, ports, addresses, …) is cut into classes of values that
+//! no rule tells apart, and each class has a bit vector of the rules that it satisfies. The
+//! rules that a packet meets are the intersection of the vectors of its classes (Lakshman and
+//! Stiliadis, "High-speed policy-based packet forwarding using efficient multi-dimensional range
+//! matching", 1998). A summary, one bit for each word of the vector, says which words are worth
+//! reading (Baboescu and Varghese, "Scalable packet classification", 2001).
+//!
+//! The table, in lines from the beginning of its bank:
+//!
+//! | lines | what they hold |
+//! | --- | --- |
+//! | 0 | word 0: the set of [`Dimension`]s in use; word 1: the first line of the vectors |
+//! | 1 to 5 | ten [trees](Tree): of the source, the five [`Root`]s, then of the destination |
+//! | 6, 7 | word `n`: the first line of the classes by rank of tree `n`, 16 bits each |
+//! | 8 to 23 | the class by protocol, 16 bits each: of IPv4, then of IPv6 |
+//! | 24 to 31 | by TCP flags |
+//! | 32 to 39 | by time to live |
+//! | 40 | by [`form`] |
+//! | 64 to 2111 | by source port |
+//! | 2112 to 4159 | by destination port |
+//! | 4160 to 6207 | by length of the IP packet |
+//! | [`POOL`] and on | the trees' nodes and classes by rank; the vectors, three lines each |
+//!
+//! A vector has 18 words: the bits of the services, the summary, and 16 words of 64 rules.
+
+use super::{
+    address::Family,
+    lines::{self, Lines},
+    packet::{Fragment, Packet, Transport},
+    tree::{KEY_LIMIT, Tree},
+};
+
+/// What packets are told apart by. The numbers are bits of the header's word 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Dimension {
+    /// Family and protocol.
+    Protocol = 0,
+    /// TCP flags; zero for what is not TCP.
+    Flags = 1,
+    /// Time to live, or hop limit.
+    Hops = 2,
+    /// [`form`].
+    Form = 3,
+    /// Source port; zero for what has none.
+    SourcePort = 4,
+    /// Destination port.
+    DestinationPort = 5,
+    /// Length of the IP packet.
+    Length = 6,
+    /// IPv4 source, or the first half of an IPv6 source.
+    Source = 7,
+    /// The second half of an IPv6 source.
+    SourceLow = 8,
+    /// IPv4 destination, or the first half of an IPv6 destination.
+    Destination = 9,
+    /// The second half of an IPv6 destination.
+    DestinationLow = 10,
+}
+
+/// Number of [`Dimension`]s.
+pub const DIMENSIONS: usize = 11;
+
+impl Dimension {
+    /// The dimension as a set of one.
+    #[inline(always)]
+    pub const fn bit(self) -> u64 {
+        1_u64.wrapping_shl(self as u32)
+    }
+}
+
+/// The trees of an address. Keys are below 2⁶³, so that halves of IPv6 addresses have two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Root {
+    /// IPv4 addresses.
+    V4 = 0,
+    /// First halves of IPv6 addresses whose top bit is 0.
+    High0 = 1,
+    /// First halves whose top bit is 1, without it.
+    High1 = 2,
+    /// Second halves whose top bit is 0.
+    Low0 = 3,
+    /// Second halves whose top bit is 1, without it.
+    Low1 = 4,
+}
+
+/// Trees of an address.
+pub const ROOTS: u32 = 5;
+/// The first line of the trees.
+pub const TREES: u32 = 1;
+/// The first word of the words that say where the classes by rank are.
+pub const RANKED: u32 = 6 * 8;
+/// The first line of the classes by protocol.
+pub const BY_PROTOCOL: u32 = 8;
+/// The first line of the classes by TCP flags.
+pub const BY_FLAGS: u32 = 24;
+/// The first line of the classes by time to live.
+pub const BY_HOPS: u32 = 32;
+/// The first line of the classes by form.
+pub const BY_FORM: u32 = 40;
+/// The first line of the classes by source port.
+pub const BY_SOURCE_PORT: u32 = 64;
+/// The first line of the classes by destination port.
+pub const BY_DESTINATION_PORT: u32 = 2112;
+/// The first line of the classes by length.
+pub const BY_LENGTH: u32 = 4160;
+/// The first line that has no fixed meaning.
+pub const POOL: u32 = 6208;
+/// Lines of a vector.
+pub const VECTOR_LINES: u32 = 3;
+/// The word of a vector that has the services.
+pub const SERVICES_WORD: u32 = 0;
+/// The word of a vector that says which words of rules are not zero.
+pub const SUMMARY_WORD: u32 = 1;
+/// The first word of rules.
+pub const FIRST_RULES_WORD: u32 = 2;
+/// Words of rules.
+pub const RULES_WORDS: u32 = 16;
+
+/// Whole, first piece or later piece (0, 1, 2), and 4 more where the transport header is
+/// seen.
+#[inline(always)]
+pub const fn form(packet: &Packet) -> u32 {
+    let piece = match packet.fragment {
+        Fragment::Whole => 0,
+        Fragment::First => 1,
+        Fragment::Later => 2,
+    };
+    match packet.transport {
+        Transport::Opaque => piece,
+        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Icmp { .. } => piece | 4,
+    }
+}
+
+/// A packet in numbers: what it is in each dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    protocol: u32,
+    flags: u32,
+    hops: u32,
+    form: u32,
+    source_port: u32,
+    destination_port: u32,
+    length: u32,
+}
+
+impl Numbers {
+    /// Of a packet.
+    #[inline(always)]
+    pub fn of(packet: &Packet) -> Self {
+        let (source_port, destination_port, flags) = match packet.transport {
+            Transport::Tcp {
+                source_port,
+                destination_port,
+                flags,
+            } => (source_port, destination_port, flags.0),
+            Transport::Udp {
+                source_port,
+                destination_port,
+            } => (source_port, destination_port, 0),
+            Transport::Icmp { .. } | Transport::Opaque => (0, 0, 0),
+        };
+        let family = match packet.source.family() {
+            Family::V4 => 0,
+            Family::V6 => 1 << 8,
+        };
+        Self {
+            protocol: family | u32::from(packet.protocol),
+            flags: u32::from(flags),
+            hops: u32::from(packet.hops),
+            form: form(packet),
+            source_port: u32::from(source_port),
+            destination_port: u32::from(destination_port),
+            length: u32::from(packet.length),
+        }
+    }
+}
+
+/// The classes of a packet, as the first lines of their vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Classes {
+    /// The first lines of the vectors; those at or beyond `count` mean nothing.
+    vectors: [u32; DIMENSIONS],
+    count: u32,
+}
+
+impl Classes {
+    /// Finds the classes of a packet in the table that begins at line `bank`. `None` if the table
+    /// ends before what it speaks of.
+    #[inline(always)]
+    pub fn find(
+        &mut self,
+        lines: &(impl Lines + ?Sized),
+        bank: u32,
+        packet: &Packet,
+    ) -> Option<()> {
+        let header = lines.line(bank)?;
+        let (used, first) = (header[0], bank.wrapping_add(header[1] as u32));
+        let numbers = Numbers::of(packet);
+        self.count = 0;
+        for (dimension, table, number) in [
+            (Dimension::Protocol, BY_PROTOCOL, numbers.protocol),
+            (Dimension::Flags, BY_FLAGS, numbers.flags),
+            (Dimension::Hops, BY_HOPS, numbers.hops),
+            (Dimension::Form, BY_FORM, numbers.form),
+            (Dimension::SourcePort, BY_SOURCE_PORT, numbers.source_port),
+            (
+                Dimension::DestinationPort,
+                BY_DESTINATION_PORT,
+                numbers.destination_port,
+            ),
+            (Dimension::Length, BY_LENGTH, numbers.length),
+        ] {
+            if used & dimension.bit() != 0 {
+                let class = lines::half(lines, bank.wrapping_add(table), number)?;
+                self.add(first, class);
+            }
+        }
+        for (dimension, low, trees, address) in [
+            (Dimension::Source, Dimension::SourceLow, 0, &packet.source),
+            (
+                Dimension::Destination,
+                Dimension::DestinationLow,
+                ROOTS,
+                &packet.destination,
+            ),
+        ] {
+            let [high_half, low_half] = address.numbers();
+            if used & dimension.bit() != 0 {
+                let root = match address.family() {
+                    Family::V4 => Root::V4 as u32,
+                    Family::V6 => (Root::High0 as u32).wrapping_add((high_half >> 63) as u32),
+                };
+                let class = ranked(lines, bank, trees.wrapping_add(root), high_half)?;
+                self.add(first, class);
+            }
+            if used & low.bit() != 0 && matches!(address.family(), Family::V6) {
+                let root = (Root::Low0 as u32).wrapping_add((low_half >> 63) as u32);
+                let class = ranked(lines, bank, trees.wrapping_add(root), low_half)?;
+                self.add(first, class);
+            }
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn add(&mut self, first: u32, class: u16) {
+        if let Some(vector) = self.vectors.get_mut(self.count as usize) {
+            *vector = first.wrapping_add(u32::from(class).wrapping_mul(VECTOR_LINES));
+            self.count = self.count.wrapping_add(1);
+        }
+    }
+
+    /// The intersection of one word of the vectors. Zero if no dimension is in use.
+    #[inline(always)]
+    pub fn word(&self, lines: &(impl Lines + ?Sized), index: u32) -> u64 {
+        let mut all = if self.count == 0 { 0 } else { u64::MAX };
+        for (at, vector) in self.vectors.iter().enumerate() {
+            if at as u32 >= self.count {
+                break;
+            }
+            all &= lines
+                .line(vector.wrapping_add(index >> 3))
+                .map_or(0, |line| line[(index & 7) as usize]);
+        }
+        all
+    }
+}
+
+/// The class of a number in the `tree`th tree.
+#[inline(always)]
+fn ranked(lines: &(impl Lines + ?Sized), bank: u32, tree: u32, number: u64) -> Option<u16> {
+    let base = Tree::read(lines, bank.wrapping_add(TREES), tree)?.based(bank);
+    let rank = base.rank(lines, number & (KEY_LIMIT - 1))?;
+    let words = bank.wrapping_mul(8).wrapping_add(RANKED);
+    let first = lines::word(lines, words.wrapping_add(tree))? as u32;
+    lines::half(lines, bank.wrapping_add(first), rank)
+}
+
+/// The rules whose bits are set in a packet's classes, in order.
+pub struct Candidates {
+    summary: u64,
+    word: u64,
+    base: u32,
+}
+
+impl Candidates {
+    /// All that the classes have in common.
+    #[inline(always)]
+    pub fn new(lines: &(impl Lines + ?Sized), classes: &Classes) -> Self {
+        Self {
+            summary: classes.word(lines, SUMMARY_WORD),
+            word: 0,
+            base: 0,
+        }
+    }
+
+    /// Moves on by one rule, or by one word without any. `None` at the end.
+    #[inline(always)]
+    pub fn step(&mut self, lines: &(impl Lines + ?Sized), classes: &Classes) -> Option<Step> {
+        if self.word == 0 {
+            if self.summary == 0 {
+                return None;
+            }
+            let index = lowest(self.summary);
+            self.summary &= self.summary.wrapping_sub(1);
+            self.base = index.wrapping_mul(64);
+            self.word = classes.word(lines, FIRST_RULES_WORD.wrapping_add(index));
+            if self.word == 0 {
+                return Some(Step::Empty);
+            }
+        }
+        let rule = self.base.wrapping_add(lowest(self.word));
+        self.word &= self.word.wrapping_sub(1);
+        Some(Step::Rule(rule))
+    }
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A word without a rule.
+    Empty,
+    /// The rule of this number.
+    Rule(u32),
+}
+
+/// Steps that it takes at most to see every candidate of a set of rules that is within
+/// [`MOST_CANDIDATES`](crate::abi::rules::MOST_CANDIDATES): the words, and one rule that decides.
+pub const MOST_STEPS: u32 = RULES_WORDS + crate::abi::rules::MOST_CANDIDATES + 1;
+
+/// Index of the lowest bit of a word that is not zero. By multiplication (Leiserson, Prokop and
+/// Randall, "Using de Bruijn sequences to index a 1 in a computer word", 1998), for BPF has no
+/// instruction for it.
+#[inline(always)]
+fn lowest(word: u64) -> u32 {
+    const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
+    const TABLE: [u8; 64] = {
+        let mut table = [0; 64];
+        let mut bit = 0_usize;
+        while bit < 64 {
+            table[(SEQUENCE.wrapping_shl(bit as u32) >> 58) as usize] = bit as u8;
+            bit = bit.wrapping_add(1);
+        }
+        table
+    };
+    static PLACES: [u8; 64] = TABLE;
+    let isolated = word & word.wrapping_neg();
+    u32::from(PLACES[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize & 63])
+}

@@ -1,0 +1,62 @@
+//! What is fixed when the program is loaded: constants to the verifier, which leaves out the code
+//! behind a feature that is off.
+
+use filter_common::abi::feature::Feature;
+
+/// The set of [`Feature`]s that this program has.
+#[unsafe(no_mangle)]
+static FEATURES: u64 = u64::MAX;
+
+/// `64 - log2(lines)` of the table of sources.
+#[unsafe(no_mangle)]
+static SOURCE_SHIFT: u32 = 64 - 17;
+
+/// `64 - log2(sets)` of the table of sources' bytes.
+#[unsafe(no_mangle)]
+static SOURCE_BYTES_SHIFT: u32 = 64 - 18;
+
+/// `64 - log2(lines)` of the table of prefixes.
+#[unsafe(no_mangle)]
+static PREFIX_SHIFT: u32 = 64 - 14;
+
+/// `64 - log2(sets)` of the table of prefixes' bytes.
+#[unsafe(no_mangle)]
+static PREFIX_BYTES_SHIFT: u32 = 64 - 15;
+
+/// Reads a constant that userspace may have changed before the load.
+macro_rules! constant {
+    ($name:ident) => {
+        // SAFETY: the static lives as long as the program; nobody writes to it after the load.
+        unsafe { (&raw const $name).read_volatile() }
+    };
+}
+
+/// Whether the program has a feature.
+#[inline(always)]
+pub fn has(feature: Feature) -> bool {
+    constant!(FEATURES) & feature.bit() != 0
+}
+
+/// Shift of the table of sources.
+#[inline(always)]
+pub fn source_shift() -> u32 {
+    constant!(SOURCE_SHIFT)
+}
+
+/// Shift of the table of sources' bytes.
+#[inline(always)]
+pub fn source_bytes_shift() -> u32 {
+    constant!(SOURCE_BYTES_SHIFT)
+}
+
+/// Shift of the table of prefixes.
+#[inline(always)]
+pub fn prefix_shift() -> u32 {
+    constant!(PREFIX_SHIFT)
+}
+
+/// Shift of the table of prefixes' bytes.
+#[inline(always)]
+pub fn prefix_bytes_shift() -> u32 {
+    constant!(PREFIX_BYTES_SHIFT)
+}
