@@ -48,7 +48,7 @@ impl Member<'_> {
 /// Where a protected service is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceMatch {
-    /// Its address, or the prefix of its addresses; `None` is any of this host's.
+    /// Its address, or the prefix of its addresses; `None` is any.
     pub to: Option<IpNet>,
     /// IP protocol number.
     pub protocol: u8,
@@ -60,10 +60,7 @@ impl ServiceMatch {
     fn matches(&self) -> Matches {
         let ports = Ports {
             source: Span::all(),
-            destination: match self.port.and_then(|port| Span::new(port, port)) {
-                Some(port) => port,
-                None => Span::all(),
-            },
+            destination: self.port.map_or_else(Span::all, Span::one),
         };
         Matches {
             addresses: match self.to {
@@ -135,10 +132,7 @@ impl std::error::Error for CompileError {}
 
 /// The table of rules, in order, and of services, in order. The result is what lies in a bank, from
 /// its first line on; what lies behind does not matter.
-pub fn compile(
-    rules: &[Member<'_>],
-    services: &[ServiceMatch],
-) -> Result<Vec<Line>, CompileError> {
+pub fn compile(rules: &[Member<'_>], services: &[ServiceMatch]) -> Result<Vec<Line>, CompileError> {
     if rules.len() > RULES as usize {
         return Err(CompileError::TooMany { rules: rules.len() });
     }

@@ -29,6 +29,14 @@ impl<N: Number> Span<N> {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// One number.
+    pub const fn one(number: N) -> Self {
+        Self {
+            first: number,
+            last: number,
+        }
+    }
+
     /// Every number, which is no condition at all.
     pub fn all() -> Self {
         Self {

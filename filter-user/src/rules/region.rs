@@ -2,12 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use filter_common::logic::{
-    address::Address,
-    classify::{Root, form},
-    packet::Fragment,
-    tree::KEY_LIMIT,
-};
+use filter_common::logic::{address::Address, classify::Root, packet::Fragment, tree::KEY_LIMIT};
 use ipnet::IpNet;
 
 use super::{
@@ -27,7 +22,7 @@ pub struct Region {
     pub flags: Flags,
     /// Time to live.
     pub hops: Span<u8>,
-    /// The set of [`form`]s, as bits.
+    /// The set of forms, as bits: see [`filter_common::logic::classify::form`].
     pub forms: u8,
     /// Source and destination ports.
     pub ports: Ports,
@@ -57,7 +52,7 @@ pub struct Stretch {
     pub last: u64,
 }
 
-/// Forms in which the transport header is seen: see [`form`].
+/// Forms in which the transport header is seen.
 const SEEN: u8 = 0b0111_0000;
 
 impl Region {
@@ -138,7 +133,7 @@ fn forms(matches: &Matches) -> u8 {
     if needs_header { both & SEEN } else { both }
 }
 
-/// Bits by the numbers that [`form`] gives to pieces.
+/// Bits by the numbers of pieces in a form.
 fn pieces(wanted: Pieces) -> u8 {
     [Fragment::Whole, Fragment::First, Fragment::Later]
         .into_iter()
@@ -214,7 +209,10 @@ fn halves(first: u64, last: u64, [below, above]: [Root; 2]) -> Vec<Stretch> {
 
 #[cfg(test)]
 mod tests {
-    use filter_common::logic::packet::{Packet, Transport};
+    use filter_common::logic::{
+        classify::form,
+        packet::{Packet, Transport},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -249,10 +247,20 @@ mod tests {
             (Pieces::Later, Fragment::Later),
         ] {
             for transport in [seen, Transport::Opaque] {
-                let packet = Packet { fragment, transport, ..strategy::plain_packet() };
-                let matches = Matches { fragment: wanted, ..Matches::everything() };
+                let packet = Packet {
+                    fragment,
+                    transport,
+                    ..strategy::plain_packet()
+                };
+                let matches = Matches {
+                    fragment: wanted,
+                    ..Matches::everything()
+                };
                 assert_ne!(forms(&matches) & 1 << form(&packet), 0, "{wanted:?}");
-                let other = Matches { fragment: Pieces::All, ..Matches::everything() };
+                let other = Matches {
+                    fragment: Pieces::All,
+                    ..Matches::everything()
+                };
                 assert_ne!(forms(&other) & 1 << form(&packet), 0);
             }
         }

@@ -249,6 +249,15 @@ impl Matches {
 }
 
 impl Protocol {
+    /// The protocol of a number (IANA); the ports are for those that have some.
+    pub fn from_number(number: u8, ports: Ports) -> Self {
+        match number {
+            protocol::TCP => Self::Tcp(ports, Flags::default()),
+            protocol::UDP => Self::Udp(ports),
+            other => Self::Other(other),
+        }
+    }
+
     /// Its number (IANA); `None` is any.
     pub const fn number(self) -> Option<u8> {
         match self {

@@ -8,6 +8,7 @@ use filter_common::{
             BY_SOURCE_PORT, Dimension, POOL, RANKED, ROOTS, Root, TREES,
         },
         lines::{Line, WORDS},
+        tree::KEY_LIMIT,
     },
 };
 
@@ -20,13 +21,8 @@ use crate::rules::region::{Region, Side, Stretch};
 /// 16-bit numbers in a line.
 const HALVES: usize = WORDS * 4;
 /// Every tree of an address.
-const EVERY_ROOT: [Root; ROOTS as usize] = [
-    Root::V4,
-    Root::High0,
-    Root::High1,
-    Root::Low0,
-    Root::Low1,
-];
+const EVERY_ROOT: [Root; ROOTS as usize] =
+    [Root::V4, Root::High0, Root::High1, Root::Low0, Root::Low1];
 
 /// A table in the making.
 pub struct Layout<'r> {
@@ -131,7 +127,7 @@ impl<'r> Layout<'r> {
             let (first, last) = ends(region);
             (*bit, u64::from(first), u64::from(last))
         });
-        let sections = sections(stretches.collect(), &mut self.vectors)?;
+        let sections = sections(stretches.collect(), numbers.into(), &mut self.vectors)?;
         self.spread(dimension, table, numbers, &sections);
         Some(())
     }
@@ -152,17 +148,20 @@ impl<'r> Layout<'r> {
             .chain([numbers.into()]);
         for (section, end) in sections.iter().zip(ends) {
             for number in section.from..end {
-                put_half(&mut self.lines, table as usize, number as usize, section.class);
+                put_half(
+                    &mut self.lines,
+                    table as usize,
+                    number as usize,
+                    section.class,
+                );
             }
         }
     }
 
     fn addresses(&mut self) -> Option<()> {
-        self.address(
-            [Dimension::Source, Dimension::SourceLow],
-            0,
-            |region| region.source,
-        )?;
+        self.address([Dimension::Source, Dimension::SourceLow], 0, |region| {
+            region.source
+        })?;
         self.address(
             [Dimension::Destination, Dimension::DestinationLow],
             ROOTS,
@@ -177,16 +176,17 @@ impl<'r> Layout<'r> {
         side: impl Fn(&Region) -> Side,
     ) -> Option<()> {
         for root in EVERY_ROOT {
-            let (dimension, stretches): (_, fn(Side) -> Vec<Stretch>) = match root {
-                Root::V4 | Root::High0 | Root::High1 => (high, Side::high),
-                Root::Low0 | Root::Low1 => (low, Side::low),
+            let (dimension, limit, stretches): (_, _, fn(Side) -> Vec<Stretch>) = match root {
+                Root::V4 => (high, 1 << 32, Side::high),
+                Root::High0 | Root::High1 => (high, KEY_LIMIT, Side::high),
+                Root::Low0 | Root::Low1 => (low, KEY_LIMIT, Side::low),
             };
             let here = self.all.iter().flat_map(|(bit, region)| {
                 let all = stretches(side(region)).into_iter();
                 all.filter(|stretch| stretch.root == root)
                     .map(|stretch| (*bit, stretch.first, stretch.last))
             });
-            let sections = sections(here.collect(), &mut self.vectors)?;
+            let sections = sections(here.collect(), limit, &mut self.vectors)?;
             if sections.len() > 1 {
                 self.used |= dimension.bit();
             }
@@ -198,7 +198,11 @@ impl<'r> Layout<'r> {
     /// A tree of where sections begin, and their classes by rank.
     fn tree(&mut self, index: u32, sections: &[Section]) -> Option<()> {
         // The first begins at zero, which every number is above: its rank is 0.
-        let keys: Vec<u64> = sections.iter().skip(1).map(|section| section.from).collect();
+        let keys: Vec<u64> = sections
+            .iter()
+            .skip(1)
+            .map(|section| section.from)
+            .collect();
         let tree = tree::build(&keys, &mut self.lines)?;
         let at = TREES as usize * WORDS + index as usize * 4;
         for (offset, word) in tree.words().into_iter().enumerate() {
@@ -224,14 +228,19 @@ impl<'r> Layout<'r> {
     }
 }
 
-/// Cuts all numbers into sections in which the same bits are set. A bit may have several
-/// stretches, which do not touch.
-fn sections(stretches: Vec<(Bit, u64, u64)>, vectors: &mut Vectors) -> Option<Vec<Section>> {
+/// Cuts the numbers below `limit` into sections in which the same bits are set, each in a stretch
+/// from the first number to the last. `None` if there are too many different ones.
+fn sections(
+    stretches: Vec<(Bit, u64, u64)>,
+    limit: u64,
+    vectors: &mut Vectors,
+) -> Option<Vec<Section>> {
     let mut turns: Vec<(u64, Bit, bool)> = Vec::new();
     for (bit, first, last) in stretches {
         turns.push((first, bit, true));
-        // What reaches to the end of all numbers never ends.
-        turns.extend(last.checked_add(1).map(|end| (end, bit, false)));
+        if last < limit - 1 {
+            turns.push((last + 1, bit, false));
+        }
     }
     turns.sort_by_key(|(at, ..)| *at);
     let mut vector = Vector::default();

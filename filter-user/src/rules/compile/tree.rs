@@ -25,7 +25,9 @@ pub fn build(keys: &[u64], lines: &mut Vec<Line>) -> Option<Tree> {
             node
         });
         let above: Vec<Line> = above.collect();
-        least = nodes.filter_map(|children| children.first().copied()).collect();
+        least = nodes
+            .filter_map(|children| children.first().copied())
+            .collect();
         levels.push(above);
     }
     if levels.len() > LEVELS {
