@@ -13,7 +13,8 @@ pub const LEVELS: usize = 7;
 pub const FANOUT: u32 = WORDS as u32 + 1;
 /// Keys and numbers looked for are below this.
 pub const KEY_LIMIT: u64 = 1 << 63;
-/// What fills up a node: above every number, so that none leads to a child that is not there.
+/// What fills up a node: above every number, the largest too, which would lead beyond the last
+/// node if it met an equal.
 pub const PADDING: u64 = KEY_LIMIT;
 
 /// Where the levels of a tree are: 32 bytes, two of them in a line.
@@ -86,8 +87,8 @@ impl Tree {
     }
 }
 
-/// How many of a line's keys are not above `number`. The top bit of a difference says which is
-/// smaller, a number below 2⁶³ or a key up to that, and costs no branch.
+/// How many of a line's keys are not above `number`. The top bit of a difference says which of two
+/// numbers below 2⁶³ is smaller, and costs no branch.
 #[inline(always)]
 fn not_above(line: &Line, number: u64) -> u32 {
     let mut above = 0_u64;
