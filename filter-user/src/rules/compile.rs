@@ -4,7 +4,6 @@
 
 mod crowd;
 mod layout;
-mod tree;
 mod vectors;
 
 use std::fmt;
@@ -16,13 +15,12 @@ use filter_common::{
     },
     logic::lines::Line,
 };
-use ipnet::IpNet;
 
 use self::layout::Layout;
 use super::{
-    range::Span,
     region::Region,
-    rule::{Action, Addresses, Matches, Ports, Protocol, Rule},
+    rule::{Action, Rule},
+    service::ServiceMatch,
 };
 
 /// A rule in a set, as far as classification goes.
@@ -45,41 +43,6 @@ impl Member<'_> {
     }
 }
 
-/// Where a protected service is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceMatch {
-    /// Its address, or the prefix of its addresses; `None` is any.
-    pub to: Option<IpNet>,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Its port, where the protocol has ports.
-    pub port: Option<u16>,
-}
-
-impl ServiceMatch {
-    fn matches(&self) -> Matches {
-        let ports = Ports {
-            source: Span::all(),
-            destination: self.port.map_or_else(Span::all, Span::one),
-        };
-        Matches {
-            addresses: match self.to {
-                None => Addresses::Any,
-                Some(IpNet::V4(to)) => Addresses::V4 {
-                    from: ipnet::Ipv4Net::default(),
-                    to,
-                },
-                Some(IpNet::V6(to)) => Addresses::V6 {
-                    from: ipnet::Ipv6Net::default(),
-                    to,
-                },
-            },
-            protocol: Protocol::from_number(self.protocol, ports),
-            ..Matches::everything()
-        }
-    }
-}
-
 /// Why a set of rules has no table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompileError {
@@ -92,6 +55,11 @@ pub enum CompileError {
     TooManyServices {
         /// Services.
         services: usize,
+    },
+    /// A service has IPv6 addresses in several /64s.
+    ServiceAddresses {
+        /// Which service, by its index.
+        service: usize,
     },
     /// A packet could meet more undecided rules than it may.
     Crowded {
@@ -112,6 +80,12 @@ impl fmt::Display for CompileError {
             Self::TooManyServices { services } => write!(
                 formatter,
                 "{services} services, and there is room for {SERVICES}: take some away"
+            ),
+            Self::ServiceAddresses { service } => write!(
+                formatter,
+                "service {} has single IPv6 addresses in several /64s, which one service cannot \
+                 be told by: name the /64s, or write one service for each",
+                service.saturating_add(1)
             ),
             Self::Crowded { rules } => write!(
                 formatter,
@@ -154,8 +128,16 @@ pub fn compile(rules: &[Member<'_>], services: &[ServiceMatch]) -> Result<Vec<Li
     }
     let services: Vec<Region> = services
         .iter()
-        .map(|service| Region::of(&service.matches()))
-        .collect();
+        .enumerate()
+        .map(|(index, service)| {
+            let region = Region::of_service(service);
+            if region.destination.is_product() {
+                Ok(region)
+            } else {
+                Err(CompileError::ServiceAddresses { service: index })
+            }
+        })
+        .collect::<Result<_, _>>()?;
     Layout::build(&regions, &services).ok_or(CompileError::TooBig)
 }
 

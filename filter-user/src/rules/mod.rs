@@ -13,7 +13,8 @@ pub mod parse;
 pub mod range;
 mod region;
 pub mod rule;
+pub mod service;
 #[cfg(test)]
 pub mod strategy;
 
-pub use self::{error::SyntaxError, rule::Rule};
+pub use self::{error::SyntaxError, rule::Rule, service::ServiceMatch};

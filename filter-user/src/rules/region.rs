@@ -1,18 +1,19 @@
 //! A rule's conditions as one set of numbers for each dimension of a packet.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use filter_common::logic::{address::Address, classify::Root, packet::Fragment, tree::KEY_LIMIT};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     range::Span,
-    rule::{Addresses, Flags, Matches, Pieces, Ports},
+    rule::{Addresses, Flags, Matches, Pieces, Ports, Protocol},
+    service::ServiceMatch,
 };
 
 /// What packets a rule could match, its payload aside: in each dimension a set of numbers, and a
 /// packet is in the region if it is in all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     /// Families: IPv4, IPv6.
     pub families: [bool; 2],
@@ -34,12 +35,9 @@ pub struct Region {
     pub destination: Side,
 }
 
-/// Prefixes of one end of the packet, by family; `None` where no packet of the family matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Side {
-    v4: Option<IpNet>,
-    v6: Option<IpNet>,
-}
+/// Prefixes of one end of the packet, of both families.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side(Vec<IpNet>);
 
 /// Numbers from the first to the last in the tree of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,28 +56,14 @@ const SEEN: u8 = 0b0111_0000;
 impl Region {
     /// Of a rule's conditions.
     pub fn of(matches: &Matches) -> Self {
-        let any_v4 = Some(IpNet::new_assert(Ipv4Addr::UNSPECIFIED.into(), 0));
-        let any_v6 = Some(IpNet::new_assert(Ipv6Addr::UNSPECIFIED.into(), 0));
         let (families, source, destination) = match matches.addresses {
-            Addresses::Any => {
-                let any = Side {
-                    v4: any_v4,
-                    v6: any_v6,
-                };
-                ([true, true], any, any)
-            }
+            Addresses::Any => ([true, true], Side::any(), Side::any()),
             Addresses::V4 { from, to } => {
-                let [from, to] = [from, to].map(|net| Side {
-                    v4: Some(net.into()),
-                    v6: None,
-                });
+                let [from, to] = [from, to].map(|net| Side(vec![net.into()]));
                 ([true, false], from, to)
             }
             Addresses::V6 { from, to } => {
-                let [from, to] = [from, to].map(|net| Side {
-                    v4: None,
-                    v6: Some(net.into()),
-                });
+                let [from, to] = [from, to].map(|net| Side(vec![net.into()]));
                 ([false, true], from, to)
             }
         };
@@ -93,6 +77,30 @@ impl Region {
             length: matches.length,
             source,
             destination,
+        }
+    }
+
+    /// Of a service's packets.
+    pub fn of_service(service: &ServiceMatch) -> Self {
+        let ports = Ports {
+            source: Span::all(),
+            destination: service.port.map_or_else(Span::all, Span::one),
+        };
+        let protocol = Protocol::from_number(service.protocol, ports);
+        let everywhere = Self::of(&Matches {
+            protocol,
+            ..Matches::everything()
+        });
+        let has = |v4| {
+            service
+                .to
+                .iter()
+                .any(|net| matches!(net, IpNet::V4(_)) == v4)
+        };
+        Self {
+            families: [has(true), has(false)],
+            destination: Side(service.to.clone()),
+            ..everywhere
         }
     }
 
@@ -111,8 +119,8 @@ impl Region {
             && self.ports.source.meets(other.ports.source)
             && self.ports.destination.meets(other.ports.destination)
             && self.length.meets(other.length)
-            && self.source.meets(other.source)
-            && self.destination.meets(other.destination)
+            && self.source.meets(&other.source)
+            && self.destination.meets(&other.destination)
     }
 
     /// Whether a packet of this family (0: IPv4, 1: IPv6) and protocol is in it.
@@ -143,44 +151,81 @@ fn pieces(wanted: Pieces) -> u8 {
 }
 
 impl Side {
-    fn meets(self, other: Self) -> bool {
-        let meet = |one: Option<IpNet>, two: Option<IpNet>| match (one, two) {
-            (Some(one), Some(two)) => one.contains(&two) || two.contains(&one),
-            _ => false,
+    fn any() -> Self {
+        Self(vec![Ipv4Net::default().into(), Ipv6Net::default().into()])
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let meet = |one: &IpNet, two: &IpNet| one.contains(two) || two.contains(one);
+        self.0
+            .iter()
+            .any(|one| other.0.iter().any(|two| meet(one, two)))
+    }
+
+    /// Whether an IPv6 address is in it if and only if its halves are in [`Side::high`] and
+    /// [`Side::low`]: so it is if all prefixes have all second halves, or one first half, or one
+    /// and the same second half.
+    pub fn is_product(&self) -> bool {
+        let v6 = || self.0.iter().filter(|net| matches!(net, IpNet::V6(_)));
+        let high = |net: &IpNet| numbers(net.network())[0];
+        let low = |net: &IpNet| (numbers(net.network())[1], net.prefix_len());
+        let is_long = |net: &IpNet| net.prefix_len() > 64;
+        if !v6().any(is_long) {
+            return true;
+        }
+        let all = |agree: &dyn Fn(&IpNet, &IpNet) -> bool| {
+            v6().zip(v6().skip(1)).all(|(one, two)| agree(one, two))
         };
-        meet(self.v4, other.v4) || meet(self.v6, other.v6)
+        v6().all(is_long)
+            && (all(&|one, two| high(one) == high(two)) || all(&|one, two| low(one) == low(two)))
     }
 
     /// The numbers in the trees of IPv4 addresses and of first halves of IPv6 addresses.
-    pub fn high(self) -> Vec<Stretch> {
-        let mut all = Vec::new();
-        if let Some(net) = self.v4 {
+    pub fn high(&self) -> Vec<Stretch> {
+        let all = self.0.iter().flat_map(|net| {
             let [first, _] = numbers(net.network());
             let [last, _] = numbers(net.broadcast());
-            all.push(Stretch {
-                root: Root::V4,
-                first,
-                last,
-            });
-        }
-        if let Some(net) = self.v6 {
-            let [first, _] = numbers(net.network());
-            let [last, _] = numbers(net.broadcast());
-            all.extend(halves(first, last, [Root::High0, Root::High1]));
-        }
-        all
+            match net {
+                IpNet::V4(_) => vec![Stretch {
+                    root: Root::V4,
+                    first,
+                    last,
+                }],
+                IpNet::V6(_) => halves(first, last, [Root::High0, Root::High1]),
+            }
+        });
+        merged(all.collect())
     }
 
     /// The numbers in the trees of second halves of IPv6 addresses.
-    pub fn low(self) -> Vec<Stretch> {
-        let Some(net) = self.v6 else {
-            return Vec::new();
-        };
-        // A prefix up to /64 has every second half.
-        let [_, first] = numbers(net.network());
-        let [_, last] = numbers(net.broadcast());
-        halves(first, last, [Root::Low0, Root::Low1])
+    pub fn low(&self) -> Vec<Stretch> {
+        let v6 = self.0.iter().filter(|net| matches!(net, IpNet::V6(_)));
+        let all = v6.flat_map(|net| {
+            // A prefix up to /64 has every second half.
+            let [_, first] = numbers(net.network());
+            let [_, last] = numbers(net.broadcast());
+            halves(first, last, [Root::Low0, Root::Low1])
+        });
+        merged(all.collect())
     }
+}
+
+/// The same numbers in stretches that neither overlap nor touch.
+fn merged(mut all: Vec<Stretch>) -> Vec<Stretch> {
+    all.sort_by_key(|stretch| (stretch.root as u32, stretch.first));
+    let mut apart: Vec<Stretch> = Vec::with_capacity(all.len());
+    for stretch in all {
+        match apart.last_mut() {
+            Some(before)
+                if before.root == stretch.root
+                    && stretch.first <= before.last.saturating_add(1) =>
+            {
+                before.last = before.last.max(stretch.last);
+            }
+            _ => apart.push(stretch),
+        }
+    }
+    apart
 }
 
 fn numbers(address: IpAddr) -> [u64; 2] {

@@ -12,11 +12,11 @@ use filter_common::{
     },
 };
 
-use super::{
-    tree,
-    vectors::{Bit, Vector, Vectors},
+use super::vectors::{Bit, Vector, Vectors};
+use crate::{
+    rules::region::{Region, Side, Stretch},
+    sets::tree,
 };
-use crate::rules::region::{Region, Side, Stretch};
 
 /// 16-bit numbers in a line.
 const HALVES: usize = WORDS * 4;
@@ -160,12 +160,12 @@ impl<'r> Layout<'r> {
 
     fn addresses(&mut self) -> Option<()> {
         self.address([Dimension::Source, Dimension::SourceLow], 0, |region| {
-            region.source
+            &region.source
         })?;
         self.address(
             [Dimension::Destination, Dimension::DestinationLow],
             ROOTS,
-            |region| region.destination,
+            |region| &region.destination,
         )
     }
 
@@ -173,10 +173,10 @@ impl<'r> Layout<'r> {
         &mut self,
         [high, low]: [Dimension; 2],
         first_tree: u32,
-        side: impl Fn(&Region) -> Side,
+        side: impl Fn(&Region) -> &Side,
     ) -> Option<()> {
         for root in EVERY_ROOT {
-            let (dimension, limit, stretches): (_, _, fn(Side) -> Vec<Stretch>) = match root {
+            let (dimension, limit, stretches): (_, _, fn(&Side) -> Vec<Stretch>) = match root {
                 Root::V4 => (high, 1 << 32, Side::high),
                 Root::High0 | Root::High1 => (high, KEY_LIMIT, Side::high),
                 Root::Low0 | Root::Low1 => (low, KEY_LIMIT, Side::low),
@@ -203,7 +203,7 @@ impl<'r> Layout<'r> {
             .skip(1)
             .map(|section| section.from)
             .collect();
-        let tree = tree::build(&keys, &mut self.lines)?;
+        let tree = tree::append(&mut self.lines, &keys).ok()?;
         let at = TREES as usize * WORDS + index as usize * 4;
         for (offset, word) in tree.words().into_iter().enumerate() {
             put_word(&mut self.lines, at + offset, word);

@@ -5,9 +5,10 @@ use filter_common::{
     logic::{
         classify::{Candidates, Classes, MOST_STEPS, SERVICES_WORD, Step, form},
         lines::{Line, WORDS},
-        packet::Packet,
+        packet::{Packet, Transport},
     },
 };
+use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
@@ -51,29 +52,46 @@ fn met_naively(rules: &[Rule], packet: &Packet) -> Vec<usize> {
 /// Any set of rules that decide, so that there is no crowd; patterns only count as conditions.
 fn build(rules: &[Rule], services: &[ServiceMatch]) -> Vec<Line> {
     let regions: Vec<Region> = rules.iter().map(|rule| Region::of(&rule.matches)).collect();
-    let services: Vec<Region> = services
-        .iter()
-        .map(|service| Region::of(&service.matches()))
-        .collect();
+    let services: Vec<Region> = services.iter().map(Region::of_service).collect();
     Layout::build(&regions, &services).expect("it fits")
 }
 
 fn service() -> impl Strategy<Value = ServiceMatch> {
-    let to = prop_oneof![
-        strategy::v4_address().prop_map(|a| IpAddr::V4(a.into())),
-        strategy::v6_address().prop_map(|a| IpAddr::V6(a.into())),
-    ];
+    let v4 = (strategy::v4_address(), 8..=32_u8)
+        .prop_map(|(a, length)| net(IpAddr::V4(a.into()), length));
+    let v6 = (strategy::v6_address(), 16..=128_u8)
+        .prop_map(|(a, length)| net(IpAddr::V6(a.into()), length));
+    let to = prop::collection::vec(prop_oneof![2 => v4, 1 => v6], 1..4);
     let port = prop::option::of(strategy::ports());
-    (
-        prop::option::of(to),
-        prop::sample::select(vec![6_u8, 17, 1]),
-        port,
-    )
-        .prop_map(|(to, protocol, port)| ServiceMatch {
-            to: to.map(IpNet::from),
-            protocol,
-            port,
+    (to, prop::sample::select(vec![6_u8, 17, 1]), port)
+        .prop_map(|(to, protocol, port)| ServiceMatch { to, protocol, port })
+        .prop_filter("one that can be told", |service| {
+            Region::of_service(service).destination.is_product()
         })
+}
+
+fn net(address: IpAddr, length: u8) -> IpNet {
+    IpNet::new(address, length)
+        .expect("a length that fits")
+        .trunc()
+}
+
+/// Whether a packet is sent to a service.
+fn is_sent_to(service: &ServiceMatch, packet: &Packet) -> bool {
+    let to_port = match packet.transport {
+        Transport::Tcp {
+            destination_port, ..
+        }
+        | Transport::Udp {
+            destination_port, ..
+        } => Some(destination_port),
+        Transport::Icmp { .. } | Transport::Opaque => None,
+    };
+    let has_ports = matches!(service.protocol, 6 | 17);
+    let destination = IpAddr::from(packet.destination);
+    service.protocol == packet.protocol
+        && service.to.iter().any(|net| net.contains(&destination))
+        && (service.port.is_none() || !has_ports || service.port == to_port)
 }
 
 proptest! {
@@ -91,7 +109,7 @@ proptest! {
             let (found, to) = meets(&table, 0, packet);
             prop_assert_eq!(&found, &met_naively(&rules, packet), "{:?}", packet);
             let expected = services.iter().zip(0..).fold(0, |set, (service, place)| {
-                set | u64::from(header_matches(&service.matches(), packet)) << place
+                set | u64::from(is_sent_to(service, packet)) << place
             });
             prop_assert_eq!(to, expected);
         }
@@ -171,10 +189,7 @@ fn the_most_rules_with_nothing_in_common_fit_beside_the_most_services() {
     }));
     let services: Vec<ServiceMatch> = (0..SERVICES as u16)
         .map(|n| ServiceMatch {
-            to: format!("192.0.2.{n}")
-                .parse::<IpAddr>()
-                .ok()
-                .map(IpNet::from),
+            to: vec![net(IpAddr::from([192, 0, 2, n as u8]), 32)],
             protocol: 17,
             port: Some(n),
         })
@@ -204,12 +219,12 @@ fn what_is_too_much_is_refused() {
         Err(CompileError::TooMany { rules: 1025 })
     );
     let service = ServiceMatch {
-        to: None,
+        to: vec![net(IpAddr::from([192, 0, 2, 1]), 32)],
         protocol: 6,
         port: Some(443),
     };
     assert_eq!(
-        compile(&[], &[service; 65]),
+        compile(&[], &vec![service; 65]),
         Err(CompileError::TooManyServices { services: 65 })
     );
 }
@@ -251,4 +266,32 @@ fn what_ends_some_day_does_not_decide() {
         compile(&ending, &[]),
         Err(CompileError::Crowded { .. })
     ));
+}
+
+#[test]
+fn a_service_whose_addresses_cannot_be_told_apart_from_others_is_refused() {
+    let service = |texts: &[&str]| ServiceMatch {
+        to: texts
+            .iter()
+            .map(|text| text.parse().expect("a prefix"))
+            .collect(),
+        protocol: 6,
+        port: Some(443),
+    };
+    let build = |texts: &[&str]| compile(&[], &[service(texts)]).map(drop);
+    let apart = Err(CompileError::ServiceAddresses { service: 0 });
+    assert_eq!(
+        build(&["2001:db8:0:1::1/128", "2001:db8:0:2::2/128"]),
+        apart
+    );
+    assert_eq!(build(&["2001:db8:0:1::1/128", "2001:db8:0:2::/64"]), apart);
+    assert_eq!(
+        build(&["2001:db8:0:1::1/128", "2001:db8:0:1::2/128"]),
+        Ok(())
+    );
+    assert_eq!(
+        build(&["2001:db8:0:1::1/128", "2001:db8:0:2::1/128", "192.0.2.0/24"]),
+        Ok(())
+    );
+    assert_eq!(build(&["2001:db8:0:1::/64", "2001:db8:2::/48"]), Ok(()));
 }
