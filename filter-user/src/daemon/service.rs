@@ -381,9 +381,14 @@ impl<D: Dataplane> Daemon<D> {
             };
             (kind.noun().to_owned(), status)
         };
+        let rules = TableStatus {
+            entries: (self.config.rules.len() + self.state.rules.len()) as u64,
+            capacity: u64::from(filter_common::abi::rules::RULES),
+        };
         BTreeMap::from([
             of(ListKind::Allow, room.allow),
             of(ListKind::Block, room.block),
+            ("rules".to_owned(), rules),
         ])
     }
 
