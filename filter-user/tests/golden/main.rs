@@ -10,6 +10,7 @@ mod lists;
 mod model;
 mod modes;
 mod row;
+mod rules;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
