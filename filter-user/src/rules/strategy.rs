@@ -248,7 +248,7 @@ pub fn packet() -> impl Strategy<Value = Packet> {
                 hops,
                 fragment,
                 length,
-                transport,
+                header: transport.into(),
                 ..plain_packet()
             }
         },
