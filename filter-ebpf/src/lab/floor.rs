@@ -6,7 +6,10 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-use crate::rewrite::bytes_at;
+use crate::{
+    memory::{Place, SOURCE_V4, SOURCE_V6},
+    rewrite::bytes_at,
+};
 
 const ETHERTYPE_AT: usize = 12;
 const IP_AT: usize = 14;
@@ -14,9 +17,11 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
 /// Where a packet comes from, as the reference programs key their maps.
+#[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Source {
     /// The IPv4 address, or the first half of the IPv6 address; in memory order, left-aligned.
-    pub address: [u16; 4],
+    pub address: u64,
     /// How many bits of it count.
     pub bits: u32,
 }
@@ -38,7 +43,7 @@ pub fn bare_drop(_ctx: XdpContext) -> u32 {
 pub fn floor(ctx: XdpContext) -> u32 {
     match source_of(&ctx) {
         // Depends on the address, so that the compiler keeps the parsing.
-        Some(source) if source.address[0] != 0 => XDP_DROP,
+        Some(source) if source.address != 0 => XDP_DROP,
         _ => XDP_PASS,
     }
 }
@@ -50,20 +55,16 @@ pub fn source_of(ctx: &XdpContext) -> Option<Source> {
     // SAFETY: `bytes_at` checked the bounds, and the offset is even.
     match u16::from_be(unsafe { *ethertype }) {
         IPV4 => {
-            let header = bytes_at::<[u16; 10]>(ctx, IP_AT)?;
-            // SAFETY: as above.
-            let header = unsafe { &*header };
+            bytes_at::<[u8; 20]>(ctx, IP_AT)?;
             Some(Source {
-                address: [header[6], header[7], 0, 0],
+                address: u64::from(Place::<4>::of(ctx, SOURCE_V4)?.get32()),
                 bits: 32,
             })
         }
         IPV6 => {
-            let header = bytes_at::<[u16; 20]>(ctx, IP_AT)?;
-            // SAFETY: as above.
-            let header = unsafe { &*header };
+            bytes_at::<[u8; 40]>(ctx, IP_AT)?;
             Some(Source {
-                address: [header[4], header[5], header[6], header[7]],
+                address: Place::<8>::of(ctx, SOURCE_V6)?.get64(),
                 bits: 64,
             })
         }

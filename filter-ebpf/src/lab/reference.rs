@@ -14,15 +14,17 @@ use aya_ebpf::{
 use crate::floor::source_of;
 
 const ENTRIES: usize = 1 << 20;
+/// A million IPv4 prefixes and a quarter of a million of IPv6.
+const TRIE_ENTRIES: usize = 1 << 21;
 
 #[btf_map]
-static BANS: HashMap<[u16; 4], u64, ENTRIES> = HashMap::new();
+static BANS: HashMap<u64, u64, ENTRIES> = HashMap::new();
 
 #[btf_map]
-static PREFIXES: LpmTrie<[u16; 4], u32, ENTRIES> = LpmTrie::new();
+static PREFIXES: LpmTrie<u64, u32, TRIE_ENTRIES> = LpmTrie::new();
 
 #[btf_map]
-static SEEN: LruHashMap<[u16; 4], u64, ENTRIES> = LruHashMap::new();
+static SEEN: LruHashMap<u64, u64, ENTRIES> = LruHashMap::new();
 
 /// One look-up of the source in a `HASH`.
 #[xdp(frags)]

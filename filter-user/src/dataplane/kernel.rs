@@ -4,6 +4,7 @@ pub(super) mod link;
 mod maps;
 pub(super) mod pinned;
 mod set;
+mod specimen;
 
 use std::{
     fs,
@@ -25,6 +26,7 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS},
 };
 
+pub use self::specimen::Specimen;
 use self::{
     maps::{Maps, map_error, read_counters},
     set::Unfinished,

@@ -1,6 +1,6 @@
 //! The maps that the daemon reads and writes.
 
-use std::{collections::BTreeMap, fs};
+use std::{borrow::Borrow, collections::BTreeMap, fs};
 
 use aya::{
     Ebpf,
@@ -63,8 +63,8 @@ fn take<M: TryFrom<Map, Error = MapError>>(
     M::try_from(map).map_err(|error| map_error(&format!("opening the map {name}"), error))
 }
 
-pub(super) fn read_counters(
-    map: &PerCpuArray<MapData, Counter>,
+pub(super) fn read_counters<T: Borrow<MapData>>(
+    map: &PerCpuArray<T, Counter>,
 ) -> Result<Counters, DataplaneError> {
     let mut counters = [Counter::default(); COUNTERS as usize];
     for (index, sum) in (0..COUNTERS).zip(counters.iter_mut()) {

@@ -1,0 +1,136 @@
+//! The program with chosen features over maps of its own that are pinned nowhere: what benchmarks
+//! and model tests run, so that no second implementation is measured or tested.
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray},
+    programs::{ProgramFd, TestRun as _, TestRunOptions},
+};
+use filter_common::{abi::counter::Counter, logic::lines::Line};
+
+use super::{
+    maps::{map_error, read_counters},
+    set::{self, OBJECT},
+};
+use crate::dataplane::{Counters, DataplaneError};
+
+/// A loaded program and its maps, which go when it does.
+pub struct Specimen {
+    ebpf: Ebpf,
+}
+
+impl Specimen {
+    /// Loads the program with a set of [features](filter_common::abi::feature::Feature), its maps
+    /// as large as told, the others as large as in the object.
+    pub fn load(features: u64, sizes: &[(&'static str, u32)]) -> Result<Self, DataplaneError> {
+        let mut loader = EbpfLoader::new();
+        loader.override_global("FEATURES", &features, false);
+        let mut shifts = Vec::new();
+        for (map, size) in sizes {
+            loader.map_max_entries(map, *size);
+            shifts.extend(shift(map, *size));
+        }
+        for (name, shift) in &shifts {
+            loader.override_global(name, shift, false);
+        }
+        let mut ebpf = loader
+            .load(OBJECT)
+            .map_err(|error| DataplaneError::new("making maps for a specimen", error))?;
+        for name in ["floodwall", "clock"] {
+            set::program(&mut ebpf, name)?
+                .load()
+                .map_err(|error| set::load_error(name, error))?;
+        }
+        Ok(Self { ebpf })
+    }
+
+    /// The program, to be run by another.
+    pub fn program(&mut self) -> Result<ProgramFd, DataplaneError> {
+        let wrap = |error| DataplaneError::new("opening the program", error);
+        let fd = set::program(&mut self.ebpf, "floodwall")?
+            .fd()
+            .map_err(wrap)?;
+        fd.try_clone()
+            .map_err(|error| DataplaneError::new("opening the program", error))
+    }
+
+    /// Runs the program on one frame; gives the XDP verdict.
+    pub fn run(&mut self, frame: &[u8]) -> Result<u32, DataplaneError> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        let result = set::program(&mut self.ebpf, "floodwall")?
+            .test_run(options)
+            .map_err(|error| DataplaneError::new("running the program", error))?;
+        Ok(result.return_value)
+    }
+
+    /// Writes an element of an array.
+    pub fn set<V: Pod>(&mut self, map: &str, index: u32, value: &V) -> Result<(), DataplaneError> {
+        let mut array: Array<&mut MapData, V> = self.opened(map)?;
+        array
+            .set(index, value, 0)
+            .map_err(|error| map_error(&format!("writing to {map}"), error))
+    }
+
+    /// Reads an element of an array.
+    pub fn get<V: Pod>(&mut self, map: &str, index: u32) -> Result<V, DataplaneError> {
+        let array: Array<&mut MapData, V> = self.opened(map)?;
+        array
+            .get(&index, 0)
+            .map_err(|error| map_error(&format!("reading {map}"), error))
+    }
+
+    /// Puts an entry into a hash.
+    pub fn insert<K: Pod, V: Pod>(
+        &mut self,
+        map: &str,
+        key: &K,
+        value: &V,
+    ) -> Result<(), DataplaneError> {
+        let mut hash: HashMap<&mut MapData, K, V> = self.opened(map)?;
+        hash.insert(key, value, 0)
+            .map_err(|error| map_error(&format!("writing to {map}"), error))
+    }
+
+    /// Writes lines into an array of lines, from the first on.
+    pub fn fill(&mut self, map: &str, lines: &[Line]) -> Result<(), DataplaneError> {
+        let mut array: Array<&mut MapData, Line> = self.opened(map)?;
+        for (index, line) in (0..).zip(lines) {
+            array
+                .set(index, line, 0)
+                .map_err(|error| map_error(&format!("writing to {map}"), error))?;
+        }
+        Ok(())
+    }
+
+    /// All counters.
+    pub fn counters(&mut self) -> Result<Counters, DataplaneError> {
+        let map: PerCpuArray<&mut MapData, Counter> = self.opened("COUNTERS_BY_REASON")?;
+        read_counters(&map)
+    }
+
+    fn opened<'a, M>(&'a mut self, name: &str) -> Result<M, DataplaneError>
+    where
+        M: TryFrom<&'a mut Map, Error = MapError>,
+    {
+        let map = self
+            .ebpf
+            .map_mut(name)
+            .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))?;
+        M::try_from(map).map_err(|error| map_error(&format!("opening the map {name}"), error))
+    }
+}
+
+/// The read-only global that speaks of a map's size, and its value.
+fn shift(map: &str, size: u32) -> Option<(&'static str, u32)> {
+    /// Sets of two ways in a line.
+    const SETS: u32 = 4;
+    let (name, sets) = match map {
+        "SOURCES" => ("SOURCE_SHIFT", size),
+        "PREFIXES" => ("PREFIX_SHIFT", size),
+        "SOURCE_BYTES" => ("SOURCE_BYTES_SHIFT", size.saturating_mul(SETS)),
+        "PREFIX_BYTES" => ("PREFIX_BYTES_SHIFT", size.saturating_mul(SETS)),
+        _ => return None,
+    };
+    Some((name, 64 - sets.max(2).trailing_zeros()))
+}
