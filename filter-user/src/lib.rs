@@ -10,5 +10,6 @@ pub mod daemon;
 pub mod dataplane;
 pub mod host;
 pub mod render;
+pub mod sets;
 pub mod stats;
 pub mod store;
