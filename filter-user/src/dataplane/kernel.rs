@@ -28,7 +28,7 @@ use filter_common::{
 
 pub use self::specimen::Specimen;
 use self::{
-    maps::{Maps, map_error, read_counters},
+    maps::{Maps, each_sample, map_error, read_counters},
     set::Unfinished,
 };
 use super::{
@@ -314,14 +314,7 @@ impl Dataplane for Kernel {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-        while let Some(item) = self.maps.samples.next() {
-            if item.len() >= size_of::<Sample>() {
-                // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the
-                // length was checked; `read_unaligned` asks for no alignment.
-                let sample = unsafe { item.as_ptr().cast::<Sample>().read_unaligned() };
-                take(&sample);
-            }
-        }
+        each_sample(&mut self.maps.samples, take);
     }
 
     fn map_memory(&mut self) -> u64 {

@@ -11,6 +11,7 @@ use filter_common::{
         counter::{COUNTERS, Counter},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
+        sample::Sample,
         settings::Settings,
     },
     logic::gate::LINE_WORDS,
@@ -77,6 +78,17 @@ pub(super) fn read_counters<T: Borrow<MapData>>(
         }
     }
     Ok(counters)
+}
+
+pub(super) fn each_sample(ring: &mut RingBuf<MapData>, take: &mut dyn FnMut(&Sample)) {
+    while let Some(item) = ring.next() {
+        if item.len() >= size_of::<Sample>() {
+            // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the length
+            // was checked; `read_unaligned` asks for no alignment.
+            let sample = unsafe { item.as_ptr().cast::<Sample>().read_unaligned() };
+            take(&sample);
+        }
+    }
 }
 
 /// Memory of a map, as the kernel counts it.

@@ -3,13 +3,14 @@
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
     programs::{ProgramFd, TestRun as _, TestRunOptions},
+    util::nr_cpus,
 };
-use filter_common::{abi::counter::Counter, logic::lines::Line};
+use filter_common::abi::{counter::Counter, sample::Sample};
 
 use super::{
-    maps::{map_error, read_counters},
+    maps::{each_sample, map_error, read_counters},
     set::{self, OBJECT},
 };
 use crate::dataplane::{Counters, DataplaneError};
@@ -17,6 +18,7 @@ use crate::dataplane::{Counters, DataplaneError};
 /// A loaded program and its maps, which go when it does.
 pub struct Specimen {
     ebpf: Ebpf,
+    samples: RingBuf<MapData>,
 }
 
 impl Specimen {
@@ -41,7 +43,12 @@ impl Specimen {
                 .load()
                 .map_err(|error| set::load_error(name, error))?;
         }
-        Ok(Self { ebpf })
+        let samples = ebpf
+            .take_map("SAMPLES")
+            .ok_or_else(|| DataplaneError("the embedded object has no map SAMPLES".to_owned()))?;
+        let samples = RingBuf::try_from(samples)
+            .map_err(|error| map_error("opening the map SAMPLES", error))?;
+        Ok(Self { ebpf, samples })
     }
 
     /// The program, to be run by another.
@@ -92,15 +99,79 @@ impl Specimen {
             .map_err(|error| map_error(&format!("writing to {map}"), error))
     }
 
-    /// Writes lines into an array of lines, from the first on.
-    pub fn fill(&mut self, map: &str, lines: &[Line]) -> Result<(), DataplaneError> {
-        let mut array: Array<&mut MapData, Line> = self.opened(map)?;
-        for (index, line) in (0..).zip(lines) {
+    /// Takes an entry out of a hash.
+    pub fn remove<K: Pod, V: Pod>(&mut self, map: &str, key: &K) -> Result<(), DataplaneError> {
+        let mut hash: HashMap<&mut MapData, K, V> = self.opened(map)?;
+        hash.remove(key)
+            .map_err(|error| map_error(&format!("removing from {map}"), error))
+    }
+
+    /// What a hash holds under a key.
+    pub fn entry<K: Pod, V: Pod>(&mut self, map: &str, key: &K) -> Result<V, DataplaneError> {
+        let hash: HashMap<&mut MapData, K, V> = self.opened(map)?;
+        hash.get(key, 0)
+            .map_err(|error| map_error(&format!("reading {map}"), error))
+    }
+
+    /// Writes an element of an array that every CPU has, the same for each.
+    pub fn set_each<V: Pod>(
+        &mut self,
+        map: &str,
+        index: u32,
+        value: &V,
+    ) -> Result<(), DataplaneError> {
+        let wrap = |error| map_error(&format!("writing to {map}"), error);
+        let cpus = nr_cpus()
+            .map_err(|(path, error)| DataplaneError::new(format!("reading {path}"), error))?;
+        let values = PerCpuValues::try_from(vec![*value; cpus])
+            .map_err(|error| DataplaneError::new(format!("writing to {map}"), error))?;
+        let mut array: PerCpuArray<&mut MapData, V> = self.opened(map)?;
+        array.set(index, values, 0).map_err(wrap)
+    }
+
+    /// The sum over all CPUs of a counter.
+    pub fn counter(&mut self, map: &str, index: u32) -> Result<Counter, DataplaneError> {
+        let array: PerCpuArray<&mut MapData, Counter> = self.opened(map)?;
+        let values = array
+            .get(&index, 0)
+            .map_err(|error| map_error(&format!("reading {map}"), error))?;
+        Ok(values
+            .iter()
+            .fold(Counter::default(), |sum, value| Counter {
+                packets: sum.packets.wrapping_add(value.packets),
+                bytes: sum.bytes.wrapping_add(value.bytes),
+            }))
+    }
+
+    /// Writes elements of an array, from the index `first` on.
+    pub fn fill<V: Pod>(
+        &mut self,
+        map: &str,
+        first: u32,
+        values: &[V],
+    ) -> Result<(), DataplaneError> {
+        let mut array: Array<&mut MapData, V> = self.opened(map)?;
+        for (index, value) in (first..).zip(values) {
             array
-                .set(index, line, 0)
+                .set(index, value, 0)
                 .map_err(|error| map_error(&format!("writing to {map}"), error))?;
         }
         Ok(())
+    }
+
+    /// The tick of this moment.
+    pub fn tick(&mut self) -> Result<u64, DataplaneError> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&[0; 14]);
+        set::program(&mut self.ebpf, "clock")?
+            .test_run(options)
+            .map_err(|error| DataplaneError::new("reading the kernel's clock", error))?;
+        self.get("CLOCK", 0)
+    }
+
+    /// Gives every waiting sample to `take`.
+    pub fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {
+        each_sample(&mut self.samples, take);
     }
 
     /// All counters.
