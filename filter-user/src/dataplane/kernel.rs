@@ -26,7 +26,7 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS},
 };
 
-pub use self::specimen::Specimen;
+pub use self::specimen::{Plain, Specimen};
 use self::{
     maps::{Maps, each_sample, map_error, read_counters},
     set::Unfinished,

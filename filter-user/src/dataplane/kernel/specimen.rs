@@ -15,6 +15,9 @@ use super::{
 };
 use crate::dataplane::{Counters, DataplaneError};
 
+/// What can lie in a map.
+pub use aya::Pod as Plain;
+
 /// A loaded program and its maps, which go when it does.
 pub struct Specimen {
     ebpf: Ebpf,

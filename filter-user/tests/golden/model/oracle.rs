@@ -233,12 +233,42 @@ impl<'s> Oracle<'s> {
         let mut bill = Vec::new();
         let mut is_refused = false;
         for (room, limits, class, reason) in [
-            (own.map(by_source), &situation.source, own, own.map(source_reason)),
-            (Some(by_source(Class::All)), &situation.source, Some(Class::All), Some(Reason::LimitAll)),
-            (own.map(by_prefix), &situation.prefix, own, own.map(prefix_reason)),
-            (Some(by_prefix(Class::All)), &situation.prefix, Some(Class::All), Some(Reason::PrefixAll)),
-            (Some(by_source(Class::Bytes)), &situation.source, Some(Class::Bytes), Some(Reason::LimitBytes)),
-            (Some(by_prefix(Class::Bytes)), &situation.prefix, Some(Class::Bytes), Some(Reason::PrefixBytes)),
+            (
+                own.map(by_source),
+                &situation.source,
+                own,
+                own.map(source_reason),
+            ),
+            (
+                Some(by_source(Class::All)),
+                &situation.source,
+                Some(Class::All),
+                Some(Reason::LimitAll),
+            ),
+            (
+                own.map(by_prefix),
+                &situation.prefix,
+                own,
+                own.map(prefix_reason),
+            ),
+            (
+                Some(by_prefix(Class::All)),
+                &situation.prefix,
+                Some(Class::All),
+                Some(Reason::PrefixAll),
+            ),
+            (
+                Some(by_source(Class::Bytes)),
+                &situation.source,
+                Some(Class::Bytes),
+                Some(Reason::LimitBytes),
+            ),
+            (
+                Some(by_prefix(Class::Bytes)),
+                &situation.prefix,
+                Some(Class::Bytes),
+                Some(Reason::PrefixBytes),
+            ),
         ] {
             let (Some(room), Some(class), Some(reason)) = (room, class, reason) else {
                 continue;
@@ -303,18 +333,31 @@ impl<'s> Oracle<'s> {
 }
 
 fn flow(packet: &Packet) -> Flow {
-    let (from, to) = (IpAddr::from(packet.source), IpAddr::from(packet.destination));
+    let (from, to) = (
+        IpAddr::from(packet.source),
+        IpAddr::from(packet.destination),
+    );
     (from, to, packet.protocol, packet.fragment_id)
 }
 
 fn source_reason(class: Class) -> Reason {
-    [Reason::LimitAll, Reason::LimitSyn, Reason::LimitUdp, Reason::LimitIcmp, Reason::LimitBytes]
-        [class as usize]
+    [
+        Reason::LimitAll,
+        Reason::LimitSyn,
+        Reason::LimitUdp,
+        Reason::LimitIcmp,
+        Reason::LimitBytes,
+    ][class as usize]
 }
 
 fn prefix_reason(class: Class) -> Reason {
-    [Reason::PrefixAll, Reason::PrefixSyn, Reason::PrefixUdp, Reason::PrefixIcmp, Reason::PrefixBytes]
-        [class as usize]
+    [
+        Reason::PrefixAll,
+        Reason::PrefixSyn,
+        Reason::PrefixUdp,
+        Reason::PrefixIcmp,
+        Reason::PrefixBytes,
+    ][class as usize]
 }
 
 const _: () = assert!(CLASSES == 5);
@@ -329,6 +372,12 @@ impl Crowds {
     pub fn admit(&mut self, table: usize, set: u32, tag: u64) -> bool {
         let senders = self.0.entry((table, set)).or_default();
         senders.contains(&tag) || senders.len() < 2 && senders.insert(tag)
+    }
+
+    /// Whether there is nobody else in the one place of a table; takes it if so.
+    pub fn alone(&mut self, table: usize, set: u32, tag: u64) -> bool {
+        let senders = self.0.entry((table, set)).or_default();
+        senders.contains(&tag) || senders.is_empty() && senders.insert(tag)
     }
 
     /// The number that a source is charged under.

@@ -90,8 +90,19 @@ pub fn situation() -> impl Strategy<Value = Situation> {
     pool().prop_flat_map(|pool| {
         let frames = vec(frames::frame(&pool), FRAMES);
         (
-            (enforced(), unchecked(), lists(&pool), lifelines(&pool), sessions(&pool)),
-            (ceiling(), [ceiling(), ceiling(), ceiling()], limits(), limits()),
+            (
+                enforced(),
+                unchecked(),
+                lists(&pool),
+                lifelines(&pool),
+                sessions(&pool),
+            ),
+            (
+                ceiling(),
+                [ceiling(), ceiling(), ceiling()],
+                limits(),
+                limits(),
+            ),
             (8..=32_u8, 20..=64_u8, any::<bool>(), fragments(), frames),
         )
             .prop_map(|(one, two, three)| {
@@ -119,7 +130,11 @@ pub fn situation() -> impl Strategy<Value = Situation> {
 
 /// Sources, some of them neighbours.
 fn pool() -> impl Strategy<Value = Vec<IpAddr>> {
-    let v4 = vec((0x0100_0000..0x7f00_0000_u32, vec(0..0x1_0400_u32, 1..4)), 5).prop_map(|areas| {
+    let v4 = vec(
+        (0x0100_0000..0x7f00_0000_u32, vec(0..0x1_0400_u32, 1..4)),
+        5,
+    )
+    .prop_map(|areas| {
         let addresses = areas.into_iter().flat_map(|(start, offsets)| {
             let address = move |offset| IpAddr::from(Ipv4Addr::from(start.wrapping_add(offset)));
             offsets.into_iter().map(address)
@@ -197,7 +212,12 @@ fn unique(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 fn lifelines(pool: &[IpAddr]) -> impl Strategy<Value = Vec<Lifeline>> + use<> {
-    let one = (option::of(prefix(pool)), select(vec![6_u8, 17]), port(), ceiling());
+    let one = (
+        option::of(prefix(pool)),
+        select(vec![6_u8, 17]),
+        port(),
+        ceiling(),
+    );
     let one = one.prop_map(|(from, protocol, port, ceiling)| Lifeline {
         from,
         protocol,
@@ -223,12 +243,11 @@ fn limits() -> impl Strategy<Value = Limits> {
     let packets = || option::of(1..30_u64);
     let bytes = option::of(100..1000_u64);
     let room = (packets(), packets(), packets(), packets(), bytes);
-    let some = (room, 0..1 << CLASSES as u32).prop_map(|((all, syn, udp, icmp, bytes), always)| {
-        Limits {
+    let some =
+        (room, 0..1 << CLASSES as u32).prop_map(|((all, syn, udp, icmp, bytes), always)| Limits {
             room: [all, syn, udp, icmp, bytes],
             always,
-        }
-    });
+        });
     let none = Just(Limits {
         room: [None; CLASSES],
         always: 0,
@@ -242,9 +261,11 @@ fn fragments() -> impl Strategy<Value = Fragments> {
         FragmentPolicy::Limit,
         FragmentPolicy::Drop,
     ]);
-    (policy, option::of(1..40_u64), any::<bool>()).prop_map(|(policy, limit, remembers)| Fragments {
-        policy,
-        limit,
-        remembers,
+    (policy, option::of(1..40_u64), any::<bool>()).prop_map(|(policy, limit, remembers)| {
+        Fragments {
+            policy,
+            limit,
+            remembers,
+        }
     })
 }
