@@ -19,6 +19,7 @@ use filter_common::{
         lines::Line,
         packet::Packet,
         set4,
+        set6::{NOBODY, Span},
         source::Slot,
     },
 };
@@ -192,9 +193,9 @@ impl Bed {
         .enumerate()
         {
             assert!(lines.len() <= most as usize, "{map} has room");
-            // Nothing listed is a directory of nothing, or trees without levels.
-            let least = [set4::DIRECTORY as usize, 8][index];
-            lines.resize(lines.len().max(least), Line::default());
+            if lines.is_empty() {
+                lines = nothing()[index].clone();
+            }
             self.write_changes(index, map, lines);
         }
     }
@@ -325,6 +326,16 @@ impl Bed {
             .fill(map, first, values)
             .expect("a map is written");
     }
+}
+
+/// Sets of IPv4 and of IPv6 in which nothing is listed: a directory of nothing; trees without
+/// levels, and for each the one span that is nobody's.
+fn nothing() -> [Vec<Line>; 2] {
+    let spans_at = 16;
+    let mut v6 = vec![Line::default(); 3];
+    v6[1] = [spans_at, spans_at, 0, 0, 0, 0, 0, 0];
+    v6[2][0] = Span::whole(NOBODY).0;
+    [vec![Line::default(); set4::DIRECTORY as usize], v6]
 }
 
 /// Whether the kernel's tables have room for what a packet leaves behind: a table forgets where too

@@ -36,7 +36,7 @@ const CASES: usize = 100_000;
 fn the_kernel_says_of_random_frames_in_random_situations_what_the_model_says() {
     bench::pin_to_one_cpu();
     let mut beds = [
-        Bed::new(&[]),
+        Bed::new(&[Feature::Rules, Feature::Services, Feature::PrefixPackets]),
         Bed::new(&[Feature::Rules, Feature::Services, Feature::Lifelines]),
     ];
     let mut met = [0_u32; 64];

@@ -244,7 +244,7 @@ fn limits() -> impl Strategy<Value = Limits> {
     let bytes = option::of(100..1000_u64);
     let room = (packets(), packets(), packets(), packets(), bytes);
     let some =
-        (room, 0..1 << CLASSES as u32).prop_map(|((all, syn, udp, icmp, bytes), always)| Limits {
+        (room, 0..1_u32 << CLASSES).prop_map(|((all, syn, udp, icmp, bytes), always)| Limits {
             room: [all, syn, udp, icmp, bytes],
             always,
         });
