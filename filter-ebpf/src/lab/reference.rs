@@ -29,9 +29,10 @@ static SEEN: LruHashMap<u64, u64, ENTRIES> = LruHashMap::new();
 /// One look-up of the source in a `HASH`.
 #[xdp(frags)]
 pub fn ref_hash(ctx: XdpContext) -> u32 {
-    let Some(source) = source_of(&ctx) else {
+    let source = source_of(&ctx);
+    if source.bits == 0 {
         return XDP_PASS;
-    };
+    }
     match BANS.get_ptr(source.address) {
         Some(_) => XDP_DROP,
         None => XDP_PASS,
@@ -41,9 +42,10 @@ pub fn ref_hash(ctx: XdpContext) -> u32 {
 /// One longest match of the source in an `LPM_TRIE`.
 #[xdp(frags)]
 pub fn ref_lpm(ctx: XdpContext) -> u32 {
-    let Some(source) = source_of(&ctx) else {
+    let source = source_of(&ctx);
+    if source.bits == 0 {
         return XDP_PASS;
-    };
+    }
     match PREFIXES.get(&Key::new(source.bits, source.address)) {
         Some(_) => XDP_DROP,
         None => XDP_PASS,
@@ -53,9 +55,10 @@ pub fn ref_lpm(ctx: XdpContext) -> u32 {
 /// When the source was last seen, in an `LRU_HASH`: look-up, else insert.
 #[xdp(frags)]
 pub fn ref_lru(ctx: XdpContext) -> u32 {
-    let Some(source) = source_of(&ctx) else {
+    let source = source_of(&ctx);
+    if source.bits == 0 {
         return XDP_PASS;
-    };
+    }
     // SAFETY: the helper takes nothing and returns a number.
     let now = unsafe { bpf_ktime_get_ns() };
     match SEEN.get_ptr_mut(source.address) {

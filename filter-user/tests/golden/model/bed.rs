@@ -9,6 +9,7 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         feature::Feature,
         lifeline::{LifelineRule, Lifelines, RULES, SessionKey, gate_bit},
+        rules::{RuleAction, RuleEntry, SLOTS},
         sample::Sample,
         settings::{CLASSES, Class, Metering, Settings},
     },
@@ -20,7 +21,7 @@ use filter_common::{
         packet::Packet,
         set4,
         set6::{NOBODY, Span},
-        source::Slot,
+        source::{self, Slot},
     },
 };
 use filter_user::{
@@ -28,6 +29,11 @@ use filter_user::{
     dataplane::{
         Counters,
         kernel::{Plain, Specimen},
+    },
+    rules::{
+        Rule,
+        compile::{Member, compile},
+        rule::{Action, Scope},
     },
     sets::{self, List},
 };
@@ -44,6 +50,8 @@ const SETS_LOG2: u32 = 12;
 const SHIFT: u32 = 64 - SETS_LOG2;
 /// Words of the table of fragments' fates, as a power of two.
 const FATES_LOG2: u32 = 14;
+/// Lines of the table of sources that rules limit, as a power of two.
+const RULE_SOURCES_LOG2: u32 = 14;
 /// Lines that a big set can have here.
 const SET4_LINES: u32 = set4::DIRECTORY + (1 << 13);
 const SET6_LINES: u32 = 1 << 13;
@@ -54,7 +62,7 @@ pub struct Bed {
     entries: Vec<(&'static str, EntryKey)>,
     sessions: Vec<SessionKey>,
     gate: BTreeMap<u32, Line>,
-    sets: [Vec<Line>; 2],
+    sets: [Vec<Line>; 3],
     start: Start,
 }
 
@@ -62,6 +70,7 @@ pub struct Bed {
 struct Start {
     counters: Counters,
     imported: Vec<Counter>,
+    rules: Vec<Counter>,
 }
 
 impl Bed {
@@ -90,10 +99,11 @@ impl Bed {
             entries: Vec::new(),
             sessions: Vec::new(),
             gate: BTreeMap::new(),
-            sets: [Vec::new(), Vec::new()],
+            sets: [Vec::new(), Vec::new(), Vec::new()],
             start: Start {
                 counters,
                 imported: Vec::new(),
+                rules: Vec::new(),
             },
         }
     }
@@ -106,10 +116,12 @@ impl Bed {
         self.put_sets(situation);
         self.put_gate(situation);
         self.put_lifelines(situation);
+        self.put_rules(situation);
         self.set("SETTINGS", 0, &settings(situation));
         self.start = Start {
             counters: self.specimen.counters().expect("counters are read"),
             imported: (0..set4::LISTS).map(|list| self.list_hits(list)).collect(),
+            rules: slots(situation).map(|slot| self.rule_hits(slot)).collect(),
         };
     }
 
@@ -126,6 +138,8 @@ impl Bed {
         }
         self.fill("FRAGMENTS", 0, &vec![0_u64; 1 << FATES_LOG2]);
         self.fill("FRAGMENT_BUCKET", 0, &[0_u64]);
+        self.fill("RULE_BUCKETS", 0, &vec![0_u64; SLOTS as usize]);
+        self.fill("RULE_SOURCES", 0, &lines(RULE_SOURCES_LOG2));
         let blank = CpuState {
             pressure: 0,
             pressure_until: 0,
@@ -200,15 +214,17 @@ impl Bed {
         }
     }
 
-    /// Writes the lines that differ from those there.
+    /// Writes the lines that differ from those there, which may go on behind them.
     fn write_changes(&mut self, index: usize, map: &str, lines: Vec<Line>) {
-        let old = std::mem::take(&mut self.sets[index]);
-        for (at, line) in (0..).zip(&lines) {
-            if old.get(at as usize).unwrap_or(&Line::default()) != line {
+        let mut there = std::mem::take(&mut self.sets[index]);
+        there.resize(there.len().max(lines.len()), Line::default());
+        for ((at, line), old) in (0..).zip(&lines).zip(&mut there) {
+            if old != line {
                 self.set(map, at, line);
+                *old = *line;
             }
         }
-        self.sets[index] = lines;
+        self.sets[index] = there;
     }
 
     fn put_gate(&mut self, situation: &Situation) {
@@ -267,6 +283,39 @@ impl Bed {
                 .expect("there is room");
         }
         self.sessions = sessions;
+    }
+
+    fn put_rules(&mut self, situation: &Situation) {
+        let members: Vec<Member<'_>> = situation
+            .rules
+            .iter()
+            .map(|rule| Member { rule, ends: false })
+            .collect();
+        let table = compile(&members, &[]).expect("so few rules can be compiled");
+        self.write_changes(2, "RULE_TABLE", table);
+        let entries: Vec<RuleEntry> = situation
+            .rules
+            .iter()
+            .zip(slots(situation))
+            .map(entry)
+            .collect();
+        self.fill("RULES", 0, &entries);
+    }
+
+    /// What rules have counted, by their places; only those that have.
+    pub fn rules(&mut self, situation: &Situation) -> BTreeMap<usize, Counter> {
+        let counted: Vec<Counter> = slots(situation).map(|slot| self.rule_hits(slot)).collect();
+        let moved = counted.iter().zip(&self.start.rules);
+        (0..)
+            .zip(moved.map(|(counter, start)| since(*counter, *start)))
+            .filter(|(_, counter)| counter.packets > 0)
+            .collect()
+    }
+
+    fn rule_hits(&mut self, slot: u32) -> Counter {
+        self.specimen
+            .counter("RULE_HITS", slot)
+            .expect("rules' counters are read")
     }
 
     /// By how much the counters have moved.
@@ -338,6 +387,42 @@ fn nothing() -> [Vec<Line>; 2] {
     [vec![Line::default(); set4::DIRECTORY as usize], v6]
 }
 
+/// The slots of a situation's rules, which are not their places.
+fn slots(situation: &Situation) -> impl Iterator<Item = u32> + use<> {
+    (0..situation.rules.len() as u32).map(|place| (place * 97 + 13) % SLOTS)
+}
+
+/// A rule as the kernel has it.
+fn entry((rule, slot): (&Rule, u32)) -> RuleEntry {
+    let mut entry = RuleEntry {
+        until: u64::MAX,
+        slot,
+        shadow: u8::from(rule.shadow),
+        ..RuleEntry::default()
+    };
+    let action = match rule.action {
+        Action::Drop => RuleAction::Drop,
+        Action::Pass => RuleAction::Pass,
+        Action::Limit { rate, scope } => {
+            entry.limit = room(Some(rate.burst));
+            match scope {
+                Scope::All => RuleAction::LimitAll,
+                Scope::Source => RuleAction::LimitSource,
+            }
+        }
+    };
+    entry.action = action as u8;
+    if let Some(payload) = &rule.matches.payload {
+        entry.offset = payload.offset();
+        entry.compared = payload.bytes().len() as u8;
+        let bytes = entry.pattern.iter_mut().zip(&mut entry.mask);
+        for ((pattern, mask), (value, bits)) in bytes.zip(payload.bytes()) {
+            (*pattern, *mask) = (*value, *bits);
+        }
+    }
+    entry
+}
+
 /// Whether the kernel's tables have room for what a packet leaves behind: a table forgets where too
 /// much falls together, and the model does not.
 pub fn has_room(crowds: &mut Crowds, packet: &Packet, situation: &Situation) -> bool {
@@ -350,7 +435,14 @@ pub fn has_room(crowds: &mut Crowds, packet: &Packet, situation: &Situation) -> 
     let source = Slot::of_number(family, number, &HASH_KEY, SHIFT);
     let prefix = Slot::of_number(family, number & mask, &HASH_KEY, SHIFT);
     let (fate, flow) = fate(packet);
-    crowds.admit(0, source.line, source.tag)
+    let rules = slots(situation).all(|slot| {
+        let number = number.wrapping_add(source::salt(slot));
+        let shift = 64 - RULE_SOURCES_LOG2 - source::SETS_LOG2;
+        let slot = Slot::of_number(family, number, &HASH_KEY, shift);
+        crowds.admit(3, slot.line, slot.tag)
+    });
+    rules
+        && crowds.admit(0, source.line, source.tag)
         && crowds.admit(1, prefix.line, prefix.tag)
         && crowds.alone(2, fate, flow)
 }

@@ -8,8 +8,8 @@ use proptest::{
 };
 
 use crate::frame::{
-    AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, IGMP, MOBILITY, ROUTING, TCP,
-    UDP, icmp, tagged, tcp, udp, v4, v6,
+    ACK, AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, IGMP, MOBILITY, ROUTING,
+    SYN, TCP, UDP, icmp, tagged, tcp, udp, v4, v6,
 };
 
 /// Ports that situations speak of, beside others.
@@ -122,10 +122,8 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
             3 => prop::sample::select(PORTS.to_vec()),
         ]
     };
-    let tcp =
-        (ports(), ports(), any::<u8>(), any::<bool>()).prop_map(|(from, to, flags, is_likely)| {
-            (TCP, tcp(from, to, if is_likely { 0x10 } else { flags }))
-        });
+    let flags = prop_oneof![2 => Just(ACK), 2 => Just(SYN), 1 => any::<u8>()];
+    let tcp = (ports(), ports(), flags).prop_map(|(from, to, flags)| (TCP, tcp(from, to, flags)));
     let udp = (ports(), ports()).prop_map(|(from, to)| (UDP, udp(from, to)));
     let code = || prop_oneof![3 => Just(0), 1 => any::<u8>()];
     let discovery = (128..144_u8, code()).prop_map(|(kind, code)| (ICMPV6, icmp(kind, code)));
@@ -133,5 +131,16 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let other =
         (any::<u8>(), 0..40_usize).prop_map(|(protocol, length)| (protocol, vec![0; length]));
     let group = Just((IGMP, vec![0x16; 8]));
-    prop_oneof![3 => tcp, 3 => udp, 2 => discovery, 1 => message, 1 => other, 1 => group]
+    // As a first fragment, too small for its header.
+    let tiny = (prop::sample::select(vec![TCP, UDP]), 0..20_usize)
+        .prop_map(|(protocol, length)| (protocol, vec![1; length]));
+    prop_oneof![
+        6 => tcp,
+        6 => udp,
+        3 => discovery,
+        3 => message,
+        2 => other,
+        2 => group,
+        1 => tiny,
+    ]
 }

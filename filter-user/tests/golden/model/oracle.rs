@@ -20,6 +20,11 @@ use filter_common::{
     },
 };
 
+use filter_user::rules::{
+    matches::matches,
+    rule::{self, Scope},
+};
+
 use super::situation::{Entry, Limits, Situation};
 
 /// The model of one situation.
@@ -29,6 +34,9 @@ pub struct Oracle<'s> {
     used: BTreeMap<Room, u64>,
     fates: BTreeMap<Flow, Action>,
     watched: Option<Reason>,
+    frame: Vec<u8>,
+    /// What rules are to have counted, by their places.
+    pub rules: BTreeMap<usize, Counter>,
     /// What the counters are to have moved by.
     pub counters: [Counter; COUNTERS as usize],
     /// Packets that met each of the lists with entries: allow, ban, block.
@@ -52,6 +60,8 @@ enum Room {
     Sessions,
     Lifeline(usize),
     Fragments,
+    Rule(usize),
+    RuleSource(usize, IpAddr),
     Source(IpAddr, Class),
     Prefix(IpAddr, Class),
 }
@@ -66,6 +76,8 @@ impl<'s> Oracle<'s> {
             used: BTreeMap::new(),
             fates: BTreeMap::new(),
             watched: None,
+            frame: Vec::new(),
+            rules: BTreeMap::new(),
             counters: [Counter::default(); COUNTERS as usize],
             met: [0; 3],
             imported: BTreeMap::new(),
@@ -76,6 +88,7 @@ impl<'s> Oracle<'s> {
     pub fn judge(&mut self, frame: &[u8]) -> Verdict {
         self.watched = None;
         let length = frame.len() as u64;
+        self.frame = frame.to_vec();
         let reason = match parse::packet(&frame) {
             ControlFlow::Break(reason) => match self.found(reason) {
                 ControlFlow::Break(reason) => reason,
@@ -103,6 +116,7 @@ impl<'s> Oracle<'s> {
         self.lifeline(packet)?;
         self.lists(packet, length)?;
         self.fragments(packet)?;
+        self.rules(packet, length)?;
         self.limits(packet, length)
     }
 
@@ -218,6 +232,39 @@ impl<'s> Oracle<'s> {
         ControlFlow::Continue(())
     }
 
+    /// The first rule that acts decides.
+    fn rules(&mut self, packet: &Packet, length: u64) -> ControlFlow<Reason> {
+        let frame = std::mem::take(&mut self.frame);
+        let payload = payload(&frame, packet);
+        let situation = self.situation;
+        for (place, rule) in situation.rules.iter().enumerate() {
+            if !matches(rule, packet, payload) {
+                continue;
+            }
+            let reason = match rule.action {
+                rule::Action::Drop => Reason::RuleDrop,
+                rule::Action::Pass => Reason::RulePass,
+                rule::Action::Limit { rate, scope } => {
+                    let room = match scope {
+                        Scope::All => Room::Rule(place),
+                        Scope::Source => Room::RuleSource(place, self.senders(packet).0),
+                    };
+                    if self.take(room, Some(rate.burst)) {
+                        continue;
+                    }
+                    Reason::RuleLimit
+                }
+            };
+            let counter = self.rules.entry(place).or_default();
+            counter.packets += 1;
+            counter.bytes += length;
+            if !rule.shadow {
+                return self.found(reason);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// A packet is charged to everything that counts it, or, if anything refuses it, to nothing.
     fn limits(&mut self, packet: &Packet, length: u64) -> ControlFlow<Reason> {
         let (source, prefix) = self.senders(packet);
@@ -329,6 +376,14 @@ impl<'s> Oracle<'s> {
             counter.packets += 1;
             counter.bytes += length;
         }
+    }
+}
+
+/// What follows the transport header, to the end of the frame.
+fn payload<'f>(frame: &'f [u8], packet: &Packet) -> &'f [u8] {
+    match packet.payload {
+        0 => &[],
+        at => frame.get(usize::from(at)..).unwrap_or_default(),
     }
 }
 

@@ -10,7 +10,7 @@ use filter_common::abi::{
     settings::{CLASSES, FragmentPolicy},
 };
 use filter_common::logic::sanity;
-use filter_user::config::units::parse_prefix;
+use filter_user::{config::units::parse_prefix, rules::Rule};
 use ipnet::IpNet;
 use proptest::{
     collection::{btree_map, vec},
@@ -42,6 +42,8 @@ pub struct Situation {
     /// Whether the CPU is under pressure.
     pub pressed: bool,
     pub fragments: Fragments,
+    /// In order. The burst of a limit is all that it lets pass.
+    pub rules: Vec<Rule>,
     pub frames: Vec<Vec<u8>>,
 }
 
@@ -103,12 +105,19 @@ pub fn situation() -> impl Strategy<Value = Situation> {
                 limits(),
                 limits(),
             ),
-            (8..=32_u8, 20..=64_u8, any::<bool>(), fragments(), frames),
+            (
+                8..=32_u8,
+                20..=64_u8,
+                any::<bool>(),
+                fragments(),
+                rules(&pool),
+                frames,
+            ),
         )
             .prop_map(|(one, two, three)| {
                 let (enforced, unchecked, lists, lifelines, sessions) = one;
                 let (session_ceiling, control, source, prefix) = two;
-                let (v4, v6, pressed, fragments, frames) = three;
+                let (v4, v6, pressed, fragments, rules, frames) = three;
                 Situation {
                     enforced,
                     unchecked,
@@ -122,6 +131,7 @@ pub fn situation() -> impl Strategy<Value = Situation> {
                     lengths: (v4, v6),
                     pressed,
                     fragments,
+                    rules,
                     frames,
                 }
             })
@@ -240,9 +250,10 @@ fn ceiling() -> impl Strategy<Value = Option<u64>> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    let packets = || option::of(1..30_u64);
-    let bytes = option::of(100..1000_u64);
-    let room = (packets(), packets(), packets(), packets(), bytes);
+    let packets = || option::weighted(0.7, 1..10_u64);
+    let all = option::weighted(0.3, 10..30_u64);
+    let bytes = option::weighted(0.3, 100..1000_u64);
+    let room = (all, packets(), packets(), packets(), bytes);
     let some =
         (room, 0..1_u32 << CLASSES).prop_map(|((all, syn, udp, icmp, bytes), always)| Limits {
             room: [all, syn, udp, icmp, bytes],
@@ -268,4 +279,61 @@ fn fragments() -> impl Strategy<Value = Fragments> {
             remembers,
         }
     })
+}
+
+/// Rules as operators write them. What contradicts itself is left out.
+fn rules(pool: &[IpAddr]) -> impl Strategy<Value = Vec<Rule>> + use<> {
+    let action = prop_oneof![
+        3 => Just("drop".to_owned()),
+        1 => Just("pass".to_owned()),
+        1 => (1..20_u32).prop_map(|burst| format!("limit 1/s burst {burst}")),
+        1 => (1..6_u32).prop_map(|burst| format!("limit 1/s burst {burst} per source")),
+    ];
+    let shadow = prop_oneof![4 => Just(""), 1 => Just("shadow ")];
+    let protocol = select(vec![
+        "",
+        "ip",
+        "ip6",
+        "tcp",
+        "udp",
+        "icmp",
+        "ip6 proto 47",
+        "ip udp",
+        "ip6 tcp",
+        "ip6 udp",
+    ]);
+    let from = option::of(prefix(pool).prop_map(|prefix| format!("from {prefix}")));
+    let to = option::weighted(
+        0.2,
+        select(vec!["203.0.113.0/24", "2001:db8:ffff::/48", "198.51.100.1"])
+            .prop_map(|prefix| format!("to {prefix}")),
+    );
+    let one = || option::weighted(0.25, clause());
+    let rule = (shadow, action, protocol, from, to, [one(), one(), one()]).prop_map(
+        |(shadow, action, protocol, from, to, clauses)| {
+            let clauses: Vec<String> = [from, to].into_iter().chain(clauses).flatten().collect();
+            let what = [&[protocol.to_owned()], clauses.as_slice()]
+                .concat()
+                .join(" ");
+            let what = if what.trim().is_empty() { "any" } else { &what };
+            format!("{shadow}{action} {what}").parse().ok()
+        },
+    );
+    vec(rule, 0..16).prop_map(|rules| rules.into_iter().flatten().collect())
+}
+
+/// A condition beside addresses and protocol.
+fn clause() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => port().prop_map(|port| format!("dport {port}")),
+        1 => port().prop_map(|port| format!("sport {port}")),
+        1 => port().prop_map(|port| format!("dport > {port}")),
+        1 => (20..200_u16).prop_map(|length| format!("length > {length}")),
+        1 => (20..200_u16).prop_map(|length| format!("length < {length}")),
+        1 => select(vec![2_u8, 100, 254]).prop_map(|ttl| format!("ttl < {ttl}")),
+        1 => select(vec!["whole", "first", "later", "any"]).prop_map(|it| format!("fragment {it}")),
+        1 => select(vec!["SYN/SYN,ACK", "ACK", "FIN,PSH,URG"]).prop_map(|it| format!("flags {it}")),
+        1 => select(vec!["0x64617461 at 0", "0x6174/0xffff at 1", "0x00 at 12", "0x00000000 at 20"])
+            .prop_map(|it| format!("payload {it}")),
+    ]
 }

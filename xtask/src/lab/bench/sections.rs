@@ -17,7 +17,7 @@ use super::{
     parallel::{self, Growth},
     prefixes::{self, MILLION},
     section::{Effort, Measured, Section},
-    stages::Stage,
+    stages::Stages,
     subject, traffic,
 };
 
@@ -93,23 +93,89 @@ impl Daemons {
 
 /// Measures everything that is measured in nanoseconds.
 pub fn measure(lab: &mut Lab, daemons: &Daemons, effort: Effort) -> Result<Vec<Measured>> {
-    let settings = daemons.settings()?;
+    let stages = Stages {
+        settings: daemons.settings()?,
+    };
     let mut measured = Vec::new();
     eprintln!("filling the reference maps …");
     subject::fill_hash(lab, 0..MILLION)?;
     subject::fill_lru(lab)?;
-    subject::fill_trie(lab, 0..MILLION)?;
-    subject::fill_trie_v6(lab, &prefixes::v6())?;
-    for section in [
-        whole(lab, daemons)?,
-        listed(lab, daemons)?,
-        listed_v6(lab, daemons)?,
-        alone(lab, &settings)?,
-    ] {
-        measured.push(section.measure(lab, effort)?);
+    let mut filled = 0;
+    for (members, id, words) in PREFIXES {
+        subject::fill_trie(lab, filled..members)?;
+        filled = members;
+        measured.push(curve(lab, &stages, members, id, words)?.measure(lab, effort)?);
     }
+    measured.push(whole(lab, daemons)?.measure(lab, effort)?);
+    measured.push(listed(lab, daemons)?.measure(lab, effort)?);
+    subject::fill_trie_v6(lab, &prefixes::v6())?;
+    measured.push(listed_v6(lab, daemons)?.measure(lab, effort)?);
+    measured.push(alone(lab, &stages)?.measure(lab, effort)?);
+    measured.push(rules(lab, &stages)?.measure(lab, effort)?);
     Ok(measured)
 }
+
+/// Members of the lists on the cost curve, with the section's id, and in words.
+const PREFIXES: [(u32, &str, &str); 4] = [
+    (1 << 10, "prefixes 1 k", "1 k"),
+    (1 << 14, "prefixes 16 k", "16 k"),
+    (1 << 17, "prefixes 128 k", "128 k"),
+    (MILLION, "prefixes 1 M", "1 M"),
+];
+
+/// One point on the curve of prefixes.
+fn curve(
+    lab: &mut Lab,
+    stages: &Stages,
+    members: u32,
+    id: &'static str,
+    words: &str,
+) -> Result<Section> {
+    Ok(Section {
+        id,
+        title: format!("{words} IPv4 prefixes: the list stage alone, and the kernel's trie"),
+        subjects: vec![
+            subject::floor(lab)?,
+            stages.bare("without lists", &[])?,
+            stages.list("list stage", members, false)?,
+            subject::trie(lab)?,
+        ],
+        traffics: vec![
+            traffic::one()?,
+            traffic::random()?,
+            traffic::one_listed()?,
+            traffic::random_listed(members)?,
+        ],
+    })
+}
+
+/// The curve of rules.
+fn rules(lab: &mut Lab, stages: &Stages) -> Result<Section> {
+    let mut subjects = vec![subject::floor(lab)?];
+    for (count, name) in [
+        (0, "no rule"),
+        (1, "1 rule"),
+        (10, "10 rules"),
+        (100, "100 rules"),
+        (1000, "1000 rules"),
+    ] {
+        subjects.push(stages.rules(name, count, DEFAULT)?);
+    }
+    Ok(Section {
+        id: "rules",
+        title: "the default program with rules, none of which the packets meet".to_owned(),
+        subjects,
+        traffics: vec![traffic::one()?, traffic::random()?, traffic::random_v6()?],
+    })
+}
+
+/// What a program has by default.
+const DEFAULT: &[Feature] = &[
+    Feature::Lifelines,
+    Feature::SourcePackets,
+    Feature::Fragments,
+    Feature::Samples,
+];
 
 /// The whole program at its defaults, beside the kernel's own maps.
 fn whole(lab: &mut Lab, daemons: &Daemons) -> Result<Section> {
@@ -171,26 +237,26 @@ fn listed_v6(lab: &mut Lab, daemons: &Daemons) -> Result<Section> {
 }
 
 /// Every stage without the others.
-fn alone(lab: &mut Lab, settings: &Settings) -> Result<Section> {
-    let stages = [
-        ("parse and verdict", &[][..]),
-        ("lifelines", &[Feature::Lifelines]),
-        ("source limits", &[Feature::SourcePackets]),
-        ("samples", &[Feature::Samples]),
-    ];
-    let mut subjects = vec![subject::floor(lab)?];
-    for (name, features) in stages {
-        let stage = Stage {
-            name,
-            features,
-            sizes: &[],
-        };
-        subjects.push(stage.load(settings, |_| Ok(()))?);
-    }
+fn alone(lab: &mut Lab, stages: &Stages) -> Result<Section> {
     Ok(Section {
         id: "stages",
         title: "the real program with one stage at a time".to_owned(),
-        subjects,
+        subjects: vec![
+            subject::floor(lab)?,
+            stages.bare("parse and verdict", &[])?,
+            stages.lifelines("lifelines")?,
+            stages.bare("allow, block: empty", &[Feature::Allow, Feature::Block])?,
+            stages.bans("bans, 256 k")?,
+            stages.list("lists, 1 M", MILLION, true)?,
+            stages.fragments("fragments")?,
+            stages.rules("rules, 1000", 1000, &[])?,
+            stages.limits("limits: source", Feature::SourcePackets)?,
+            stages.limits("limits: prefix", Feature::PrefixPackets)?,
+            stages.limits("bytes: source", Feature::SourceBytes)?,
+            stages.limits("bytes: prefix", Feature::PrefixBytes)?,
+            stages.service("one service")?,
+            stages.bare("samples", &[Feature::Samples])?,
+        ],
         traffics: vec![
             traffic::one()?,
             traffic::botnet()?,
