@@ -407,6 +407,7 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
         }
         daemon.plane.fails_in = None;
         assert!(failures > 2, "settings, an entry and its bits are written");
+        daemon.work();
         let gate = daemon.plane.gate.clone();
         daemon = host.again(daemon);
         assert_eq!(daemon.plane.gate, gate, "nothing was forgotten on the way");
