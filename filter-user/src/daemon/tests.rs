@@ -385,6 +385,9 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
     daemon
         .import("feed", &["192.0.2.0/24", "198.51.100.7/32"])
         .expect("imported");
+    daemon
+        .add(Block, &["198.51.100.200/32", "2001:db8:8::/48"])
+        .expect("added");
     type Try = fn(&mut Daemon<Fake>) -> Result<Outcome, Refusal>;
     let commands: [Try; 5] = [
         // New lengths, an open gate, one prefix that stays and one that goes.
