@@ -5,7 +5,7 @@ use filter_common::{
     logic::{
         address::Address,
         bucket::{Limit, Now},
-        source::{Charge, LINE_WORDS, Line, Slot, WAYS, charge},
+        source::{LINE_WORDS, Line, Slot, WAYS, charge},
     },
 };
 
@@ -52,14 +52,12 @@ impl Table {
         }
         let line = &mut self.lines[slot.line as usize];
         let ways = [line[FIRST], line[FIRST + 1]];
-        match charge(ways, slot.tag, now, &self.limit, self.limit.interval) {
-            Charge::Granted(way, write) => {
-                line[FIRST + way] = write.applied(line[FIRST + way]);
-                true
-            }
-            Charge::Untracked => true,
-            Charge::Refused => false,
+        let charge = charge(ways, slot.tag, now, &self.limit, self.limit.interval);
+        if !charge.kept {
+            let word = &mut line[FIRST + charge.way as usize];
+            *word = charge.write.applied(*word);
         }
+        !charge.refused
     }
 }
 

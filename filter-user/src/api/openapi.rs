@@ -6,7 +6,7 @@ use utoipa::OpenApi;
 use crate::api::{
     error::ApiError,
     extract::NoQuery,
-    routes::{allow, block, events, interfaces, limits, mode, samples, status, why},
+    routes::{allow, ban, block, events, interfaces, limits, mode, samples, status, why},
     types::{ErrorBody, ErrorKind},
 };
 
@@ -68,6 +68,10 @@ pub enum Errors {
         allow::add,
         allow::remove,
         allow::import,
+        ban::list,
+        ban::add,
+        ban::flush,
+        ban::remove,
         limits::list,
         limits::set,
         limits::auto,

@@ -11,7 +11,10 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::{api::types::Mode, config::units::Rate};
+use crate::{
+    api::types::{ListKind, Mode},
+    config::units::Rate,
+};
 
 /// All of it, with defaults for what the file does not say.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,12 +102,35 @@ pub struct SourceLimit {
 /// Sizes of tables, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tables {
-    /// Entries of the blocklist, imported lists included.
+    /// Single entries of the blocklist.
     pub block: u32,
-    /// Entries of the allowlist.
+    /// Entries of the allowlist, imported lists included.
     pub allow: u32,
+    /// Bans.
+    pub bans: u32,
+    /// IPv4 prefixes of all imported lists of the blocklist.
+    pub lists_v4: u32,
+    /// IPv6 prefixes likewise.
+    pub lists_v6: u32,
     /// Sources with state; a power of two.
     pub sources: u32,
+}
+
+impl Tables {
+    /// Room for single entries of a list, and the key that says so.
+    pub const fn room(&self, kind: ListKind) -> (u32, &'static str) {
+        match kind {
+            ListKind::Allow => (self.allow, "allow"),
+            ListKind::Block => (self.block, "block"),
+            ListKind::Ban => (self.bans, "bans"),
+        }
+    }
+
+    /// Lines that tell apart whose the members of the big set of IPv4 are, where neighbours are of
+    /// several lists. Beyond these, the first list counts for all.
+    pub const fn owner_lines(&self) -> u32 {
+        self.lists_v4 / 8
+    }
 }
 
 /// Budgets of samples.

@@ -1,6 +1,7 @@
-//! From a command to changes: those on the lists in `entries`, all others here.
+//! From a command to changes: those on the lists in `entries` and `import`, all others here.
 
 mod entries;
+mod import;
 
 use std::time::Duration;
 
@@ -62,11 +63,12 @@ pub fn decide(
             reason,
             force,
         } => {
-            let note = situation.note(by, reason, *duration)?;
+            let duration = duration.or_else(|| list.default_duration());
+            let note = situation.note(by, reason, duration)?;
             situation.add(*list, prefixes, &note, *force)
         }
         Command::Remove { list, prefixes } => situation.remove(*list, prefixes),
-        Command::Flush => Ok(situation.flush()),
+        Command::Flush { list } => Ok(situation.flush(*list)),
         Command::Import {
             list,
             name,

@@ -58,19 +58,24 @@ pub struct Question {
 pub fn why(situation: Situation<'_>, question: Question) -> Why {
     let now = situation.now;
     let prefix = IpNet::from(question.address);
-    let mut allow = situation.state.list(ListKind::Allow).covering(prefix, now);
-    let mut block = situation.state.list(ListKind::Block).covering(prefix, now);
+    let entries: Vec<Entry> = [ListKind::Allow, ListKind::Ban, ListKind::Block]
+        .into_iter()
+        .flat_map(|kind| situation.state.covering(kind, prefix, now))
+        .collect();
+    let first = |reason: Reason, is: fn(&Entry) -> bool| {
+        let entry = entries.iter().find(|entry| is(entry))?;
+        Some((reason, because(entry)))
+    };
     let found = [
         martian(question),
         lifeline(situation, question),
-        allow
-            .first()
-            .map(|entry| (Reason::Allowed, because(entry, "allowlist"))),
-        block
-            .first()
-            .map(|entry| (Reason::Blocked, because(entry, "blocklist"))),
+        first(Reason::Allowed, |entry| entry.kind == ListKind::Allow),
+        first(Reason::Banned, |entry| entry.kind == ListKind::Ban),
+        first(Reason::Blocked, |entry| {
+            entry.kind == ListKind::Block && entry.list == lists::MANUAL
+        }),
+        listed(situation.state, &entries),
     ];
-    allow.append(&mut block);
 
     let verdict = judge(situation.settings, found.into_iter().flatten());
     Why {
@@ -83,9 +88,20 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         reason: reasons::name(verdict.reason).to_owned(),
         enforced: verdict.enforced,
         sentence: verdict.sentence(question.address),
-        entries: allow,
+        entries,
         limits: limits(situation, question, verdict.reason),
     }
+}
+
+/// The list that counts a member of several: that with the lowest number.
+fn listed(state: &State, entries: &[Entry]) -> Option<(Reason, String)> {
+    let imports = &state.list(ListKind::Block).imports;
+    let number = |entry: &Entry| imports.get(&entry.list).and_then(|list| list.number);
+    let listed = entries
+        .iter()
+        .filter(|entry| entry.kind == ListKind::Block && entry.list != lists::MANUAL);
+    let entry = listed.min_by_key(|entry| number(entry))?;
+    Some((Reason::Listed, because(entry)))
 }
 
 /// What becomes of a packet.
@@ -143,7 +159,7 @@ fn martian(question: Question) -> Option<(Reason, String)> {
     })
 }
 
-fn because(entry: &Entry, list: &str) -> String {
+fn because(entry: &Entry) -> String {
     let reason = match entry.reason.as_str() {
         "" => String::new(),
         reason => format!(", \"{reason}\""),
@@ -153,8 +169,9 @@ fn because(entry: &Entry, list: &str) -> String {
         name => format!(" in the imported list {name}"),
     };
     format!(
-        "{} is on the {list}{origin} since {}{}, by {}{reason}",
+        "{} is on the {}{origin} since {}{}, by {}{reason}",
         entry.prefix,
+        entry.kind,
         super::decide::seconds(entry.since),
         ending(entry.until),
         entry.by,

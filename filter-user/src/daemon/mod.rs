@@ -6,6 +6,7 @@ mod interfaces;
 pub mod meter;
 mod rounds;
 mod service;
+mod sets;
 mod start;
 pub mod state;
 pub mod tables;

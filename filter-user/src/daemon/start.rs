@@ -14,6 +14,7 @@ use super::{
     handle::Handle,
     meter::Meter,
     rounds::Next,
+    sets::Members,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
 };
@@ -68,6 +69,9 @@ impl<D: Dataplane> Daemon<D> {
             look,
             fixed,
             tables,
+            features: u64::MAX,
+            placed: Members::default(),
+            approximate_owners: 0,
             settings: found,
             emergency: 0,
             lifelines,
@@ -90,7 +94,15 @@ impl<D: Dataplane> Daemon<D> {
                 daemon.recover_mode(&found)?;
             }
         }
+        // A program that runs already needs the bits of its sets from the first line written on.
+        let built = daemon.builder().map(|build| build()).transpose()?;
+        if let Some(built) = &built {
+            daemon.tables.expect_sets(built.near());
+        }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        if let Some(built) = built {
+            daemon.place(built)?;
+        }
         daemon.put_settings()?;
         if is_unreconciled && let Err(error) = daemon.store.reconciled() {
             // The next start asks the kernel once more: it has nothing else by then.

@@ -18,13 +18,27 @@ use filter_common::{
         sample::Sample,
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS},
+    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
-use crate::api::types::AttachMode;
+use crate::{api::types::AttachMode, sets::Sets};
 
 /// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
 pub type Counters = [Counter; COUNTERS as usize];
+
+/// The counters of all imported lists by number, summed over the CPUs.
+pub type ListHits = [Counter; LISTS as usize];
+
+/// What is loaded as a whole: a program, and what is built into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    /// The set of [`Feature`]s that the program has.
+    ///
+    /// [`Feature`]: filter_common::abi::feature::Feature
+    pub features: u64,
+    /// The big sets; those in force if `None`.
+    pub sets: Option<&'a Sets>,
+}
 
 /// Something the kernel did not do. Says what, and what mends it.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +103,17 @@ pub trait Dataplane: Send {
 
     /// Writes a line of the gate.
     fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError>;
+
+    /// Loads the program anew over the same maps and over new big sets, and replaces it wherever
+    /// it is attached: each packet meets the old program with the old sets, or the new with the
+    /// new. After a failure the old one is in force everywhere.
+    fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError>;
+
+    /// What the members of each imported list met.
+    fn list_hits(&mut self) -> Result<Box<ListHits>, DataplaneError>;
+
+    /// Sets the counter of a list to zero whose number no program in force uses.
+    fn clear_list_hits(&mut self, number: u8) -> Result<(), DataplaneError>;
 
     /// Puts lifelines in force.
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError>;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, Tone, bullets, number, safe, table, time, until};
+use super::{Columns, Style, Tone, bullets, lists, number, safe, table, time, until};
 use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
 
 /// Reasons that are shown.
@@ -18,6 +18,10 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     totals(out, status, style)?;
     top_reasons(out, status, style)?;
     overrides(out, status, style)?;
+    if !status.lists.is_empty() {
+        writeln!(out)?;
+        lists::brief(out, &status.lists, style)?;
+    }
     tables(out, status, style)?;
     if !status.warnings.is_empty() {
         writeln!(out)?;
@@ -304,6 +308,7 @@ mod tests {
                     capacity: 1_048_576,
                 },
             )]),
+            lists: Vec::new(),
             map_memory: 50_000_000,
             warnings: Vec::new(),
         }

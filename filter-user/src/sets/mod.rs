@@ -21,7 +21,7 @@ pub struct List<'a> {
 }
 
 /// The big sets of both families.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sets {
     /// IPv4.
     pub v4: set4::Set4,

@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{List, SetError, by_precedence, split};
 
 /// A built set.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set4 {
     /// The table; empty if nothing is listed.
     pub lines: Vec<Line>,

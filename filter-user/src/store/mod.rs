@@ -53,7 +53,7 @@ pub struct Restored {
 }
 
 const DATABASE: &str = "floodwall.db";
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// Versions beyond this are no versions but damage.
 const MOST_VERSION: i64 = 1000;
 /// Events that are kept.
@@ -66,8 +66,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE imports (
         list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, crc32 INTEGER NOT NULL,
-        PRIMARY KEY (list, name)
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, number TEXT,
+        crc32 INTEGER NOT NULL, PRIMARY KEY (list, name)
     ) WITHOUT ROWID;
     CREATE TABLE overrides (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
@@ -154,7 +154,7 @@ impl Store {
                 database.execute_batch(&end)?;
             }
             SCHEMA_VERSION => {}
-            odd @ (..0 | MOST_VERSION..) => {
+            odd @ (..SCHEMA_VERSION | MOST_VERSION..) => {
                 return Err(Damage::Corrupt(format!("its schema has the number {odd}")));
             }
             newer => {

@@ -10,7 +10,7 @@ use aya::{
 use filter_common::abi::{counter::Counter, sample::Sample};
 
 use super::{
-    maps::{each_sample, map_error, read_counters},
+    maps::{each_sample, map_error, read_counter, read_counters},
     set::{self, OBJECT},
 };
 use crate::dataplane::{Counters, DataplaneError};
@@ -135,15 +135,7 @@ impl Specimen {
     /// The sum over all CPUs of a counter.
     pub fn counter(&mut self, map: &str, index: u32) -> Result<Counter, DataplaneError> {
         let array: PerCpuArray<&mut MapData, Counter> = self.opened(map)?;
-        let values = array
-            .get(&index, 0)
-            .map_err(|error| map_error(&format!("reading {map}"), error))?;
-        Ok(values
-            .iter()
-            .fold(Counter::default(), |sum, value| Counter {
-                packets: sum.packets.wrapping_add(value.packets),
-                bytes: sum.bytes.wrapping_add(value.bytes),
-            }))
+        read_counter(&array, index)
     }
 
     /// Writes elements of an array, from the index `first` on.
