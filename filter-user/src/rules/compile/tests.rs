@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use filter_common::{
     abi::rules::{MOST_CANDIDATES, RULES},
     logic::{
-        classify::{Candidates, Classes, MOST_STEPS, SERVICES_WORD, Step, form},
+        classify::{Candidates, Classes, MOST_STEPS, Numbers, SERVICES_WORD, Step, form},
         lines::{Line, WORDS},
         packet::{Packet, Transport},
     },
@@ -25,7 +25,7 @@ fn members(rules: &[Rule]) -> Vec<Member<'_>> {
 fn meets(table: &[Line], bank: u32, packet: &Packet) -> (Vec<usize>, u64) {
     let mut classes = Classes::default();
     classes
-        .find(table, bank, packet)
+        .find(table, bank, &Numbers::of(packet))
         .expect("the table is whole");
     let mut candidates = Candidates::new(table, &classes);
     let mut found = Vec::new();
@@ -127,7 +127,7 @@ proptest! {
         };
         for packet in &packets {
             let mut classes = Classes::default();
-            classes.find(table.as_slice(), 0, packet).expect("the table is whole");
+            classes.find(table.as_slice(), 0, &Numbers::of(packet)).expect("the table is whole");
             let mut candidates = Candidates::new(table.as_slice(), &classes);
             let mut steps = 0;
             let decided = loop {

@@ -15,7 +15,7 @@ use super::{
     live::{self, Absorbed},
     load::{self, Load},
     parallel::{self, Growth},
-    prefixes::{self, MILLION},
+    prefixes::{self, BANNED, MILLION},
     section::{Effort, Measured, Section},
     stages::Stages,
     subject, traffic,
@@ -36,11 +36,9 @@ struct Protected {
 }
 
 impl Protected {
-    fn start(binary: &Path, tables: &str) -> Result<Self> {
+    fn start(binary: &Path) -> Result<Self> {
         let sandbox = Sandbox::new(&Options::default())?;
-        let mut config = Config::new("enforce");
-        config.more = tables.to_owned();
-        let floodwall = Floodwall::start(&sandbox, binary, &config)?;
+        let floodwall = Floodwall::start(&sandbox, binary, &Config::new("enforce"))?;
         Ok(Self { floodwall, sandbox })
     }
 }
@@ -49,13 +47,17 @@ impl Daemons {
     /// Starts them.
     pub fn start(binary: &Path) -> Result<Self> {
         Ok(Self {
-            default: Protected::start(binary, "")?,
-            listed: Protected::start(binary, "[tables]\nblock = 2000000\n")?,
+            default: Protected::start(binary)?,
+            listed: Protected::start(binary)?,
         })
     }
 
     /// Fills the lists of the second one, and tells what that took.
     pub fn fill(&self, cpu: usize, times: u32) -> Result<Load> {
+        let banned = BANNED.to_string();
+        self.listed
+            .floodwall
+            .text(&["ban", "add", &banned, "--for", "1h"])?;
         load::measure(&self.listed.sandbox, &self.listed.floodwall, cpu, times)
     }
 
