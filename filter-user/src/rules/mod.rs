@@ -8,7 +8,8 @@ mod names;
 pub mod parse;
 pub mod range;
 pub mod rule;
+pub mod service;
 #[cfg(test)]
 pub mod strategy;
 
-pub use self::{error::SyntaxError, rule::Rule};
+pub use self::{error::SyntaxError, rule::Rule, service::ServiceMatch};
