@@ -201,6 +201,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether it is an array of nothing.
+    pub fn is_empty_array(self) -> bool {
+        let items = self.value.get_ref().as_array();
+        items.is_some_and(|items| items.is_empty())
+    }
+
     /// A string; `example` says how one is written.
     pub fn text(self, example: &str) -> Result<&'a str, String> {
         self.value.get_ref().as_str().ok_or_else(|| {

@@ -3,6 +3,7 @@
 mod album;
 pub mod handle;
 mod interfaces;
+mod limits;
 pub mod meter;
 mod rounds;
 mod service;

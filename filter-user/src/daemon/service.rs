@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use filter_common::{abi::settings::Class, logic::packet::protocol};
+use filter_common::logic::packet::protocol;
 use ipnet::IpNet;
 
 use super::{
@@ -13,15 +13,14 @@ use super::{
 };
 use crate::{
     api::types::{
-        Entry, EntryPage, EventPage, Interface, LimitStatus, Limits, ListKind, Mode, Outcome,
-        Override, SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
+        Entry, EntryPage, EventPage, Interface, Limits, ListKind, Mode, Outcome, Override, SCHEMA,
+        SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
     },
     clock,
-    config::units::format_limit,
     core::{
         actor::Actor,
         command::Command,
-        decide::{self, limit_name, mode_text},
+        decide::{self, mode_text},
         lists::{self, MANUAL, key},
         refusal::Refusal,
         settings,
@@ -95,41 +94,7 @@ impl<D: Dataplane> Service for Daemon<D> {
     }
 
     fn limits(&mut self) -> Result<Limits, Refusal> {
-        let limits = Class::ALL
-            .into_iter()
-            .map(|class| {
-                let limit = settings::limit(&self.config, &self.state, class);
-                let set = self.state.limit(class);
-                let by_hand = self
-                    .config
-                    .limits
-                    .source
-                    .get(class as usize)
-                    .is_some_and(|it| it.by_hand);
-                LimitStatus {
-                    name: limit_name(class).to_owned(),
-                    rate: format_limit(limit.rate),
-                    holds: match (limit.rate, limit.always) {
-                        (None, _) => "off",
-                        (Some(_), true) => "always",
-                        (Some(_), false) => "pressure",
-                    }
-                    .to_owned(),
-                    by: match set {
-                        Some(set) => set.by.clone(),
-                        None if by_hand => "file".to_owned(),
-                        None => "default".to_owned(),
-                    },
-                    until: set.and_then(|set| set.until),
-                }
-            })
-            .collect();
-        let pressure = self.config.limits.pressure;
-        Ok(Limits {
-            schema: SCHEMA,
-            pressure: pressure.map_or_else(|| "0/s".to_owned(), |rate| rate.to_string()),
-            limits,
-        })
+        Ok(self.limit_status())
     }
 
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
@@ -334,18 +299,7 @@ impl<D: Dataplane> Daemon<D> {
                 until: set.until,
             });
         }
-        for class in Class::ALL {
-            if let Some(set) = self.state.limit(class) {
-                all.push(Override {
-                    name: format!("limit.{}", limit_name(class)),
-                    value: format_limit(set.value),
-                    file: format_limit(settings::limit(&self.config, &file, class).rate),
-                    by: set.by.clone(),
-                    since: set.since,
-                    until: set.until,
-                });
-            }
-        }
+        all.extend(self.limit_overrides());
         for (name, set) in &self.state.detached {
             all.push(Override {
                 name: format!("interface.{name}"),

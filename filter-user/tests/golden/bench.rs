@@ -15,7 +15,7 @@ use filter_common::{
 };
 use filter_user::{
     api::types::ListKind,
-    config::{AttachPreference, Tables as Sizes, units::parse_prefix},
+    config::{AttachPreference, Config, Tables as Sizes, units::parse_prefix},
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
     dataplane::{Counters, Dataplane as _, bpffs::PinFolder, kernel::Kernel},
@@ -73,6 +73,7 @@ impl Bench {
             block: 1024,
             allow: 1024,
             sources: SOURCES,
+            ..Config::default().tables
         };
         let mut kernel = Kernel::load(folder, &sizes, AttachPreference::Auto)
             .expect("the verifier accepts the program");
