@@ -4,6 +4,7 @@
 //! No allocation, no floats, no clock, no panicking index: the same functions run in the
 //! kernel, in the daemon's `why`, and in the model that the tests compare the kernel with.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

@@ -1,6 +1,12 @@
-//! Atomic addition, which the BPF target has but `core::sync::atomic` does not offer for it.
+//! Words that several CPUs share.
 
-/// Adds to a word that several CPUs share; wraps.
+use filter_common::logic::{
+    bucket::{self, Limit, Now, Write},
+    source::{self, Line, SETS_LOG2, Slot, WAYS},
+};
+
+/// Adds to a word; wraps. In assembler: the BPF target has atomic addition, but
+/// `core::sync::atomic` does not offer it there.
 #[inline(always)]
 pub fn add(word: *mut u64, amount: u64) {
     // SAFETY: callers pass a pointer into a live map value, aligned to 8 bytes.
@@ -12,4 +18,52 @@ pub fn add(word: *mut u64, amount: u64) {
             options(nostack),
         );
     }
+}
+
+/// Carries out a bucket's write. Callers pass a pointer into a live map value.
+#[inline(always)]
+pub fn apply(word: *mut u64, write: Write) {
+    match write {
+        Write::Add(amount) => add(word, amount),
+        // SAFETY: aligned and in bounds, as callers promise.
+        Write::Store(value) => unsafe { word.write_volatile(value) },
+    }
+}
+
+/// Charges so many units of time to a bucket that all senders share; says whether they are within
+/// the limit. Callers pass a pointer into a live map value.
+#[inline(always)]
+pub fn take(word: *mut u64, now: Now, limit: &Limit, cost: u64) -> bool {
+    // SAFETY: aligned and in bounds, as callers promise.
+    let deficit = bucket::deficit(unsafe { word.read_volatile() }, now, limit);
+    match bucket::charge(deficit, bucket::UNSHARED, now, limit, cost) {
+        Some(write) => {
+            apply(word, write);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Charges a packet to the sender in this slot of a table whose lines have four sets of two ways;
+/// says whether it is within the limit. Callers pass the line that the slot lies in.
+#[inline(always)]
+pub fn charge(line: *mut Line, slot: &Slot, now: Now, limit: &Limit) -> bool {
+    let ways = set(line, slot);
+    // SAFETY: both ways lie in the line, which callers promise to be live.
+    let words = unsafe { [ways.read_volatile(), ways.add(1).read_volatile()] };
+    let charge = source::charge(words, slot.tag, now, limit, limit.interval);
+    if !charge.kept {
+        // SAFETY: the way is 0 or 1.
+        apply(unsafe { ways.add((charge.way & 1) as usize) }, charge.write);
+    }
+    !charge.refused
+}
+
+/// The two ways of a slot, in a line of four sets.
+#[inline(always)]
+pub fn set(line: *mut Line, slot: &Slot) -> *mut u64 {
+    let set = slot.line as usize & ((1 << SETS_LOG2) - 1);
+    // SAFETY: the set is one of the line's four.
+    unsafe { line.cast::<u64>().add(set.wrapping_mul(WAYS)) }
 }

@@ -10,9 +10,15 @@ static COUNTERS_BY_REASON: PerCpuArray<Counter> = PerCpuArray::with_max_entries(
 #[inline(always)]
 pub fn add(index: u32, length: u32) {
     if let Some(counter) = COUNTERS_BY_REASON.get_ptr_mut(index) {
-        // SAFETY: only this CPU writes its own copy, and this program is not preempted by itself.
-        let counter = unsafe { &mut *counter };
-        counter.packets = counter.packets.wrapping_add(1);
-        counter.bytes = counter.bytes.wrapping_add(u64::from(length));
+        to(counter, length);
     }
+}
+
+/// Adds a packet of `length` bytes to a counter of this CPU in a live map value.
+#[inline(always)]
+pub fn to(counter: *mut Counter, length: u32) {
+    // SAFETY: only this CPU writes its own copy, and this program is not preempted by itself.
+    let counter = unsafe { &mut *counter };
+    counter.packets = counter.packets.wrapping_add(1);
+    counter.bytes = counter.bytes.wrapping_add(u64::from(length));
 }

@@ -65,6 +65,35 @@ impl XdpFrame {
         if result == 0 { length as u16 } else { 0 }
     }
 
+    /// Copies `length` bytes, at most all of `to`, from an offset in the frame. False if they are not
+    /// there.
+    #[doc(alias = "bpf_xdp_load_bytes")]
+    #[inline(always)]
+    pub fn copy<const N: usize>(
+        context: *mut xdp_md,
+        offset: u32,
+        length: u32,
+        to: &mut [u8; N],
+    ) -> bool {
+        let length = length.clamp(1, N as u32);
+        // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
+        let result = unsafe {
+            aya_ebpf::helpers::generated::bpf_xdp_load_bytes(
+                context,
+                offset,
+                to.as_mut_ptr().cast(),
+                length,
+            )
+        };
+        result == 0
+    }
+
+    /// The context as the kernel passes it.
+    #[inline(always)]
+    pub fn raw(&self) -> *mut xdp_md {
+        self.ctx
+    }
+
     /// The context.
     #[cfg(feature = "log")]
     #[inline(always)]

@@ -7,13 +7,16 @@ use filter_common::{
     abi::{
         counter,
         cpu::CpuState,
+        feature::Feature,
         reason::{Action, Reason},
         settings::Settings,
     },
-    logic::packet::Packet,
+    logic::{classify::Numbers, packet::Packet},
 };
 
-use crate::{clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings};
+use crate::{
+    clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings, shape,
+};
 
 /// The judge of one packet.
 pub struct Judge {
@@ -25,13 +28,15 @@ pub struct Judge {
     pub now: Tick,
     /// Whether this CPU is under pressure.
     pub pressure: bool,
+    /// Bytes of the frame.
+    pub length: u32,
     scratch: &'static mut Scratch,
 }
 
 impl Judge {
     /// A judge with the settings of the moment.
     #[inline(always)]
-    pub fn new() -> Option<Self> {
+    pub fn new(frame: &XdpFrame) -> Option<Self> {
         let settings = settings::current()?;
         let cpu = cpu::state()?;
         let scratch = Scratch::blank()?;
@@ -42,6 +47,7 @@ impl Judge {
             cpu,
             now,
             pressure,
+            length: frame.length(),
             scratch,
         })
     }
@@ -65,6 +71,53 @@ impl Judge {
         }
     }
 
+    /// A reason to pass that does not count against a service's ceiling: without services it decides.
+    #[inline(always)]
+    pub fn spare(&mut self, reason: Reason) -> ControlFlow<Reason> {
+        if !shape::has(Feature::Services) {
+            return ControlFlow::Break(reason);
+        }
+        self.scratch.spare(reason);
+        ControlFlow::Continue(())
+    }
+
+    /// Whether nothing but a service's ceiling can stop the packet.
+    #[inline(always)]
+    pub fn is_spared(&self) -> bool {
+        shape::has(Feature::Services) && self.scratch.spared().is_some()
+    }
+
+    /// Notes what classification looks at.
+    #[inline(always)]
+    pub fn number(&mut self, packet: &Packet) {
+        self.scratch.numbers = Numbers::of(packet);
+    }
+
+    /// Whether no rule can match the packet.
+    #[inline(always)]
+    pub fn has_no_candidates(&self) -> bool {
+        self.scratch.summary() == 0
+    }
+
+    /// The services that the packet belongs to, as a set.
+    #[inline(always)]
+    pub fn services(&self) -> u64 {
+        self.scratch.services()
+    }
+
+    /// The end of the way: nothing spoke against the packet.
+    #[inline(always)]
+    pub fn clean(&self) -> Reason {
+        if !shape::has(Feature::Services) {
+            return Reason::Clean;
+        }
+        match self.scratch.spared() {
+            Some(code) if code == Reason::Allowed.code() => Reason::Allowed,
+            Some(_) => Reason::RulePass,
+            None => Reason::Clean,
+        }
+    }
+
     /// The parser's result. What cannot be parsed and is only watched has no further stages.
     #[inline(always)]
     pub fn parsed(
@@ -84,7 +137,7 @@ impl Judge {
     #[inline(always)]
     pub fn conclude(mut self, frame: &XdpFrame, reason: Reason) -> u32 {
         log::verdict(frame, reason);
-        let length = frame.length();
+        let length = self.length;
         count::add(counter::happened(reason), length);
         let shown = match (reason.action(), self.scratch.observed()) {
             (Action::Pass, Some(code)) => {

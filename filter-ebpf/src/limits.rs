@@ -1,113 +1,395 @@
-//! Limits per source, in classes.
+//! Limits per source and per prefix, in classes of packets and in bytes.
 
 use core::ops::ControlFlow;
 
 use aya_ebpf::{macros::map, maps::Array};
 use filter_common::{
     abi::{
+        feature::Feature,
         reason::Reason,
-        settings::{Class, PACKET_CLASSES},
+        settings::{Class, Metering, PACKET_CLASSES, Settings},
     },
     logic::{
-        bucket::Write,
+        address::Family,
+        bucket::{Limit, Write},
+        hash::{HashKey, source_number},
         packet::{Packet, Transport},
-        source::{self, Charge, LINE_WORDS, Line, Slot, WAYS},
+        source::{self, LINE_WORDS, Line, SETS_LOG2, Slot, WAYS},
     },
 };
 
-use crate::{atomic, judge::Judge, lists::MMAPABLE, shape};
+use crate::{
+    atomic, clock::Tick, judge::Judge, lists::MMAPABLE, scratch::Scratch, settings, shape,
+};
 
 #[map]
 static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
 
-/// Drops what exceeds its source's limit. A packet is charged to its class and to all, or, if
-/// either refuses it, to neither.
+#[map]
+static SOURCE_BYTES: Array<Line> = Array::with_max_entries(1, MMAPABLE);
+
+#[map]
+static PREFIXES: Array<Line> = Array::with_max_entries(1, MMAPABLE);
+
+#[map]
+static PREFIX_BYTES: Array<Line> = Array::with_max_entries(1, MMAPABLE);
+
+/// Drops what exceeds the limit of its source or of its prefix. A packet is charged to everything
+/// that counts it, or, if anything refuses it, to nothing.
 #[inline(always)]
 pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
-    let active = judge.settings.source.always
-        | if judge.pressure {
-            judge.settings.source.pressed
-        } else {
-            0
-        };
-    if active == 0 {
+    if judge.is_spared() {
         return ControlFlow::Continue(());
     }
-    let slot = Slot::of(&packet.source, &judge.settings.key, shape::source_shift());
-    let Some(line) = SOURCES.get_ptr_mut(slot.line) else {
+    let settings = judge.settings;
+    let (by_source, by_prefix) = (
+        active(&settings.source, judge.pressure),
+        active(&settings.prefix, judge.pressure),
+    );
+    if by_source | by_prefix == 0 {
         return ControlFlow::Continue(());
-    };
-    let all = charge(line, slot, Class::All, active, judge);
-    let own = match class(packet) {
-        Some((class, reason)) => {
-            let own = charge(line, slot, class, active, judge);
-            if own == Charge::Refused {
-                judge.found(reason)?;
-            }
-            Some((class, own))
+    }
+    let class = class(packet);
+    let mut bill = Bill::EMPTY;
+    if shape::has(Feature::SourcePackets) {
+        let sender = Sender::source(packet, settings, by_source);
+        bill = sender.packets(&SOURCES, shape::source_shift(), class, judge.now);
+        refuse(bill.refused, class, &SOURCE_REASONS, judge)?;
+    }
+    let mut others = 0;
+    if shape::has(Feature::PrefixPackets) {
+        let refused = limits_prefix_packets(by_prefix);
+        refuse(refused, class, &PREFIX_REASONS, judge)?;
+        others |= refused;
+    }
+    if shape::has(Feature::SourceBytes) {
+        let refused = limits_source_bytes(by_source, judge.length);
+        if refused != 0 {
+            judge.found(Reason::LimitBytes)?;
         }
-        None => None,
-    };
-    if all == Charge::Refused {
-        judge.found(Reason::LimitAll)?;
+        others |= refused;
     }
-    if all == Charge::Refused || matches!(own, Some((_, Charge::Refused))) {
-        return ControlFlow::Continue(());
+    if shape::has(Feature::PrefixBytes) {
+        let refused = limits_prefix_bytes(by_prefix, judge.length);
+        if refused != 0 {
+            judge.found(Reason::PrefixBytes)?;
+        }
+        others |= refused;
     }
-    write(line, Class::All, all);
-    if let Some((class, own)) = own {
-        write(line, class, own);
+    if bill.refused | others == 0 {
+        if shape::has(Feature::SourcePackets) {
+            bill.settle(&SOURCES);
+        }
+        if shape::has_any(OTHERS) {
+            limits_settle();
+        }
     }
     ControlFlow::Continue(())
 }
 
-/// The class of a packet beside "all", and the reason of its refusal.
+/// The features whose bills are kept in the scratch.
+const OTHERS: u64 =
+    Feature::PrefixPackets.bit() | Feature::SourceBytes.bit() | Feature::PrefixBytes.bit();
+
+/// Tells the judge what was refused, the class's own limit first.
 #[inline(always)]
-fn class(packet: &Packet) -> Option<(Class, Reason)> {
+fn refuse(
+    refused: u32,
+    class: Option<Class>,
+    reasons: &Reasons,
+    judge: &mut Judge,
+) -> ControlFlow<Reason> {
+    if refused & OWN != 0 {
+        match class {
+            Some(Class::Syn) => judge.found(reasons[Class::Syn as usize])?,
+            Some(Class::Udp) => judge.found(reasons[Class::Udp as usize])?,
+            Some(Class::Icmp) => judge.found(reasons[Class::Icmp as usize])?,
+            Some(Class::All | Class::Bytes) | None => {}
+        }
+    }
+    if refused & ALL != 0 {
+        judge.found(reasons[Class::All as usize])?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// Makes out the bill of the noted packet's prefix; gives what is refused. Exported, like those
+/// that follow, because it then has a stack of its own and the verifier looks at it once.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn limits_prefix_packets(active: u32) -> u32 {
+    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+        return 0;
+    };
+    let packet = scratch.packet();
+    let sender = Sender::prefix(packet, settings, active);
+    let bill = sender.packets(&PREFIXES, shape::prefix_shift(), class(packet), Tick::now());
+    scratch.bills[PREFIX_PACKETS] = bill;
+    bill.refused
+}
+
+/// Makes out the bill of the noted packet's source in bytes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
+    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+        return 0;
+    };
+    let sender = Sender::source(scratch.packet(), settings, active);
+    let bill = sender.bytes(&SOURCE_BYTES, shape::source_bytes_shift(), length);
+    scratch.bills[SOURCE_BYTES_BILL] = bill;
+    bill.refused
+}
+
+/// Makes out the bill of the noted packet's prefix in bytes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
+    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+        return 0;
+    };
+    let sender = Sender::prefix(scratch.packet(), settings, active);
+    let bill = sender.bytes(&PREFIX_BYTES, shape::prefix_bytes_shift(), length);
+    scratch.bills[PREFIX_BYTES_BILL] = bill;
+    bill.refused
+}
+
+/// Settles the bills in the scratch.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn limits_settle() -> u32 {
+    let Some(scratch) = Scratch::noted() else {
+        return 0;
+    };
+    if shape::has(Feature::PrefixPackets) {
+        scratch.bills[PREFIX_PACKETS].settle(&PREFIXES);
+    }
+    if shape::has(Feature::SourceBytes) {
+        scratch.bills[SOURCE_BYTES_BILL].settle(&SOURCE_BYTES);
+    }
+    if shape::has(Feature::PrefixBytes) {
+        scratch.bills[PREFIX_BYTES_BILL].settle(&PREFIX_BYTES);
+    }
+    0
+}
+
+const PREFIX_PACKETS: usize = 0;
+const SOURCE_BYTES_BILL: usize = 1;
+const PREFIX_BYTES_BILL: usize = 2;
+/// Bills that are kept in the scratch.
+pub const BILLS: usize = 3;
+
+/// Reasons of refusal, by class of packets.
+type Reasons = [Reason; PACKET_CLASSES];
+
+const SOURCE_REASONS: Reasons = [
+    Reason::LimitAll,
+    Reason::LimitSyn,
+    Reason::LimitUdp,
+    Reason::LimitIcmp,
+];
+
+const PREFIX_REASONS: Reasons = [
+    Reason::PrefixAll,
+    Reason::PrefixSyn,
+    Reason::PrefixUdp,
+    Reason::PrefixIcmp,
+];
+
+/// The classes whose limit holds at the moment.
+#[inline(always)]
+fn active(metering: &Metering, pressure: bool) -> u32 {
+    metering.always | if pressure { metering.pressed } else { 0 }
+}
+
+/// The class of a packet beside "all".
+#[inline(always)]
+fn class(packet: &Packet) -> Option<Class> {
     match packet.transport {
-        Transport::Tcp { flags, .. } if flags.opens() => Some((Class::Syn, Reason::LimitSyn)),
-        Transport::Udp { .. } => Some((Class::Udp, Reason::LimitUdp)),
-        Transport::Icmp { .. } => Some((Class::Icmp, Reason::LimitIcmp)),
+        Transport::Tcp { flags, .. } if flags.opens() => Some(Class::Syn),
+        Transport::Udp { .. } => Some(Class::Udp),
+        Transport::Icmp { .. } => Some(Class::Icmp),
         Transport::Tcp { .. } | Transport::Opaque => None,
     }
 }
 
-/// What the class says to a packet from the source in this slot.
-#[inline(always)]
-fn charge(line: *const Line, slot: Slot, class: Class, active: u32, judge: &Judge) -> Charge {
-    if active & class.bit() == 0 {
-        return Charge::Untracked;
-    }
-    let first = first_way(class);
-    // SAFETY: the line lives as long as the map, and `first_way` leaves room for the second way.
-    // Other CPUs write whole words; an outdated one costs or spares a source one packet.
-    let ways: [u64; WAYS] = unsafe {
-        let words = line.cast::<u64>();
-        [
-            words.add(first).read_volatile(),
-            words.add(first | 1).read_volatile(),
-        ]
-    };
-    let limit = &judge.settings.source.limits[class as usize & (PACKET_CLASSES - 1)];
-    source::charge(ways, slot.tag, judge.now.moment(), limit, limit.interval)
+/// Who is charged: a source, or a prefix.
+struct Sender<'a> {
+    family: Family,
+    number: u64,
+    metering: &'a Metering,
+    active: u32,
+    key: &'a HashKey,
 }
 
-/// Writes what was granted.
-#[inline(always)]
-fn write(line: *mut Line, class: Class, charge: Charge) {
-    if let Charge::Granted(way, write) = charge {
-        // SAFETY: as in `charge`; the way is 0 or 1.
-        let word = unsafe { line.cast::<u64>().add(first_way(class) | (way & 1)) };
-        match write {
-            Write::Add(amount) => atomic::add(word, amount),
-            // SAFETY: aligned and in bounds, as above.
-            Write::Store(value) => unsafe { word.write_volatile(value) },
+impl<'a> Sender<'a> {
+    #[inline(always)]
+    fn source(packet: &Packet, settings: &'a Settings, active: u32) -> Self {
+        Self {
+            family: packet.source.family(),
+            number: source_number(&packet.source),
+            metering: &settings.source,
+            active,
+            key: &settings.key,
+        }
+    }
+
+    #[inline(always)]
+    fn prefix(packet: &Packet, settings: &'a Settings, active: u32) -> Self {
+        let mask = match packet.source.family() {
+            Family::V4 => settings.prefix_mask_v4,
+            Family::V6 => settings.prefix_mask_v6,
+        };
+        Self {
+            family: packet.source.family(),
+            number: source_number(&packet.source) & mask,
+            metering: &settings.prefix,
+            active,
+            key: &settings.key,
+        }
+    }
+
+    /// Charges a packet to all and to its class.
+    #[inline(always)]
+    fn packets(&self, table: &Array<Line>, shift: u32, class: Option<Class>, now: Tick) -> Bill {
+        let slot = Slot::of_number(self.family, self.number, self.key, shift);
+        let Some(line) = table.get(slot.line) else {
+            return Bill::EMPTY;
+        };
+        let all = self.item(line, slot.tag, Class::All, now);
+        let own = match class {
+            Some(class) => self.item(line, slot.tag, class, now),
+            None => Item::NONE,
+        };
+        Bill {
+            items: [all, own],
+            line: slot.line,
+            refused: all.refused | own.refused << 1,
+        }
+    }
+
+    /// What a class of packets says.
+    #[inline(always)]
+    fn item(&self, line: &Line, tag: u64, class: Class, now: Tick) -> Item {
+        if self.active & class.bit() == 0 {
+            return Item::NONE;
+        }
+        let class = class as usize & (PACKET_CLASSES - 1);
+        let limit = &self.metering.limits[class];
+        Item::new(line, class, tag, limit, limit.interval, now)
+    }
+
+    /// Charges the bytes of a frame, in a table whose lines have four sets.
+    #[inline(always)]
+    fn bytes(&self, table: &Array<Line>, shift: u32, length: u32) -> Bill {
+        let slot = Slot::of_number(self.family, self.number, self.key, shift);
+        let index = slot.line >> SETS_LOG2;
+        if self.active & Class::Bytes.bit() == 0 {
+            return Bill::EMPTY;
+        }
+        let Some(line) = table.get(index) else {
+            return Bill::EMPTY;
+        };
+        let limit = &self.metering.limits[Class::Bytes as usize];
+        let set = slot.line as usize & ((1 << SETS_LOG2) - 1);
+        let item = Item::new(line, set, slot.tag, limit, limit.cost(length), Tick::now());
+        Bill {
+            items: [item, Item::NONE],
+            line: index,
+            refused: item.refused,
         }
     }
 }
 
-/// Index of a class's first way in the line.
-#[inline(always)]
-const fn first_way(class: Class) -> usize {
-    (class as usize).wrapping_mul(WAYS) & (LINE_WORDS - WAYS)
+/// What a packet owes to one line of a table, to be written when nothing refuses it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Bill {
+    items: [Item; 2],
+    line: u32,
+    /// [`ALL`], [`OWN`], both, or zero.
+    refused: u32,
+}
+
+/// Refused by the first item.
+const ALL: u32 = 1;
+/// Refused by the second item.
+const OWN: u32 = 2;
+
+/// What it owes to one set of two ways.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Item {
+    /// What to add to the word, or to store there.
+    value: u64,
+    /// Index of the word in the line.
+    word: u32,
+    /// 0: nothing is written; 1: added; 2: stored.
+    write: u32,
+    /// 1: refused.
+    refused: u32,
+}
+
+impl Item {
+    const NONE: Self = Self {
+        value: 0,
+        word: 0,
+        write: 0,
+        refused: 0,
+    };
+
+    /// What a set of two ways says to a packet that costs so much.
+    #[inline(always)]
+    fn new(line: &Line, set: usize, tag: u64, limit: &Limit, cost: u64, now: Tick) -> Self {
+        let first = set.wrapping_mul(WAYS) & (LINE_WORDS - WAYS);
+        let words: *const u64 = line.as_ptr();
+        // SAFETY: both ways lie in the line. Other CPUs write whole words; an outdated one costs
+        // or spares a sender one packet.
+        let ways = unsafe {
+            [
+                words.add(first).read_volatile(),
+                words.add(first | 1).read_volatile(),
+            ]
+        };
+        let charge = source::charge(ways, tag, now.moment(), limit, cost);
+        let (value, write) = match charge.write {
+            Write::Add(amount) => (amount, 1),
+            Write::Store(value) => (value, 2),
+        };
+        Self {
+            value,
+            word: first as u32 | (charge.way & 1),
+            write: if charge.kept { 0 } else { write },
+            refused: u32::from(charge.refused),
+        }
+    }
+}
+
+impl Bill {
+    const EMPTY: Self = Self {
+        items: [Item::NONE; 2],
+        line: 0,
+        refused: 0,
+    };
+
+    /// Writes what was granted.
+    #[inline(always)]
+    fn settle(&self, table: &Array<Line>) {
+        for item in &self.items {
+            let write = match item.write {
+                0 => continue,
+                1 => Write::Add(item.value),
+                _ => Write::Store(item.value),
+            };
+            let Some(line) = table.get_ptr_mut(self.line) else {
+                return;
+            };
+            // SAFETY: masked to the words of a line, which lives as long as the map.
+            let word = unsafe {
+                line.cast::<u64>()
+                    .add(item.word as usize & (LINE_WORDS - 1))
+            };
+            atomic::apply(word, write);
+        }
+    }
 }

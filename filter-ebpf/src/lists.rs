@@ -1,4 +1,4 @@
-//! Lists: allow before block, both behind one gate.
+//! Lists: allow before ban, block and imported lists, all behind one gate.
 
 use core::ops::ControlFlow;
 
@@ -9,6 +9,7 @@ use aya_ebpf::{
 use filter_common::{
     abi::{
         entry::{self, EntryKey, EntryValue, Lengths, ListId, MOST_LENGTHS, lengths_index},
+        feature::Feature,
         reason::Reason,
     },
     logic::{
@@ -18,7 +19,7 @@ use filter_common::{
     },
 };
 
-use crate::{atomic, judge::Judge};
+use crate::{atomic, judge::Judge, sets, shape};
 
 #[map]
 static GATE: Array<[u64; gate::LINE_WORDS]> = Array::with_max_entries(gate::LINES, MMAPABLE);
@@ -30,29 +31,42 @@ static LENGTHS: Array<Lengths> = Array::with_max_entries(entry::LENGTHS, 0);
 static ALLOW: HashMap<EntryKey, EntryValue> = HashMap::with_max_entries(1, 0);
 
 #[map]
+static BANS: HashMap<EntryKey, EntryValue> = HashMap::with_max_entries(1, 0);
+
+#[map]
 static BLOCK: HashMap<EntryKey, EntryValue> = HashMap::with_max_entries(1, 0);
 
 /// Makes an array start on a page, so that a line of 64 bytes is one line of the cache.
 #[doc(alias = "BPF_F_MMAPABLE")]
 pub const MMAPABLE: u32 = 1 << 10;
 
-/// Passes what the allowlist names, drops what the blocklist names.
+/// Passes what the allowlist names, drops what is banned, blocked or on an imported list.
 #[inline(always)]
 pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
-    if !gate_is_open(packet, judge) {
+    if !shape::has_any(LISTS) || !gate_is_open(packet, judge) {
         return ControlFlow::Continue(());
     }
     let [high, low] = packet.source.halves();
     let family = packet.source.family() as u32;
     let now = judge.now.count();
-    if allow_meets(family, high, low, now) != 0 {
-        return judge.found(Reason::Allowed);
+    if shape::has(Feature::Allow) && allow_meets(family, high, low, now) != 0 {
+        return judge.spare(Reason::Allowed);
     }
-    if block_meets(family, high, low, now) != 0 {
-        return judge.found(Reason::Blocked);
+    if shape::has(Feature::Bans) && ban_meets(family, high, low, now) != 0 {
+        judge.found(Reason::Banned)?;
     }
-    ControlFlow::Continue(())
+    if shape::has(Feature::Block) && block_meets(family, high, low, now) != 0 {
+        judge.found(Reason::Blocked)?;
+    }
+    sets::check(packet, judge)
 }
+
+/// The features that want the gate.
+const LISTS: u64 = Feature::Allow.bit()
+    | Feature::Bans.bit()
+    | Feature::Block.bit()
+    | Feature::Set4.bit()
+    | Feature::Set6.bit();
 
 /// [`meets`] of the allowlist.
 ///
@@ -80,6 +94,13 @@ extern "C" fn block_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
     ))
 }
 
+/// [`meets`] of the bans.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn ban_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
+    u32::from(meets(&BANS, ListId::Ban, &address(family, high, low), now))
+}
+
 #[inline(always)]
 fn address(family: u32, high: u64, low: u64) -> Address {
     let family = if family == Family::V4 as u32 {
@@ -92,12 +113,23 @@ fn address(family: u32, high: u64, low: u64) -> Address {
 
 #[inline(always)]
 fn gate_is_open(packet: &Packet, judge: &Judge) -> bool {
-    let bit = Bit::of(&packet.source, &judge.settings.key);
-    let near = match GATE.get(bit.line()) {
+    let key = &judge.settings.key;
+    match packet.source.family() {
+        Family::V4 => is_set(Bit::of(&packet.source, key)),
+        Family::V6 => {
+            is_set(Bit::of(&packet.source, key))
+                || is_set(Bit::wide(&packet.source, key))
+                || judge.settings.open_gate_v6 != 0
+        }
+    }
+}
+
+#[inline(always)]
+fn is_set(bit: Bit) -> bool {
+    match GATE.get(bit.line()) {
         Some(line) => line[bit.word()] & bit.mask() != 0,
         None => true,
-    };
-    near || (matches!(packet.source.family(), Family::V6) && judge.settings.open_gate_v6 != 0)
+    }
 }
 
 /// Whether an entry that has not ended covers the source. Counts the packet to it.

@@ -7,6 +7,7 @@ mod clock;
 mod control;
 mod count;
 mod cpu;
+mod fragments;
 mod frame;
 mod judge;
 mod license;
@@ -14,16 +15,22 @@ mod lifeline;
 mod limits;
 mod lists;
 mod log;
+mod rules;
 mod sample;
 mod sanity;
 mod scratch;
+mod services;
+mod sets;
 mod settings;
 mod shape;
 
 use core::ops::ControlFlow;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use filter_common::{abi::reason::Reason, logic::parse};
+use filter_common::{
+    abi::reason::Reason,
+    logic::{packet::Packet, parse},
+};
 
 use crate::{frame::XdpFrame, judge::Judge};
 
@@ -32,25 +39,34 @@ use crate::{frame::XdpFrame, judge::Judge};
 pub fn floodwall(ctx: XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
     // Both look-ups are of entry 0 of a map of one entry; the verifier wants to hear it.
-    let Some(mut judge) = Judge::new() else {
+    let Some(mut judge) = Judge::new(&frame) else {
         return xdp_action::XDP_PASS;
     };
-    let reason = match way(&frame, &mut judge) {
+    let reason = match judge.parsed(parse::packet(&frame)) {
+        ControlFlow::Continue(packet) => {
+            let reason = match way(&frame, packet, &mut judge) {
+                ControlFlow::Break(reason) => reason,
+                ControlFlow::Continue(()) => judge.clean(),
+            };
+            fragments::remember(packet, reason.action(), &judge);
+            reason
+        }
         ControlFlow::Break(reason) => reason,
-        ControlFlow::Continue(()) => Reason::Clean,
     };
     judge.conclude(&frame, reason)
 }
 
 /// The packet's way: each stage goes on, or breaks with the reason of the verdict.
 #[inline(always)]
-fn way(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
-    let packet = judge.parsed(parse::packet(frame))?;
+fn way(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     control::pass(packet, judge)?;
     sanity::check(packet, judge)?;
     lifeline::pass(packet, judge)?;
     lists::check(packet, judge)?;
-    limits::check(packet, judge)
+    fragments::check(packet, judge)?;
+    rules::check(frame, packet, judge)?;
+    limits::check(packet, judge)?;
+    services::check(frame, judge)
 }
 
 /// The kernel runs this crate, not the host; there it is only checked.

@@ -7,7 +7,15 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use filter_common::{abi::reason::Reason, logic::packet::Packet};
+use filter_common::{
+    abi::reason::Reason,
+    logic::{
+        classify::{Candidates, Classes, Numbers},
+        packet::Packet,
+    },
+};
+
+use crate::limits::{BILLS, Bill};
 
 /// The notes of one CPU. Meaningless between packets.
 #[repr(C)]
@@ -15,6 +23,18 @@ pub struct Scratch {
     packet: MaybeUninit<Packet>,
     /// Code of the first reason that would have dropped the packet, plus one; 0 for none.
     observed: u64,
+    /// The code of the reason that spares the packet from limits, plus one; 0 for none.
+    spared: u64,
+    /// The services that the packet belongs to, as a set.
+    services: u64,
+    /// The rules that the packet may meet.
+    pub candidates: Candidates,
+    /// What classification looks at.
+    pub numbers: Numbers,
+    /// The packet's classes.
+    pub classes: Classes,
+    /// What the packet owes to tables of limits.
+    pub bills: [Bill; BILLS],
 }
 
 #[map]
@@ -29,7 +49,60 @@ impl Scratch {
         // program, which is not preempted by itself, runs.
         let scratch = unsafe { &mut *scratch };
         scratch.observed = 0;
+        scratch.spared = 0;
+        scratch.services = 0;
         Some(scratch)
+    }
+
+    /// The notes of this CPU as they are, for functions that are called with a packet noted.
+    #[inline(always)]
+    pub fn noted() -> Option<&'static mut Self> {
+        let scratch = SCRATCH.get_ptr_mut(0)?;
+        // SAFETY: as above; the caller holds no other reference while the function runs that asks.
+        Some(unsafe { &mut *scratch })
+    }
+
+    /// The noted packet.
+    #[inline(always)]
+    pub fn packet(&self) -> &'static Packet {
+        // SAFETY: written by `keep`, before any stage runs; the entry lives as long as the map.
+        unsafe { &*self.packet.as_ptr() }
+    }
+
+    /// Notes what classification found.
+    #[inline(always)]
+    pub fn note_candidates(&mut self, services: u64, summary: u64) {
+        self.services = services;
+        self.candidates = Candidates::from_summary(summary);
+        forget();
+    }
+
+    /// Which words of rules may hold a candidate, as a set.
+    #[inline(always)]
+    pub fn summary(&self) -> u64 {
+        self.candidates.summary()
+    }
+
+    /// The services that the packet belongs to, as a set.
+    #[inline(always)]
+    pub fn services(&self) -> u64 {
+        self.services
+    }
+
+    /// Notes the reason that spares the packet from limits.
+    #[inline(always)]
+    pub fn spare(&mut self, reason: Reason) {
+        self.spared = u64::from(reason.code()).wrapping_add(1);
+        forget();
+    }
+
+    /// Code of the reason that spares the packet.
+    #[inline(always)]
+    pub fn spared(&self) -> Option<u8> {
+        match self.spared {
+            0 => None,
+            code => Some(code.wrapping_sub(1) as u8),
+        }
     }
 
     /// Writes the packet down and reads it back.

@@ -37,6 +37,12 @@ pub fn has(feature: Feature) -> bool {
     constant!(FEATURES) & feature.bit() != 0
 }
 
+/// Whether the program has any of a set of features.
+#[inline(always)]
+pub fn has_any(features: u64) -> bool {
+    constant!(FEATURES) & features != 0
+}
+
 /// Shift of the table of sources.
 #[inline(always)]
 pub fn source_shift() -> u32 {

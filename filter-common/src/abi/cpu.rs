@@ -20,9 +20,11 @@ pub struct CpuState {
     pub lifeline: [u64; RULES],
     /// The ceiling of packets in administrators' sessions.
     pub sessions: u64,
+    /// The rate at which sources are noted as seen in calm.
+    pub seen: u64,
 }
 
 /// Kinds of [`CpuState::control`].
 pub const CONTROLS: usize = 3;
 
-map_value!(CpuState: 192);
+map_value!(CpuState: 200);

@@ -91,18 +91,22 @@ pub struct Settings {
     pub sample_passed: Limit,
     /// Samples of dropped packets, for each CPU.
     pub sample_dropped: Limit,
+    /// Sources that are noted as seen in calm, for each CPU.
+    pub seen: Limit,
     /// How long pressure lasts after the last packet above the floor, in ticks.
     pub pressure_hold: u64,
     /// Seconds since 1970 when a command without a daemon went to monitor mode; 0 if none did.
     pub emergency: u64,
+    /// How long the fate of a fragmented packet is remembered, in ticks.
+    pub fragment_hold: u64,
     /// Which half of the rules is in force: 0 or 1.
     pub rule_bank: u32,
     /// A [`FragmentPolicy`].
     pub fragment_policy: u32,
     /// 1: no gate, for IPv6 entries shorter than /20 exist.
     pub open_gate_v6: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Ticks in a generation of the sources seen in calm, as a power of two.
+    pub seen_log2: u32,
 }
 
-map_value!(Metering: 128, Settings: 552);
+map_value!(Metering: 128, Settings: 584);

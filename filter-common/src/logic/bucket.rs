@@ -9,6 +9,8 @@
 //! so that a million packets a second are metered to 0.03 %, and refilling is a subtraction. The
 //! time is on top, so that adding to it cannot spill into the tag.
 
+use super::branchless::{below, sign};
+
 /// Bits of fraction in a time.
 pub const FRACTION_BITS: u32 = 24;
 /// Bits of tag in a word.
@@ -119,14 +121,15 @@ pub const UNSHARED: u64 = 1;
 
 /// How far the bucket is from full, in units of time. Zero is full, and so is a word that nobody
 /// wrote, whatever the time.
+///
+/// Without a branch: in a flood of new sources, what the word says is anyone's guess, and a
+/// branch that is guessed wrong waits for the line to come from memory.
 #[inline(always)]
-pub const fn deficit(word: u64, now: Now, limit: &Limit) -> u64 {
+pub fn deficit(word: u64, now: Now, limit: &Limit) -> u64 {
     let ahead = (word >> TAG_BITS).wrapping_sub(now.0) & TIME_MASK;
-    if ahead > limit.horizon || word == 0 {
-        0
-    } else {
-        ahead
-    }
+    let written = sign(word | word.wrapping_neg());
+    let sane = !below(limit.horizon, ahead);
+    ahead & written & sane
 }
 
 /// What to do with a word to charge its bucket.
@@ -155,18 +158,22 @@ pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit, cost: u64) 
     if after > limit.depth {
         return None;
     }
+    Some(grant(deficit, after, tag, now, cost))
+}
+
+/// How a granted charge is written that lifts the deficit to `after`.
+#[inline(always)]
+pub const fn grant(deficit: u64, after: u64, tag: u64, now: Now, cost: u64) -> Write {
     if deficit > 0 {
-        Some(Write::Add(cost.wrapping_shl(TAG_BITS)))
+        Write::Add(cost.wrapping_shl(TAG_BITS))
     } else {
-        Some(Write::Store(
-            now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag,
-        ))
+        Write::Store(now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag)
     }
 }
 
 /// Charges a bucket that nobody shares; says whether the packet is within the limit.
 #[inline(always)]
-pub const fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
+pub fn take(word: &mut u64, now: Now, limit: &Limit) -> bool {
     match charge(
         deficit(*word, now, limit),
         UNSHARED,

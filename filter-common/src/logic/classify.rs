@@ -32,6 +32,24 @@ use super::{
     tree::{KEY_LIMIT, Tree},
 };
 
+/// A table to classify with. The kernel has its own functions for the two things that are done over
+/// and over, so that its verifier looks at them once.
+pub trait Table: Lines {
+    /// The class of a number in the `tree`th tree of the table that begins at line `bank`.
+    #[inline(always)]
+    fn ranked(&self, bank: u32, tree: u32, number: u64) -> Option<u16> {
+        ranked(self, bank, tree, number)
+    }
+
+    /// What the vectors of the classes have in common in one of their words.
+    #[inline(always)]
+    fn common(&self, classes: &Classes, index: u32) -> u64 {
+        classes.word(self, index)
+    }
+}
+
+impl Table for [lines::Line] {}
+
 /// What packets are told apart by. The numbers are bits of the header's word 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -137,15 +155,26 @@ pub const fn form(packet: &Packet) -> u32 {
 
 /// A packet in numbers: what it is in each dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Numbers {
-    protocol: u32,
-    flags: u32,
-    hops: u32,
-    form: u32,
-    source_port: u32,
-    destination_port: u32,
-    length: u32,
+    /// Halves of the source and of the destination; of IPv4, the address and zero.
+    halves: [[u64; 2]; 2],
+    /// By [`Dimension`], from the first to [`Dimension::Length`].
+    small: [u32; TABLES.len()],
+    /// 0: IPv4; 1: IPv6.
+    family: u32,
 }
+
+/// The dimensions that have a table of classes, and its first line.
+const TABLES: [(Dimension, u32); 7] = [
+    (Dimension::Protocol, BY_PROTOCOL),
+    (Dimension::Flags, BY_FLAGS),
+    (Dimension::Hops, BY_HOPS),
+    (Dimension::Form, BY_FORM),
+    (Dimension::SourcePort, BY_SOURCE_PORT),
+    (Dimension::DestinationPort, BY_DESTINATION_PORT),
+    (Dimension::Length, BY_LENGTH),
+];
 
 impl Numbers {
     /// Of a packet.
@@ -165,16 +194,20 @@ impl Numbers {
         };
         let family = match packet.source.family() {
             Family::V4 => 0,
-            Family::V6 => 1 << 8,
+            Family::V6 => 1,
         };
         Self {
-            protocol: family | u32::from(packet.protocol),
-            flags: u32::from(flags),
-            hops: u32::from(packet.hops),
-            form: form(packet),
-            source_port: u32::from(source_port),
-            destination_port: u32::from(destination_port),
-            length: u32::from(packet.length),
+            halves: [packet.source.numbers(), packet.destination.numbers()],
+            small: [
+                family << 8 | u32::from(packet.protocol),
+                u32::from(flags),
+                u32::from(packet.hops),
+                form(packet),
+                u32::from(source_port),
+                u32::from(destination_port),
+                u32::from(packet.length),
+            ],
+            family,
         }
     }
 }
@@ -183,9 +216,11 @@ impl Numbers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Classes {
-    /// The first lines of the vectors; those at or beyond `count` mean nothing.
+    /// The set of [`Dimension`]s that have one.
+    used: u64,
+    /// By dimension; those that are not in use mean nothing.
     vectors: [u32; DIMENSIONS],
-    count: u32,
+    reserved: u32,
 }
 
 impl Classes {
@@ -194,86 +229,77 @@ impl Classes {
     #[inline(always)]
     pub fn find(
         &mut self,
-        lines: &(impl Lines + ?Sized),
+        lines: &(impl Table + ?Sized),
         bank: u32,
-        packet: &Packet,
+        numbers: &Numbers,
     ) -> Option<()> {
         let header = lines.line(bank)?;
         let (used, first) = (header[0], bank.wrapping_add(header[1] as u32));
-        let numbers = Numbers::of(packet);
-        self.count = 0;
-        for (dimension, table, number) in [
-            (Dimension::Protocol, BY_PROTOCOL, numbers.protocol),
-            (Dimension::Flags, BY_FLAGS, numbers.flags),
-            (Dimension::Hops, BY_HOPS, numbers.hops),
-            (Dimension::Form, BY_FORM, numbers.form),
-            (Dimension::SourcePort, BY_SOURCE_PORT, numbers.source_port),
-            (
-                Dimension::DestinationPort,
-                BY_DESTINATION_PORT,
-                numbers.destination_port,
-            ),
-            (Dimension::Length, BY_LENGTH, numbers.length),
-        ] {
+        let vector = |class: u16| first.wrapping_add(u32::from(class).wrapping_mul(VECTOR_LINES));
+        for ((dimension, table), number) in TABLES.into_iter().zip(numbers.small) {
             if used & dimension.bit() != 0 {
                 let class = lines::half(lines, bank.wrapping_add(table), number)?;
-                self.add(first, class);
+                self.vectors[dimension as usize] = vector(class);
             }
         }
-        for (dimension, low, trees, address) in [
-            (Dimension::Source, Dimension::SourceLow, 0, &packet.source),
+        for (high, low, trees, halves) in [
+            (
+                Dimension::Source,
+                Dimension::SourceLow,
+                0,
+                numbers.halves[0],
+            ),
             (
                 Dimension::Destination,
                 Dimension::DestinationLow,
                 ROOTS,
-                &packet.destination,
+                numbers.halves[1],
             ),
         ] {
-            let [high_half, low_half] = address.numbers();
-            if used & dimension.bit() != 0 {
-                let root = match address.family() {
-                    Family::V4 => Root::V4 as u32,
-                    Family::V6 => (Root::High0 as u32).wrapping_add((high_half >> 63) as u32),
-                };
-                let class = ranked(lines, bank, trees.wrapping_add(root), high_half)?;
-                self.add(first, class);
+            if used & high.bit() != 0 {
+                let root = numbers
+                    .family
+                    .wrapping_mul((Root::High0 as u32).wrapping_add(top(halves[0])));
+                let class = lines.ranked(bank, trees.wrapping_add(root), halves[0])?;
+                self.vectors[high as usize] = vector(class);
             }
-            if used & low.bit() != 0 && matches!(address.family(), Family::V6) {
-                let root = (Root::Low0 as u32).wrapping_add((low_half >> 63) as u32);
-                let class = ranked(lines, bank, trees.wrapping_add(root), low_half)?;
-                self.add(first, class);
+            if used & low.bit() != 0 && numbers.family != 0 {
+                let root = (Root::Low0 as u32).wrapping_add(top(halves[1]));
+                let class = lines.ranked(bank, trees.wrapping_add(root), halves[1])?;
+                self.vectors[low as usize] = vector(class);
             }
         }
+        self.used = if numbers.family == 0 {
+            used & !(Dimension::SourceLow.bit() | Dimension::DestinationLow.bit())
+        } else {
+            used
+        };
         Some(())
-    }
-
-    #[inline(always)]
-    fn add(&mut self, first: u32, class: u16) {
-        if let Some(vector) = self.vectors.get_mut(self.count as usize) {
-            *vector = first.wrapping_add(u32::from(class).wrapping_mul(VECTOR_LINES));
-            self.count = self.count.wrapping_add(1);
-        }
     }
 
     /// The intersection of one word of the vectors. Zero if no dimension is in use.
     #[inline(always)]
     pub fn word(&self, lines: &(impl Lines + ?Sized), index: u32) -> u64 {
-        let mut all = if self.count == 0 { 0 } else { u64::MAX };
-        for (at, vector) in self.vectors.iter().enumerate() {
-            if at as u32 >= self.count {
-                break;
+        let mut all = if self.used == 0 { 0 } else { u64::MAX };
+        for (dimension, vector) in self.vectors.iter().enumerate() {
+            if self.used & 1_u64.wrapping_shl(dimension as u32) != 0 {
+                all &= lines
+                    .line(vector.wrapping_add(index >> 3))
+                    .map_or(0, |line| lines::at(line, index));
             }
-            all &= lines
-                .line(vector.wrapping_add(index >> 3))
-                .map_or(0, |line| line[(index & 7) as usize]);
         }
         all
     }
 }
 
-/// The class of a number in the `tree`th tree.
 #[inline(always)]
-fn ranked(lines: &(impl Lines + ?Sized), bank: u32, tree: u32, number: u64) -> Option<u16> {
+const fn top(half: u64) -> u32 {
+    (half >> 63) as u32
+}
+
+/// [`Table::ranked`].
+#[inline(always)]
+pub fn ranked(lines: &(impl Lines + ?Sized), bank: u32, tree: u32, number: u64) -> Option<u16> {
     let base = Tree::read(lines, bank.wrapping_add(TREES), tree)?.based(bank);
     let rank = base.rank(lines, number & (KEY_LIMIT - 1))?;
     let words = bank.wrapping_mul(8).wrapping_add(RANKED);
@@ -282,6 +308,7 @@ fn ranked(lines: &(impl Lines + ?Sized), bank: u32, tree: u32, number: u64) -> O
 }
 
 /// The rules whose bits are set in a packet's classes, in order.
+#[repr(C)]
 pub struct Candidates {
     summary: u64,
     word: u64,
@@ -291,17 +318,29 @@ pub struct Candidates {
 impl Candidates {
     /// All that the classes have in common.
     #[inline(always)]
-    pub fn new(lines: &(impl Lines + ?Sized), classes: &Classes) -> Self {
+    pub fn new(lines: &(impl Table + ?Sized), classes: &Classes) -> Self {
+        Self::from_summary(lines.common(classes, SUMMARY_WORD))
+    }
+
+    /// From what [`Candidates::summary`] gave.
+    #[inline(always)]
+    pub const fn from_summary(summary: u64) -> Self {
         Self {
-            summary: classes.word(lines, SUMMARY_WORD),
+            summary,
             word: 0,
             base: 0,
         }
     }
 
+    /// The words that may hold a candidate, as a set; zero if there is none.
+    #[inline(always)]
+    pub const fn summary(&self) -> u64 {
+        self.summary
+    }
+
     /// Moves on by one rule, or by one word without any. `None` at the end.
     #[inline(always)]
-    pub fn step(&mut self, lines: &(impl Lines + ?Sized), classes: &Classes) -> Option<Step> {
+    pub fn step(&mut self, lines: &(impl Table + ?Sized), classes: &Classes) -> Option<Step> {
         if self.word == 0 {
             if self.summary == 0 {
                 return None;
@@ -309,7 +348,7 @@ impl Candidates {
             let index = lowest(self.summary);
             self.summary &= self.summary.wrapping_sub(1);
             self.base = index.wrapping_mul(64);
-            self.word = classes.word(lines, FIRST_RULES_WORD.wrapping_add(index));
+            self.word = lines.common(classes, FIRST_RULES_WORD.wrapping_add(index));
             if self.word == 0 {
                 return Some(Step::Empty);
             }
@@ -337,7 +376,7 @@ pub const MOST_STEPS: u32 = RULES_WORDS + crate::abi::rules::MOST_CANDIDATES + 1
 /// Randall, "Using de Bruijn sequences to index a 1 in a computer word", 1998), for BPF has no
 /// instruction for it.
 #[inline(always)]
-fn lowest(word: u64) -> u32 {
+pub fn lowest(word: u64) -> u32 {
     const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
     const TABLE: [u8; 64] = {
         let mut table = [0; 64];

@@ -18,17 +18,32 @@ impl Lines for [Line] {
     }
 }
 
+/// The word of a line at an index, of which the last three bits count.
+#[inline(always)]
+pub fn at(line: &Line, index: u32) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut index = u64::from(index);
+        // SAFETY: one instruction on a register. In assembler, for the compiler leaves the bound
+        // out where it knows it, and the verifier may know less.
+        unsafe {
+            core::arch::asm!("{index} &= 7", index = inout(reg) index, options(pure, nomem, nostack));
+        }
+        line[index as usize & 7]
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    line[index as usize & 7]
+}
+
 /// The word of a table at an index that counts words.
 #[inline(always)]
 pub fn word(lines: &(impl Lines + ?Sized), index: u32) -> Option<u64> {
-    let line = lines.line(index >> 3)?;
-    Some(line[(index & 7) as usize])
+    Some(at(lines.line(index >> 3)?, index))
 }
 
 /// The 16-bit number at an index that counts such numbers from line `first`; little end first.
 #[inline(always)]
 pub fn half(lines: &(impl Lines + ?Sized), first: u32, index: u32) -> Option<u16> {
-    let line = lines.line(first.wrapping_add(index >> 5))?;
-    let word = line[(index >> 2 & 7) as usize];
+    let word = at(lines.line(first.wrapping_add(index >> 5))?, index >> 2);
     Some(word.wrapping_shr((index & 3).wrapping_mul(16)) as u16)
 }

@@ -1,6 +1,7 @@
 //! What both sides compute. Pure; time is a parameter.
 
 pub mod address;
+pub mod branchless;
 pub mod bucket;
 pub mod classify;
 pub mod control;
@@ -10,7 +11,9 @@ pub mod lines;
 pub mod packet;
 pub mod parse;
 pub mod sanity;
+pub mod seen;
 pub mod set4;
 pub mod set6;
+pub mod share;
 pub mod source;
 pub mod tree;

@@ -12,7 +12,7 @@
 //! Leaves follow, a line each: 256 bits in four words, the owner in the fifth. Exact for every
 //! prefix length; a million scattered addresses take 72 MiB.
 
-use super::lines::{Line, Lines};
+use super::lines::{self, Line, Lines};
 
 /// Lines of the directory.
 pub const DIRECTORY: u32 = 1 << 17;
@@ -37,7 +37,7 @@ impl Owner {
             return Some(self.0 as u8);
         }
         let line = lines.line(self.0.wrapping_add(position >> 6))?;
-        let word = line[(position >> 3 & 7) as usize];
+        let word = lines::at(line, position >> 3);
         Some(word.wrapping_shr((position & 7).wrapping_mul(8)) as u8)
     }
 }
@@ -63,7 +63,7 @@ pub fn find(lines: &(impl Lines + ?Sized), address: u32) -> Option<u8> {
     let before = (part & bit.wrapping_sub(1)).count_ones();
     let leaf: &Line = lines.line((refer as u32).wrapping_add(before))?;
     let host = address & 0xff;
-    let listed = leaf[(host >> 6) as usize].wrapping_shr(host & 63) & 1;
+    let listed = lines::at(leaf, host >> 6).wrapping_shr(host & 63) & 1;
     if listed == 0 {
         return None;
     }

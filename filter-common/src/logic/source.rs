@@ -8,6 +8,7 @@
 
 use super::{
     address::{Address, Family},
+    branchless::{below, choose, equal},
     bucket::{self, Limit, Now, TAG_BITS, Write},
     hash::{HashKey, source_number},
 };
@@ -19,6 +20,9 @@ pub const WAYS: usize = 2;
 pub type Line = [u64; LINE_WORDS];
 /// Words in a line: 64 bytes.
 pub const LINE_WORDS: usize = 8;
+
+/// Sets of two ways in a line, as a power of two.
+pub const SETS_LOG2: u32 = LINE_WORDS.ilog2() - WAYS.ilog2();
 
 const _: () = assert!(LINE_WORDS == WAYS.wrapping_mul(PACKET_CLASSES));
 
@@ -48,39 +52,62 @@ impl Slot {
     }
 }
 
-/// What the table says to a packet.
+/// What to add to a source's number, so that one source has a bucket for each of many purposes.
+#[inline(always)]
+pub const fn salt(purpose: u32) -> u64 {
+    (purpose as u64)
+        .wrapping_add(1)
+        .wrapping_mul(1 << 48 | 0x9e37_79b9)
+}
+
+/// What a class's two ways say to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charge {
-    /// Above the limit. Nothing is written.
-    Refused,
-    /// No way is free for a source that was not seen before. It passes.
-    Untracked,
-    /// Within the limit: write this to that way.
-    Granted(usize, Write),
+pub struct Charge {
+    /// The way that the source has, or takes: 0 or 1.
+    pub way: u32,
+    /// Whether nothing is to be written: refused, or untracked.
+    pub kept: bool,
+    /// Whether the packet is above the limit.
+    pub refused: bool,
+    /// What to write to the way.
+    pub write: Write,
+}
+
+impl Charge {
+    /// Of a class that has no limit.
+    pub const NONE: Self = Self {
+        way: 0,
+        kept: true,
+        refused: false,
+        write: Write::Add(0),
+    };
 }
 
 /// Charges a packet of the source with this tag, that costs so many units of time, to one of a
 /// class's two ways.
+///
+/// A source that has no way takes the fuller of the two. If both are more than half empty it
+/// gets none: it passes, and leaves no trace.
 #[inline(always)]
-pub const fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit, cost: u64) -> Charge {
+pub fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit, cost: u64) -> Charge {
     let deficits = [
         bucket::deficit(ways[0], now, limit),
         bucket::deficit(ways[1], now, limit),
     ];
-    let (way, deficit) = if bucket::tag(ways[0]) == tag {
-        (0, deficits[0])
-    } else if bucket::tag(ways[1]) == tag {
-        (1, deficits[1])
-    } else {
-        let fuller = if deficits[1] < deficits[0] { 1 } else { 0 };
-        let emptiest_to_replace = limit.depth >> 1;
-        if deficits[0] > emptiest_to_replace && deficits[1] > emptiest_to_replace {
-            return Charge::Untracked;
-        }
-        (fuller, 0)
-    };
-    match bucket::charge(deficit, tag, now, limit, cost) {
-        Some(write) => Charge::Granted(way, write),
-        None => Charge::Refused,
+    let first = equal(bucket::tag(ways[0]), tag);
+    let second = equal(bucket::tag(ways[1]), tag) & !first;
+    let known = first | second;
+    let fuller = below(deficits[1], deficits[0]);
+    let second = choose(known, second, fuller);
+    let found = choose(second, deficits[1], deficits[0]);
+    let untracked = below(limit.depth >> 1, found) & !known;
+    let deficit = found & known;
+    let after = deficit.wrapping_add(cost);
+    let refused = below(limit.depth, after) & !untracked;
+    Charge {
+        way: (second & 1) as u32,
+        kept: untracked | refused != 0,
+        refused: refused != 0,
+        write: bucket::grant(deficit, after, tag, now, cost),
     }
 }

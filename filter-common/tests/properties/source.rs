@@ -56,12 +56,13 @@ impl Table {
                 (first, charge(ways, slot.tag, now, limit, limit.interval))
             })
             .collect();
-        if charges.iter().any(|(_, charge)| *charge == Charge::Refused) {
+        if charges.iter().any(|(_, charge)| charge.refused) {
             return false;
         }
         for (first, charge) in charges {
-            if let Charge::Granted(way, write) = charge {
-                line[first + way] = write.applied(line[first + way]);
+            if !charge.kept {
+                let word = &mut line[first + charge.way as usize];
+                *word = charge.write.applied(*word);
             }
         }
         true
@@ -183,9 +184,10 @@ proptest! {
     ) {
         let limit = Limit { interval, depth, horizon };
         let now = Now::from_tick(tick);
-        if let Charge::Granted(way, write) = charge(ways, tag, now, &limit, limit.interval) {
-            prop_assert!(way < WAYS);
-            prop_assert_eq!(write.applied(ways[way]) & 0xf_ffff, tag);
+        let charge = charge(ways, tag, now, &limit, limit.interval);
+        prop_assert!((charge.way as usize) < WAYS);
+        if !charge.kept {
+            prop_assert_eq!(charge.write.applied(ways[charge.way as usize]) & 0xf_ffff, tag);
         }
     }
 

@@ -22,6 +22,17 @@ use crate::config::{
 
 /// How long pressure lasts after the last packet above the floor, in seconds.
 const PRESSURE_HOLD: u64 = 2;
+/// How long the fate of a fragmented packet is remembered, in seconds: as long as a host keeps
+/// fragments (Linux, `net.ipv4.ipfrag_time`).
+const FRAGMENT_HOLD: u64 = 30;
+/// Sources that are noted as seen in calm, for each CPU: a generation's worth fills a tenth of the
+/// table's bits.
+const NEW_SOURCES: Rate = Rate {
+    packets: 1_000,
+    burst: 10_000,
+};
+/// About how long a generation of the sources seen in calm lasts, in seconds.
+const SEEN: u64 = 1_200;
 /// New sessions that are let in whatever happens, for each CPU, if the file names no lifeline.
 const NEW_SESSIONS: Rate = Rate {
     packets: 20,
@@ -128,12 +139,14 @@ pub fn settings(
         sessions: cpu_limit(SESSION_PACKETS, hz)?,
         sample_passed: budget(config.samples.passed, hz)?,
         sample_dropped: budget(config.samples.dropped, hz)?,
+        seen: cpu_limit(NEW_SOURCES, hz)?,
         pressure_hold: hz.saturating_mul(PRESSURE_HOLD),
         emergency: 0,
         rule_bank: 0,
         fragment_policy: fragment_policy(config, state) as u32,
         open_gate_v6: u32::from(open_gate_v6),
-        reserved: 0,
+        fragment_hold: hz.saturating_mul(FRAGMENT_HOLD),
+        seen_log2: hz.saturating_mul(SEEN).ilog2(),
     })
 }
 

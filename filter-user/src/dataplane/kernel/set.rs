@@ -26,19 +26,36 @@ pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floodwall.bpf.o"));
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const MAPS: [&str; 12] = [
+pub(super) const MAPS: [&str; 29] = [
     "ALLOW",
+    "BANS",
     "BLOCK",
     "CLOCK",
     "COUNTERS_BY_REASON",
     "CPU",
+    "FRAGMENTS",
+    "FRAGMENT_BUCKET",
     "GATE",
     "LENGTHS",
     "LIFELINES",
+    "LIST_HITS",
+    "PREFIXES",
+    "PREFIX_BYTES",
+    "RULES",
+    "RULE_BUCKETS",
+    "RULE_HITS",
+    "RULE_SOURCES",
+    "RULE_TABLE",
     "SAMPLES",
+    "SEEN",
+    "SERVICES",
+    "SERVICE_COUNTERS",
+    "SERVICE_STATE",
     "SESSIONS",
     "SETTINGS",
+    "SHARES",
     "SOURCES",
+    "SOURCE_BYTES",
 ];
 
 /// The pinned map that holds [`abi::VERSION`]; written last, so that a set without it is unfinished.

@@ -1,0 +1,114 @@
+//! Fair shares of a service that is sent more than its ceiling.
+//!
+//! The fair share is an interval between packets, as of a [bucket](super::bucket), that lengthens
+//! while the service's bucket is more than three quarters used and shortens while it is less than
+//! half used; after Pan, Breslau, Prabhakar and Shenker, "Approximate fairness through differential
+//! dropping" (2003), whose controller does the same with a queue's length.
+
+use super::bucket::Limit;
+
+/// Parts that a bucket's depth is told in.
+const WHOLE: u64 = 1 << 8;
+
+/// How much of a service's bucket is used: 256 is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(u64);
+
+impl Level {
+    /// Of a deficit, against the depth of its limit. A depth of zero is no limit.
+    #[inline(always)]
+    pub const fn of(deficit: u64, depth: u64) -> Self {
+        let part = depth >> 8;
+        if part == 0 {
+            return Self(0);
+        }
+        let level = deficit / part;
+        Self(if level > 2 * WHOLE { 2 * WHOLE } else { level })
+    }
+
+    /// The higher of two.
+    #[inline(always)]
+    #[must_use]
+    pub const fn max(self, other: Self) -> Self {
+        if other.0 > self.0 { other } else { self }
+    }
+
+    /// Less than a quarter is used: nobody is dropped.
+    #[inline(always)]
+    pub const fn is_calm(self) -> bool {
+        self.0 < WHOLE / 4
+    }
+
+    /// More than half is used: newcomers have to wait.
+    #[inline(always)]
+    pub const fn is_crowded(self) -> bool {
+        self.0 >= WHOLE / 2
+    }
+
+    /// No packet has room.
+    #[inline(always)]
+    pub const fn is_full(self) -> bool {
+        self.0 > WHOLE
+    }
+
+    /// Whether a newcomer is dropped, given a random number: never below a quarter, always above a
+    /// half, and in between the more often the fuller.
+    #[inline(always)]
+    pub const fn loses(self, random: u32) -> bool {
+        let over = self.0.saturating_sub(WHOLE / 4);
+        (random as u64 & (WHOLE / 4 - 1)) < over
+    }
+}
+
+/// Packets of burst within a share.
+const BURST: u64 = 32;
+/// The smallest share is this part of the ceiling, as a power of two.
+const SMALLEST_LOG2: u32 = 16;
+
+/// The limit that a fair share is for one source. No limit, if the service has none in packets.
+#[inline(always)]
+pub fn limit(fair: u64, ceiling: &Limit) -> Limit {
+    let interval = bounded(fair, ceiling);
+    if interval == 0 {
+        return Limit::default();
+    }
+    let depth = interval.wrapping_mul(BURST);
+    Limit {
+        interval,
+        depth,
+        horizon: depth.wrapping_mul(2),
+    }
+}
+
+/// The share of the next tick.
+#[inline(always)]
+pub fn next(fair: u64, level: &Level, ceiling: &Limit) -> u64 {
+    let fair = bounded(fair, ceiling);
+    let next = if level.0 > WHOLE / 4 * 3 {
+        fair.wrapping_add(fair >> 4)
+    } else if level.0 < WHOLE / 2 {
+        fair.wrapping_sub(fair >> 6)
+    } else {
+        fair
+    };
+    bounded(next, ceiling)
+}
+
+/// A share is at most the whole ceiling, and at least a small part of it that a bucket can hold.
+#[inline(always)]
+const fn bounded(fair: u64, ceiling: &Limit) -> u64 {
+    const LONGEST: u64 = super::bucket::HALF_RANGE / 4 / BURST;
+    let smallest = ceiling.interval.wrapping_shl(SMALLEST_LOG2);
+    let longest = if smallest > LONGEST {
+        LONGEST
+    } else {
+        smallest
+    };
+    if fair > longest {
+        longest
+    } else if fair < ceiling.interval {
+        ceiling.interval
+    } else {
+        fair
+    }
+}

@@ -1,0 +1,255 @@
+//! Operator's rules: the first that matches decides.
+
+use core::ops::ControlFlow;
+
+use aya_ebpf::{
+    bindings::xdp_md,
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use filter_common::{
+    abi::{
+        counter::Counter,
+        feature::Feature,
+        reason::Reason,
+        rules::{BANK_LINES, BANKS, PATTERN, RULES as MOST_RULES, RuleAction, RuleEntry, SLOTS},
+    },
+    logic::{
+        classify::{self, Classes, MOST_STEPS, SERVICES_WORD, SUMMARY_WORD, Step},
+        hash::source_number,
+        lines::{Line, Lines},
+        packet::Packet,
+        source::{self, SETS_LOG2, Slot},
+    },
+};
+
+use crate::{
+    atomic, clock::Tick, count, frame::XdpFrame, judge::Judge, lists::MMAPABLE, scratch::Scratch,
+    settings, shape,
+};
+
+#[map]
+static RULE_TABLE: Array<Line> = Array::with_max_entries(BANK_LINES * BANKS, MMAPABLE);
+
+#[map]
+static RULES: Array<RuleEntry> = Array::with_max_entries(MOST_RULES * BANKS, MMAPABLE);
+
+#[map]
+static RULE_HITS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(SLOTS, 0);
+
+/// Buckets that all sources share.
+#[map]
+static RULE_BUCKETS: Array<u64> = Array::with_max_entries(SLOTS, MMAPABLE);
+
+/// Buckets of rules that limit each source, in sets of two ways.
+#[map]
+static RULE_SOURCES: Array<Line> = Array::with_max_entries(1 << RULE_LINES_LOG2, MMAPABLE);
+
+const RULE_LINES_LOG2: u32 = 14;
+/// `64 - log2(sets)`, where a line has four sets.
+const RULE_SOURCES_SHIFT: u32 = 64 - RULE_LINES_LOG2 - SETS_LOG2;
+
+/// The map as what classification reads.
+struct RuleTable;
+
+impl Lines for RuleTable {
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<&Line> {
+        RULE_TABLE.get(index)
+    }
+}
+
+impl classify::Table for RuleTable {
+    #[inline(always)]
+    fn ranked(&self, bank: u32, tree: u32, number: u64) -> Option<u16> {
+        match rules_ranked(bank, tree, number) {
+            UNDECIDED => None,
+            class => Some(class as u16),
+        }
+    }
+
+    #[inline(always)]
+    fn common(&self, _classes: &Classes, index: u32) -> u64 {
+        rules_common(index)
+    }
+}
+
+/// [`classify::ranked`]. Exported, like those that follow, because the verifier then looks at it
+/// once.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_ranked(bank: u32, tree: u32, number: u64) -> u32 {
+    classify::ranked(&RuleTable, bank, tree, number).map_or(UNDECIDED, u32::from)
+}
+
+/// [`Classes::word`] of the classes in the scratch.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_common(index: u32) -> u64 {
+    match Scratch::noted() {
+        Some(scratch) => scratch.classes.word(&RuleTable, index),
+        None => 0,
+    }
+}
+
+/// What [`rules_step`] gives when there is no further candidate.
+const END: u32 = u32::MAX;
+/// What [`rules_step`] gives when a word had no candidate.
+const EMPTY: u32 = u32::MAX - 1;
+/// What [`rules_decide`] gives beside codes of reasons: no rule decides.
+const UNDECIDED: u32 = u32::MAX;
+
+/// Classifies a packet, and lets the first rule that it meets decide it.
+///
+/// The services that it belongs to are noted for [`crate::services`].
+#[inline(always)]
+pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
+    if !shape::has(Feature::Rules) && !shape::has(Feature::Services) {
+        return ControlFlow::Continue(());
+    }
+    judge.number(packet);
+    rules_classify();
+    if !shape::has(Feature::Rules) || judge.is_spared() || judge.has_no_candidates() {
+        return ControlFlow::Continue(());
+    }
+    match rules_decide(frame.raw(), judge.length) {
+        code if code == Reason::RuleDrop as u32 => judge.found(Reason::RuleDrop),
+        code if code == Reason::RuleLimit as u32 => judge.found(Reason::RuleLimit),
+        code if code == Reason::RulePass as u32 => judge.spare(Reason::RulePass),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Finds the classes of the packet that is noted in the scratch.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_classify() -> u32 {
+    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+        return 0;
+    };
+    let table = RuleTable;
+    let bank = (settings.rule_bank & (BANKS - 1)).wrapping_mul(BANK_LINES);
+    let Scratch {
+        classes, numbers, ..
+    } = scratch;
+    if classes.find(&table, bank, numbers).is_none() {
+        scratch.note_candidates(0, 0);
+        return 0;
+    }
+    let services = rules_common(SERVICES_WORD);
+    let summary = rules_common(SUMMARY_WORD);
+    scratch.note_candidates(services, summary);
+    1
+}
+
+/// Follows the candidates to the first rule that decides.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_decide(context: *mut xdp_md, length: u32) -> u32 {
+    let Some(settings) = settings::current() else {
+        return UNDECIDED;
+    };
+    let bank = settings.rule_bank & (BANKS - 1);
+    let now = Tick::now();
+    for _ in 0..MOST_STEPS {
+        let rule = match rules_step() {
+            END => return UNDECIDED,
+            EMPTY => continue,
+            rule => rule,
+        };
+        let index = bank.wrapping_mul(MOST_RULES).wrapping_add(rule);
+        let Some(rule) = RULES.get(index) else {
+            return UNDECIDED;
+        };
+        if rule.until <= now.count() {
+            continue;
+        }
+        if rule.compared != 0 && rules_compare(context, index) == 0 {
+            continue;
+        }
+        let reason = match rule.action {
+            code if code == RuleAction::Drop as u8 => Reason::RuleDrop,
+            code if code == RuleAction::Pass as u8 => Reason::RulePass,
+            _ => Reason::RuleLimit,
+        };
+        if matches!(reason, Reason::RuleLimit) && rules_charge(index) != 0 {
+            continue;
+        }
+        if let Some(hits) = RULE_HITS.get_ptr_mut(rule.slot) {
+            count::to(hits, length);
+        }
+        if rule.shadow == 0 {
+            return reason as u32;
+        }
+    }
+    UNDECIDED
+}
+
+/// [`Candidates::step`] of the candidates in the scratch: the number of a rule, or [`EMPTY`], or
+/// [`END`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_step() -> u32 {
+    let Some(scratch) = Scratch::noted() else {
+        return END;
+    };
+    match scratch.candidates.step(&RuleTable, &scratch.classes) {
+        None => END,
+        Some(Step::Empty) => EMPTY,
+        Some(Step::Rule(rule)) => rule,
+    }
+}
+
+/// 1 if the bytes that a rule asks for are where it says.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_compare(context: *mut xdp_md, index: u32) -> u32 {
+    let (Some(scratch), Some(rule)) = (Scratch::noted(), RULES.get(index)) else {
+        return 0;
+    };
+    let payload = u32::from(scratch.packet().payload);
+    if payload == 0 {
+        return 0;
+    }
+    let mut bytes = [0_u8; PATTERN];
+    let at = payload.wrapping_add(u32::from(rule.offset));
+    if !XdpFrame::copy(context, at, u32::from(rule.compared), &mut bytes) {
+        return 0;
+    }
+    let (seen, pattern, mask) = (words(&bytes), words(&rule.pattern), words(&rule.mask));
+    let differs = ((seen[0] & mask[0]) ^ pattern[0]) | ((seen[1] & mask[1]) ^ pattern[1]);
+    u32::from(differs == 0)
+}
+
+/// Sixteen bytes as two words.
+#[inline(always)]
+fn words(bytes: &[u8; PATTERN]) -> [u64; 2] {
+    // SAFETY: they are two words of any value; the read asks for no alignment.
+    unsafe { bytes.as_ptr().cast::<[u64; 2]>().read_unaligned() }
+}
+
+/// 1 if the noted packet is within the limit of a rule, to which it then is charged.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn rules_charge(index: u32) -> u32 {
+    let (Some(scratch), Some(settings), Some(rule)) =
+        (Scratch::noted(), settings::current(), RULES.get(index))
+    else {
+        return 1;
+    };
+    let limit = &rule.limit;
+    let now = Tick::now().moment();
+    if rule.action != RuleAction::LimitSource as u8 {
+        return match RULE_BUCKETS.get_ptr_mut(rule.slot) {
+            Some(word) => u32::from(atomic::take(word, now, limit, limit.interval)),
+            None => 1,
+        };
+    }
+    let source = &scratch.packet().source;
+    let number = source_number(source).wrapping_add(source::salt(rule.slot));
+    let slot = Slot::of_number(source.family(), number, &settings.key, RULE_SOURCES_SHIFT);
+    match RULE_SOURCES.get_ptr_mut(slot.line >> SETS_LOG2) {
+        Some(line) => u32::from(atomic::charge(line, &slot, now, limit)),
+        None => 1,
+    }
+}
