@@ -11,5 +11,6 @@ pub mod dataplane;
 pub mod host;
 pub mod render;
 pub mod rules;
+pub mod sets;
 pub mod stats;
 pub mod store;

@@ -11,10 +11,11 @@ use super::lines::{Line, Lines, WORDS};
 pub const LEVELS: usize = 7;
 /// Children of a node.
 pub const FANOUT: u32 = WORDS as u32 + 1;
-/// Keys and numbers looked for are below this, and so is what fills the last node.
+/// Keys and numbers looked for are below this.
 pub const KEY_LIMIT: u64 = 1 << 63;
-/// What fills up a node.
-pub const PADDING: u64 = KEY_LIMIT - 1;
+/// What fills up a node: above every number, the largest too, which would lead beyond the last
+/// node if it met an equal.
+pub const PADDING: u64 = KEY_LIMIT;
 
 /// Where the levels of a tree are: 32 bytes, two of them in a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

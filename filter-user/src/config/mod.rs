@@ -5,6 +5,7 @@ pub mod file;
 pub mod limit;
 pub mod list;
 pub mod nearest;
+mod rules;
 pub mod schema;
 pub mod text;
 pub mod units;
@@ -15,7 +16,10 @@ use filter_common::abi::settings::{CLASSES, FragmentPolicy};
 use ipnet::IpNet;
 
 use self::{bytes::ByteRate, limit::LimitRate, units::Rate};
-use crate::{api::types::Mode, rules::ServiceMatch};
+use crate::{
+    api::types::Mode,
+    rules::{Rule, ServiceMatch},
+};
 
 /// All of it, with defaults for what the file does not say.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +51,8 @@ pub struct Config {
     pub control: Control,
     /// Who may.
     pub access: Access,
+    /// Rules, in order.
+    pub rules: Vec<Rule>,
 }
 
 /// Native, generic, or native with generic where the driver cannot.

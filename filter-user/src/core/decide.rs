@@ -1,6 +1,8 @@
-//! From a command to changes: those on the lists in `entries`, all others here.
+//! From a command to changes: those on the lists in `entries`, those of rules in `rules`, all others
+//! here.
 
 mod entries;
+mod rules;
 
 use std::time::Duration;
 
@@ -88,6 +90,17 @@ pub fn decide(
             duration,
         } => situation.set_limit(by, name, *rate, *duration),
         Command::AutoLimit { name } => situation.auto_limit(name),
+        Command::AddRule {
+            rule,
+            before,
+            duration,
+            reason,
+            force,
+        } => {
+            let note = situation.note(by, reason, *duration)?;
+            situation.add_rule(rule, *before, note, *force)
+        }
+        Command::RemoveRules { ids } => situation.remove_rules(ids),
         Command::SetMode {
             mode,
             reasons,

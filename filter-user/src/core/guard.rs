@@ -10,7 +10,15 @@ use super::{
     facts::{Facts, Part},
     lists::List,
 };
-use crate::{api::types::ListKind, config::Config};
+use crate::{
+    api::types::ListKind,
+    config::Config,
+    rules::{
+        Rule,
+        question::{Answer, Known},
+        rule::{Action, Addresses, Matches},
+    },
+};
 
 /// Why putting these prefixes on a list would do harm; `None` if it would not. `after` is what the
 /// list would hold in all.
@@ -26,6 +34,43 @@ pub fn harm(
         ListKind::Block => cannot_tell(facts).or_else(|| covers_protected(prefixes, config, facts)),
     };
     protected.or_else(|| covers_too_much(kind, prefixes, before))
+}
+
+/// Why adding this rule would do harm; `None` if it would not: it drops all that comes from
+/// somewhere which a block may not cover, or what this host's name servers answer.
+pub fn rule_harm(rule: &Rule, config: &Config, facts: &Facts) -> Option<String> {
+    match rule.action {
+        Action::Drop if !rule.shadow => {}
+        Action::Drop | Action::Pass | Action::Limit { .. } => return None,
+    }
+    let answers = facts
+        .resolvers
+        .iter()
+        .find(|resolver| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes);
+    if let Some(resolver) = answers {
+        return Some(format!(
+            "this rule drops what {resolver}, a resolver of this host, answers"
+        ));
+    }
+    let sources = whole_sources(&rule.matches)?;
+    harm(ListKind::Block, &sources, &List::default(), config, facts)
+}
+
+/// The sources of which every packet fulfils the conditions; `None` if these are about more.
+fn whole_sources(matches: &Matches) -> Option<Vec<IpNet>> {
+    let addresses = matches.addresses;
+    let only_addresses = Matches {
+        addresses,
+        ..Matches::everything()
+    };
+    if *matches != only_addresses {
+        return None;
+    }
+    match addresses {
+        Addresses::Any => Some(vec![Ipv4Net::default().into(), Ipv6Net::default().into()]),
+        Addresses::V4 { from, to } => (to.prefix_len() == 0).then(|| vec![from.into()]),
+        Addresses::V6 { from, to } => (to.prefix_len() == 0).then(|| vec![from.into()]),
+    }
 }
 
 /// Without these, nobody can tell whom a block would cut off. Name servers may be unknown: a host

@@ -283,7 +283,8 @@ fn cpu_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
     kernel_limit(LimitRate::Packets(rate), hz, 1)
 }
 
-fn kernel_limit(rate: LimitRate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
+/// A limit as the kernel counts it, where so many CPUs share its bucket.
+pub fn kernel_limit(rate: LimitRate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
     let limit = match rate {
         LimitRate::Packets(rate) => bucket::Limit::new(rate.packets, rate.burst, hz, cpus),
         LimitRate::Bytes(rate) => bucket::Limit::of_bytes(rate.bytes, rate.burst, hz, cpus),

@@ -6,7 +6,10 @@ use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::lists::{End, Imported, List, Note};
+use super::{
+    lists::{End, Imported, List, Note},
+    rules::AddedRule,
+};
 use crate::{
     api::types::{ListKind, Mode},
     config::limit::{LimitName, LimitRate},
@@ -23,6 +26,10 @@ pub struct State {
     pub limits: BTreeMap<LimitName, Set<Option<LimitRate>>>,
     /// Interfaces that an operator detached.
     pub detached: BTreeMap<String, Set<()>>,
+    /// Rules that were added, by number.
+    pub rules: BTreeMap<u32, AddedRule>,
+    /// The number of the next rule, if any was ever added.
+    pub next_rule: u32,
 }
 
 /// Something that was set, by whom, and until when.
@@ -74,6 +81,10 @@ pub enum Change {
     Limit(LimitName, Option<Set<Option<LimitRate>>>),
     /// Whether an interface is detached.
     Detached(String, Option<Set<()>>),
+    /// A rule that was added; `None` removes it.
+    Rule(u32, Option<AddedRule>),
+    /// The number of the next rule.
+    NextRule(u32),
 }
 
 impl State {
@@ -126,6 +137,16 @@ impl State {
                 };
                 Change::Detached(name, before)
             }
+            Change::Rule(number, rule) => {
+                let before = match rule {
+                    Some(rule) => self.rules.insert(number, rule),
+                    None => self.rules.remove(&number),
+                };
+                Change::Rule(number, before)
+            }
+            Change::NextRule(number) => {
+                Change::NextRule(std::mem::replace(&mut self.next_rule, number))
+            }
         }
     }
 
@@ -148,6 +169,8 @@ impl State {
         }
         let detached = self.detached.iter().filter(|(_, set)| over(set.until));
         changes.extend(detached.map(|(name, _)| Change::Detached(name.clone(), None)));
+        let rules = self.rules.iter().filter(|(_, rule)| over(rule.note.until));
+        changes.extend(rules.map(|(number, _)| Change::Rule(*number, None)));
         let limits = self.limits.iter().filter(|(_, set)| over(set.until));
         changes.extend(limits.map(|(name, _)| Change::Limit(name.clone(), None)));
         changes
@@ -170,8 +193,17 @@ impl Change {
                 all.dedup();
                 all.into_iter().map(|prefix| (*kind, prefix)).collect()
             }
-            Self::Mode(_) | Self::Limit(..) | Self::Detached(..) => Vec::new(),
+            Self::Mode(_)
+            | Self::Limit(..)
+            | Self::Detached(..)
+            | Self::Rule(..)
+            | Self::NextRule(_) => Vec::new(),
         }
+    }
+
+    /// Whether it changes the rules.
+    pub const fn is_of_rules(&self) -> bool {
+        matches!(self, Self::Rule(..))
     }
 }
 
@@ -253,6 +285,17 @@ mod properties {
             set(modes).prop_map(Change::Mode),
             limits,
             ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
+            (
+                1..4_u32,
+                1..9_u64,
+                crate::rules::strategy::rule(),
+                prop::option::of(notes())
+            )
+                .prop_map(|(number, place, rule, note)| {
+                    let added = note.map(|note| AddedRule { place, rule, note });
+                    Change::Rule(number, added)
+                }),
+            (0..9_u32).prop_map(Change::NextRule),
         ]
     }
 
@@ -322,6 +365,10 @@ mod properties {
                     let is_live = list.note.until.is_none_or(|until| until > now);
                     prop_assert_eq!(after.imports.contains_key(name), is_live);
                 }
+            }
+            for (number, rule) in &original.rules {
+                let is_live = rule.note.until.is_none_or(|until| until > now);
+                prop_assert_eq!(state.rules.contains_key(number), is_live);
             }
             for (name, set) in &original.detached {
                 let is_live = set.until.is_none_or(|until| until > now);

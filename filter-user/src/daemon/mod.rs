@@ -6,6 +6,7 @@ mod interfaces;
 mod limits;
 pub mod meter;
 mod rounds;
+mod rulebook;
 mod service;
 mod start;
 pub mod state;

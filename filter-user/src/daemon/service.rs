@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     api::types::{
-        Entry, EntryPage, EventPage, Interface, Limits, ListKind, Mode, Outcome, Override, SCHEMA,
-        SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
+        Entry, EntryPage, EventPage, Interface, Limits, ListKind, Mode, Outcome, Override, Rules,
+        SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
     },
     clock,
     core::{
@@ -95,6 +95,10 @@ impl<D: Dataplane> Service for Daemon<D> {
 
     fn limits(&mut self) -> Result<Limits, Refusal> {
         Ok(self.limit_status())
+    }
+
+    fn rules(&mut self) -> Result<Rules, Refusal> {
+        self.rule_list()
     }
 
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
@@ -181,7 +185,10 @@ impl<D: Dataplane> Service for Daemon<D> {
         if command == Command::Reload {
             return self.reload(actor);
         }
-        if matches!(command, Command::Add { .. } | Command::Import { .. }) {
+        if matches!(
+            command,
+            Command::Add { .. } | Command::Import { .. } | Command::AddRule { .. }
+        ) {
             self.refresh_facts();
         }
         let situation = decide::Situation {
@@ -234,13 +241,17 @@ impl<D: Dataplane> Daemon<D> {
                  filter stays attached meanwhile. Nothing was changed"
             )));
         }
+        let moment = self.moment()?;
         let old = std::mem::replace(&mut self.config, new);
+        let rulebook = self.rulebook.clone();
         let result = self
             .put_lifelines()
+            .and_then(|()| self.put_rules(moment))
             .and_then(|()| self.put_settings())
             .and_then(|()| self.protect());
         if let Err(refusal) = result {
             self.config = old;
+            self.rulebook = rulebook;
             self.put_lifelines()?;
             self.put_settings()?;
             return Err(Refusal {
@@ -252,6 +263,7 @@ impl<D: Dataplane> Daemon<D> {
             Some(file) => format!("{} was read again", file.display()),
             None => "there is no configuration file; the defaults hold".to_owned(),
         };
+        self.keep_slots();
         self.tell(actor, "config.reload", &text);
         Ok(Outcome {
             schema: SCHEMA,

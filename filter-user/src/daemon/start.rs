@@ -14,6 +14,7 @@ use super::{
     handle::Handle,
     meter::Meter,
     rounds::Next,
+    rulebook::Rulebook,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
 };
@@ -58,6 +59,12 @@ impl<D: Dataplane> Daemon<D> {
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
         let is_unreconciled = restored.is_unreconciled;
+        // New maps have counted nothing.
+        let slots = if taken_over {
+            store.slots().map_err(failed)?
+        } else {
+            BTreeMap::new()
+        };
         let mut daemon = Self {
             plane,
             store,
@@ -68,6 +75,10 @@ impl<D: Dataplane> Daemon<D> {
             look,
             fixed,
             tables,
+            rulebook: Rulebook {
+                bank: found.rule_bank & 1,
+                slots,
+            },
             settings: found,
             emergency: 0,
             lifelines,
@@ -91,7 +102,10 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        let moment = daemon.moment()?;
+        daemon.put_rules(moment)?;
         daemon.put_settings()?;
+        daemon.keep_slots();
         if is_unreconciled && let Err(error) = daemon.store.reconciled() {
             // The next start asks the kernel once more: it has nothing else by then.
             daemon.trouble("reconciling", error.to_string());

@@ -3,6 +3,7 @@
 pub(super) mod link;
 mod maps;
 pub(super) mod pinned;
+mod rules;
 mod set;
 
 use std::{
@@ -17,6 +18,7 @@ use aya::{
 };
 use filter_common::{
     abi::{
+        counter::Counter,
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
@@ -30,7 +32,7 @@ use self::{
     set::Unfinished,
 };
 use super::{
-    Attachment, Counters, Dataplane, DataplaneError,
+    Attachment, CompiledRules, Counters, Dataplane, DataplaneError,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -301,6 +303,18 @@ impl Dataplane for Kernel {
             .keys()
             .collect::<Result<_, _>>()
             .map_err(|error| map_error("reading administrators' sessions", error))
+    }
+
+    fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
+        self.maps.rules.set(bank, rules)
+    }
+
+    fn rule_hits(&mut self) -> Result<Vec<Counter>, DataplaneError> {
+        self.maps.rules.hits()
+    }
+
+    fn clear_rule(&mut self, slot: u32) -> Result<(), DataplaneError> {
+        self.maps.rules.clear(slot)
     }
 
     fn counters(&mut self) -> Result<Counters, DataplaneError> {

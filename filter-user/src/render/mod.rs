@@ -6,6 +6,7 @@ pub mod events;
 pub mod limits;
 pub mod number;
 pub mod outcome;
+pub mod rules;
 pub mod samples;
 pub mod stats;
 pub mod status;

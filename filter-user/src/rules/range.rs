@@ -29,6 +29,14 @@ impl<N: Number> Span<N> {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// One number.
+    pub const fn one(number: N) -> Self {
+        Self {
+            first: number,
+            last: number,
+        }
+    }
+
     /// Every number, which is no condition at all.
     pub fn all() -> Self {
         Self {
@@ -55,6 +63,11 @@ impl<N: Number> Span<N> {
     /// Whether a number is in it.
     pub fn contains(self, number: N) -> bool {
         (self.first..=self.last).contains(&number)
+    }
+
+    /// Whether every number of the other is in this.
+    pub fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
     }
 
     /// Whether some number is in both.

@@ -249,6 +249,25 @@ impl Matches {
 }
 
 impl Protocol {
+    /// The protocol of a number (IANA); the ports are for those that have some.
+    pub fn from_number(number: u8, ports: Ports) -> Self {
+        match number {
+            protocol::TCP => Self::Tcp(ports, Flags::default()),
+            protocol::UDP => Self::Udp(ports),
+            other => Self::Other(other),
+        }
+    }
+
+    /// The same protocol with other ports, where it has ports.
+    #[must_use]
+    pub const fn with_ports(self, ports: Ports) -> Self {
+        match self {
+            Self::Tcp(_, flags) => Self::Tcp(ports, flags),
+            Self::Udp(_) => Self::Udp(ports),
+            Self::Any | Self::Other(_) => self,
+        }
+    }
+
     /// Its number (IANA); `None` is any.
     pub const fn number(self) -> Option<u8> {
         match self {

@@ -1,5 +1,9 @@
 //! Rules and packets at random, close enough to each other to meet.
 
+use filter_common::logic::{
+    address::Address,
+    packet::{Fragment, Packet, TcpFlags, Transport, protocol},
+};
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::{option, prelude::*, sample::select};
 
@@ -181,4 +185,72 @@ fn payload() -> impl Strategy<Value = Payload> {
         let bytes = bytes.into_iter().map(|(value, mask)| (value & mask, mask));
         Payload::new(offset, bytes.collect()).expect("a pattern")
     })
+}
+
+/// A UDP packet with nothing odd about it.
+pub fn plain_packet() -> Packet {
+    Packet {
+        source: Address::from(std::net::IpAddr::from([192, 0, 2, 1])),
+        destination: Address::from(std::net::IpAddr::from([198, 51, 100, 1])),
+        protocol: protocol::UDP,
+        hops: 64,
+        fragment: Fragment::Whole,
+        fragment_id: 0,
+        length: 28,
+        payload: 42,
+        transport: Transport::Udp {
+            source_port: 1024,
+            destination_port: 53,
+        },
+        defect: None,
+    }
+}
+
+/// A packet that rules of [`rule`] have a chance with.
+pub fn packet() -> impl Strategy<Value = Packet> {
+    let ends = prop_oneof![
+        (v4_address(), v4_address()).prop_map(|(a, b)| {
+            [std::net::Ipv4Addr::from(a), b.into()].map(std::net::IpAddr::from)
+        }),
+        (v6_address(), v6_address()).prop_map(|(a, b)| {
+            [std::net::Ipv6Addr::from(a), b.into()].map(std::net::IpAddr::from)
+        }),
+    ];
+    let fragment = prop_oneof![
+        4 => Just(Fragment::Whole),
+        1 => Just(Fragment::First),
+        1 => Just(Fragment::Later),
+    ];
+    let carried = prop_oneof![select(vec![1_u8, 6, 6, 17, 17, 47, 50, 58]), any::<u8>()];
+    let hops = prop_oneof![select(vec![0_u8, 19, 20, 64, 255]), any::<u8>()];
+    let transport = (ports(), ports(), any::<u8>(), prop::bool::weighted(0.9));
+    (ends, fragment, carried, hops, lengths(), transport).prop_map(
+        |([source, destination], fragment, carried, hops, length, transport)| {
+            let (source_port, destination_port, flags, seen) = transport;
+            let transport = match carried {
+                _ if !seen || fragment == Fragment::Later => Transport::Opaque,
+                protocol::TCP => Transport::Tcp {
+                    source_port,
+                    destination_port,
+                    flags: TcpFlags(flags),
+                },
+                protocol::UDP => Transport::Udp {
+                    source_port,
+                    destination_port,
+                },
+                protocol::ICMP | protocol::ICMPV6 => Transport::Icmp { kind: 8, code: 0 },
+                _ => Transport::Opaque,
+            };
+            Packet {
+                source: source.into(),
+                destination: destination.into(),
+                protocol: carried,
+                hops,
+                fragment,
+                length,
+                transport,
+                ..plain_packet()
+            }
+        },
+    )
 }

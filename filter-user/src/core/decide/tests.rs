@@ -1,3 +1,5 @@
+mod rules;
+
 use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 use jiff::ToSpan as _;
