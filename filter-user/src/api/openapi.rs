@@ -6,7 +6,9 @@ use utoipa::OpenApi;
 use crate::api::{
     error::ApiError,
     extract::NoQuery,
-    routes::{allow, block, events, interfaces, limits, mode, rules, samples, status, why},
+    routes::{
+        allow, block, events, interfaces, limits, mode, rules, samples, services, status, why,
+    },
     types::{ErrorBody, ErrorKind},
 };
 
@@ -74,6 +76,7 @@ pub enum Errors {
         rules::list,
         rules::add,
         rules::remove,
+        services::list,
         mode::set,
         why::why,
         events::events,

@@ -8,6 +8,7 @@ pub mod meter;
 mod rounds;
 mod rulebook;
 mod service;
+mod services;
 mod start;
 pub mod state;
 pub mod tables;

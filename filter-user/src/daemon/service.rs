@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::types::{
         Entry, EntryPage, EventPage, Interface, Limits, ListKind, Mode, Outcome, Override, Rules,
-        SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
+        SCHEMA, SamplePage, SampleQuery, Services, Stats, Status, TableStatus, Why, WhyQuery,
     },
     clock,
     core::{
@@ -46,6 +46,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             totals: meter::totals(&counters),
             reasons: meter::reasons(&counters, self.settings.enforced),
             overrides: self.overrides(),
+            services: self.service_list()?.services,
             tables: self.table_status(),
             map_memory: self.plane.map_memory(),
             warnings: self.warnings(),
@@ -99,6 +100,10 @@ impl<D: Dataplane> Service for Daemon<D> {
 
     fn rules(&mut self) -> Result<Rules, Refusal> {
         self.rule_list()
+    }
+
+    fn services(&mut self) -> Result<Services, Refusal> {
+        self.service_list()
     }
 
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
@@ -246,14 +251,17 @@ impl<D: Dataplane> Daemon<D> {
         let rulebook = self.rulebook.clone();
         let result = self
             .put_lifelines()
+            .and_then(|()| self.hush_services())
             .and_then(|()| self.put_rules(moment))
             .and_then(|()| self.put_settings())
+            .and_then(|()| self.put_services())
             .and_then(|()| self.protect());
         if let Err(refusal) = result {
             self.config = old;
             self.rulebook = rulebook;
             self.put_lifelines()?;
             self.put_settings()?;
+            self.put_services()?;
             return Err(Refusal {
                 message: format!("{}. Nothing was changed", refusal.message),
                 ..refusal

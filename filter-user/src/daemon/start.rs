@@ -15,6 +15,7 @@ use super::{
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
+    services::Protected,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
 };
@@ -79,6 +80,7 @@ impl<D: Dataplane> Daemon<D> {
                 bank: found.rule_bank & 1,
                 slots,
             },
+            services: Protected::default(),
             settings: found,
             emergency: 0,
             lifelines,
@@ -103,8 +105,10 @@ impl<D: Dataplane> Daemon<D> {
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
         let moment = daemon.moment()?;
+        daemon.hush_services()?;
         daemon.put_rules(moment)?;
         daemon.put_settings()?;
+        daemon.put_services()?;
         daemon.keep_slots();
         if is_unreconciled && let Err(error) = daemon.store.reconciled() {
             // The next start asks the kernel once more: it has nothing else by then.

@@ -13,6 +13,7 @@ use super::{
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
+    services::Protected,
     tables::{Moment, Move, Tables},
 };
 use crate::{
@@ -82,6 +83,8 @@ pub struct Daemon<D> {
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
     pub(super) rulebook: Rulebook,
+    /// What the kernel was told of services.
+    pub(super) services: Protected,
     pub(super) settings: Settings,
     /// The moment of an emergency that is an override already, until the kernel's settings no
     /// longer speak of it.
@@ -155,6 +158,9 @@ impl<D: Dataplane> Daemon<D> {
             for change in inverse {
                 let _ = self.state.apply(change);
             }
+            if let Err(refusal) = self.put_services() {
+                tracing::error!("taking ceilings of services back: {refusal}");
+            }
         }
         result
     }
@@ -209,6 +215,7 @@ impl<D: Dataplane> Daemon<D> {
         let committed = self
             .put_changed_rules(changes, moment)
             .and_then(|()| self.put_settings())
+            .and_then(|()| self.put_services())
             .and_then(|()| self.store.commit().map_err(failed));
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);

@@ -9,12 +9,15 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         rules::SLOTS,
         sample::Sample,
+        service::ServiceState,
         settings::Settings,
     },
     logic::{address::Family, gate::LINE_WORDS},
 };
 
-use super::{Attachment, CompiledRules, Counters, Dataplane, DataplaneError};
+use super::{
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, ServiceReading,
+};
 use crate::api::types::AttachMode;
 
 /// The maps in memory.
@@ -32,6 +35,12 @@ pub struct Fake {
     pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
     /// Every line of the gate that was written, in order.
     pub gate_writes: Vec<(u32, [u64; LINE_WORDS])>,
+    /// Ceilings of services.
+    pub ceilings: Option<Ceilings>,
+    /// Every ceiling that was written, in order.
+    pub ceiling_writes: Vec<Ceilings>,
+    /// How services fare, by index.
+    pub services: BTreeMap<u32, ServiceReading>,
     /// Lifelines.
     pub lifelines: Lifelines,
     /// Sessions.
@@ -152,6 +161,25 @@ impl Dataplane for Fake {
             self.gate.insert(line, *words);
         }
         Ok(())
+    }
+
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.ceilings = Some(*ceilings);
+        self.ceiling_writes.push(*ceilings);
+        Ok(())
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.write()?;
+        let reading = self.services.entry(index).or_default();
+        reading.state = ServiceState::default();
+        Ok(())
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        let read = |index| self.services.get(&index).copied().unwrap_or_default();
+        Ok((0..count).map(read).collect())
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

@@ -4,6 +4,7 @@ pub(super) mod link;
 mod maps;
 pub(super) mod pinned;
 mod rules;
+mod services;
 mod set;
 
 use std::{
@@ -32,7 +33,7 @@ use self::{
     set::Unfinished,
 };
 use super::{
-    Attachment, CompiledRules, Counters, Dataplane, DataplaneError,
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, ServiceReading,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -278,6 +279,18 @@ impl Dataplane for Kernel {
             .gate
             .set(line, words, 0)
             .map_err(|error| map_error("writing the gate of the lists", error))
+    }
+
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.maps.services.set(ceilings)
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.maps.services.clear(index)
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        self.maps.services.read(count)
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

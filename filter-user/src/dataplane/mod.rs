@@ -17,6 +17,7 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         rules::RuleEntry,
         sample::Sample,
+        service::{SERVICES, Service, ServiceCounter, ServiceState},
         settings::Settings,
     },
     logic::{address::Family, gate::LINE_WORDS, lines::Line},
@@ -34,6 +35,18 @@ pub struct CompiledRules {
     pub table: Vec<Line>,
     /// The rules, in order.
     pub entries: Vec<RuleEntry>,
+}
+
+/// The ceilings of all services, by place.
+pub type Ceilings = [Service; SERVICES as usize];
+
+/// How a service fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceReading {
+    /// Its state.
+    pub state: ServiceState,
+    /// What it was sent, summed over the CPUs.
+    pub counter: ServiceCounter,
 }
 
 /// Something the kernel did not do. Says what, and what mends it.
@@ -99,6 +112,15 @@ pub trait Dataplane: Send {
 
     /// Writes a line of the gate.
     fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError>;
+
+    /// Puts ceilings of services in force.
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError>;
+
+    /// Forgets the state of a service, but not its counter.
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError>;
+
+    /// How the first so many services fare.
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError>;
 
     /// Puts lifelines in force.
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError>;

@@ -55,6 +55,7 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         reasons: meter::reasons(&counters, settings.enforced),
         overrides: Vec::new(),
         tables: BTreeMap::new(),
+        services: Vec::new(),
         map_memory: 0,
         warnings,
     })

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, Tone, bullets, number, safe, table, time, until};
+use super::{Columns, Style, Tone, bullets, number, safe, services, table, time, until};
 use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
 
 /// Reasons that are shown.
@@ -18,6 +18,10 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     totals(out, status, style)?;
     top_reasons(out, status, style)?;
     overrides(out, status, style)?;
+    if !status.services.is_empty() {
+        writeln!(out)?;
+        services::render(out, &status.services, style)?;
+    }
     tables(out, status, style)?;
     if !status.warnings.is_empty() {
         writeln!(out)?;
@@ -297,6 +301,7 @@ mod tests {
                 ("land".to_owned(), reason(Action::Drop, 0, 0, false)),
             ]),
             overrides: Vec::new(),
+            services: Vec::new(),
             tables: BTreeMap::from([(
                 "block".to_owned(),
                 TableStatus {

@@ -101,6 +101,7 @@ fn what_changes_reaches_the_daemon() {
         "allow add 192.0.2.1",
         "allow del 192.0.2.1",
         "limit set source.syn 20k/s burst 400",
+        "limit set service.web.bytes 1Gbit/s burst 250MB",
         "limit auto source.syn",
         "rule add drop udp sport 123 length > 400 --for 1h",
         "rule del 7",
@@ -177,6 +178,8 @@ fn a_usage_error_is_exit_2_even_without_a_daemon() {
         "block add nonsense",
         "mode loud",
         "limit set source.syn fast",
+        "limit set source.bytes 200k/s",
+        "limit set prefix.udp 100MB/s",
         "block flush",
     ] {
         let output = floodwall(&lab, line)

@@ -16,7 +16,7 @@ use filter_common::{
     logic::gate::LINE_WORDS,
 };
 
-use super::rules::Rules;
+use super::{rules::Rules, services::Services};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -30,6 +30,7 @@ pub(super) struct Maps {
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
     pub(super) rules: Rules,
+    pub(super) services: Services,
     pub(super) memory: u64,
 }
 
@@ -51,6 +52,7 @@ impl Maps {
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
             rules: Rules::take(ebpf)?,
+            services: Services::take(ebpf)?,
             memory,
         })
     }
