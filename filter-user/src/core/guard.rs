@@ -43,17 +43,16 @@ pub fn rule_harm(rule: &Rule, config: &Config, facts: &Facts) -> Option<String> 
         Action::Drop if !rule.shadow => {}
         Action::Drop | Action::Pass | Action::Limit { .. } => return None,
     }
-    let answers = facts
-        .resolvers
-        .iter()
-        .find(|resolver| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes);
-    if let Some(resolver) = answers {
-        return Some(format!(
+    let covered = whole_sources(&rule.matches)
+        .and_then(|sources| harm(ListKind::Block, &sources, &List::default(), config, facts));
+    covered.or_else(|| {
+        let answered =
+            |resolver: &&IpAddr| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes;
+        let resolver = facts.resolvers.iter().find(answered)?;
+        Some(format!(
             "this rule drops what {resolver}, a resolver of this host, answers"
-        ));
-    }
-    let sources = whole_sources(&rule.matches)?;
-    harm(ListKind::Block, &sources, &List::default(), config, facts)
+        ))
+    })
 }
 
 /// The sources of which every packet fulfils the conditions; `None` if these are about more.

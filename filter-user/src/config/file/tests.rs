@@ -410,7 +410,7 @@ fn a_rule_that_is_wrong_is_shown_by_line_and_column() {
     );
     refused(
         "rules = [\"drop udp\", \"drop proto 17\"]",
-        &[&["1:23:", "named twice"]],
+        &[&["1:22:", "named twice"]],
     );
     refused("rules = \"drop udp\"", &[&["an array of rules"]]);
     refused("rules = [5]", &[&["write a string, as \"drop udp"]]);

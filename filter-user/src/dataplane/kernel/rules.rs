@@ -18,43 +18,35 @@ use filter_common::{
 use super::maps::{map_error, take};
 use crate::dataplane::{CompiledRules, DataplaneError};
 
-/// The maps of rules, or none where the object was built without rules.
-pub(super) struct Rules(Option<Maps>);
-
-struct Maps {
+/// The maps of rules.
+pub(super) struct Rules {
     table: Array<MapData, Line>,
-    rules: Array<MapData, RuleEntry>,
-    counters: PerCpuArray<MapData, Counter>,
+    entries: Array<MapData, RuleEntry>,
+    hits: PerCpuArray<MapData, Counter>,
     buckets: Array<MapData, u64>,
 }
 
 impl Rules {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
-        if ebpf.map("RULE_TABLE").is_none() {
-            return Ok(Self(None));
-        }
-        Ok(Self(Some(Maps {
+        Ok(Self {
             table: take(ebpf, "RULE_TABLE")?,
-            rules: take(ebpf, "RULES")?,
-            counters: take(ebpf, "COUNTERS_BY_RULE")?,
+            entries: take(ebpf, "RULES")?,
+            hits: take(ebpf, "RULE_HITS")?,
             buckets: take(ebpf, "RULE_BUCKETS")?,
-        })))
+        })
     }
 
     /// Writes a bank that is not in force, once no packet can be reading it.
     pub(super) fn set(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
-        let Some(maps) = &mut self.0 else {
-            return none_but(rules.entries.is_empty());
-        };
         wait_for_packets()?;
         let bank = bank & 1;
         for (line, words) in (bank * BANK_LINES..(bank + 1) * BANK_LINES).zip(&rules.table) {
-            maps.table
+            self.table
                 .set(line, words, 0)
                 .map_err(|error| map_error("writing the table of rules", error))?;
         }
         for (place, entry) in (bank * RULES..(bank + 1) * RULES).zip(&rules.entries) {
-            maps.rules
+            self.entries
                 .set(place, entry, 0)
                 .map_err(|error| map_error("writing rules", error))?;
         }
@@ -64,12 +56,9 @@ impl Rules {
     /// What each rule met, by slot, summed over the CPUs.
     pub(super) fn hits(&self) -> Result<Vec<Counter>, DataplaneError> {
         let mut hits = vec![Counter::default(); SLOTS as usize];
-        let Some(maps) = &self.0 else {
-            return Ok(hits);
-        };
         for (slot, sum) in (0..SLOTS).zip(&mut hits) {
-            let values = maps
-                .counters
+            let values = self
+                .hits
                 .get(&slot, 0)
                 .map_err(|error| map_error("reading the counters of rules", error))?;
             for value in values.iter() {
@@ -81,28 +70,16 @@ impl Rules {
     }
 
     pub(super) fn clear(&mut self, slot: u32) -> Result<(), DataplaneError> {
-        let Some(maps) = &mut self.0 else {
-            return none_but(false);
-        };
         let cpus = nr_cpus().map_err(|(what, error)| {
             DataplaneError::new(format!("counting the CPUs in {what}"), error)
         })?;
         let nothing = PerCpuValues::try_from(vec![Counter::default(); cpus])
             .map_err(|error| DataplaneError::new("counters of all CPUs", error))?;
-        maps.counters
+        self.hits
             .set(slot, nothing, 0)
-            .and_then(|()| maps.buckets.set(slot, 0, 0))
+            .and_then(|()| self.buckets.set(slot, 0, 0))
             .map_err(|error| map_error("clearing the counter of a rule", error))
     }
-}
-
-fn none_but(nothing: bool) -> Result<(), DataplaneError> {
-    if nothing {
-        return Ok(());
-    }
-    Err(DataplaneError(
-        "the embedded object knows no rules: build it anew with `cargo xtask build`".to_owned(),
-    ))
 }
 
 /// Returns when every packet that was under way is done: `MEMBARRIER_CMD_GLOBAL` waits for an RCU

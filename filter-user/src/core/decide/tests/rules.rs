@@ -183,7 +183,7 @@ fn what_would_cut_this_host_off_is_refused_unless_forced() {
     host.facts.gateways = vec!["10.1.2.1".parse().expect("an address")];
     host.facts.resolvers = vec!["9.9.9.9".parse().expect("an address")];
     for (text, says) in [
-        ("drop any", "eighth"),
+        ("drop any", "gateway"),
         ("drop ip", "gateway"),
         ("drop ip6", "eighth"),
         ("drop from 10.1.2.0/24", "gateway"),
