@@ -73,6 +73,7 @@ fn what_looks_prints_text_or_nothing_but_json() {
         ("stats", "received"),
         ("limit show", "20000/s"),
         ("rule list", "drop udp sport 123"),
+        ("service list", "OVERLOADED, 1,250/s each"),
         ("mode", "MONITOR"),
         ("why 192.0.2.1 --protocol udp --dport 53", "PASSES"),
         ("events", "event 1"),
