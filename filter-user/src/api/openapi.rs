@@ -7,7 +7,7 @@ use crate::api::{
     error::ApiError,
     extract::NoQuery,
     routes::{
-        allow, block, events, interfaces, limits, mode, rules, samples, services, status, why,
+        allow, ban, block, events, interfaces, limits, mode, rules, samples, services, status, why,
     },
     types::{ErrorBody, ErrorKind},
 };
@@ -70,6 +70,10 @@ pub enum Errors {
         allow::add,
         allow::remove,
         allow::import,
+        ban::list,
+        ban::add,
+        ban::flush,
+        ban::remove,
         limits::list,
         limits::set,
         limits::auto,

@@ -32,6 +32,8 @@ pub enum ListKind {
     Allow,
     /// Dropped.
     Block,
+    /// Dropped for a time.
+    Ban,
 }
 
 /// `GET /v1/status`.
@@ -58,8 +60,10 @@ pub struct Status {
     /// Protected services, in order.
     #[serde(default)]
     pub services: Vec<ServiceStatus>,
-    /// Entries by table.
+    /// Entries by table, named as the key under `[tables]` that says their size.
     pub tables: BTreeMap<String, TableStatus>,
+    /// Imported lists of the blocklist.
+    pub lists: Vec<ListStatus>,
     /// Memory of all maps, in bytes.
     pub map_memory: u64,
     /// What the operator should know.
@@ -164,6 +168,26 @@ pub struct TableStatus {
     pub capacity: u64,
 }
 
+/// An imported list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListStatus {
+    /// Its name.
+    pub name: String,
+    /// Prefixes on it.
+    pub members: u64,
+    /// What they met since the list was first imported; null for lists of the allowlist. Where
+    /// lists overlap, the one that was there first counts.
+    pub hits: Option<Count>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
 /// `GET /v1/stats`: rates over the last second, beside the totals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
@@ -179,6 +203,8 @@ pub struct Stats {
     pub rates: Rates,
     /// All together since the maps were made.
     pub totals: Totals,
+    /// Imported lists of the blocklist.
+    pub lists: Vec<ListStatus>,
 }
 
 /// Rate and total of a reason.
@@ -209,11 +235,13 @@ pub struct Rates {
     pub would_drop: f64,
 }
 
-/// `GET /v1/block`, `GET /v1/allow`: a page of entries.
+/// `GET /v1/block`, `GET /v1/allow`, `GET /v1/ban`: a page of entries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntryPage {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// The imported lists; on the first page only.
+    pub lists: Vec<ListStatus>,
     /// The entries, by list name and prefix.
     pub entries: Vec<Entry>,
     /// Pass this as `cursor` to get what follows; null at the end.
@@ -222,7 +250,7 @@ pub struct EntryPage {
     pub total: u64,
 }
 
-/// Query of `GET /v1/block`, `GET /v1/allow`.
+/// Query of `GET /v1/block`, `GET /v1/allow`, `GET /v1/ban`.
 #[derive(
     Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
 )]
@@ -247,6 +275,8 @@ pub struct Entry {
     /// The prefix, masked.
     #[schema(value_type = String, example = "192.0.2.0/24")]
     pub prefix: IpNet,
+    /// What it is an entry of.
+    pub kind: ListKind,
     /// `manual`, or the name it was imported under.
     pub list: String,
     /// Why.
@@ -261,7 +291,7 @@ pub struct Entry {
     pub packets: Option<u64>,
 }
 
-/// `POST /v1/block`, `POST /v1/allow`.
+/// `POST /v1/block`, `POST /v1/allow`, `POST /v1/ban`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddEntries {

@@ -1,6 +1,6 @@
 //! What was asked for in words, as a command: the one place where text from the socket is judged.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use filter_common::abi::reason::{Action, Reason};
 use ipnet::IpNet;
@@ -39,7 +39,7 @@ pub fn import(list: ListKind, query: ImportQuery) -> Result<Command, Refusal> {
     Ok(Command::Import {
         list,
         name: text::list_name(&query.list).map_err(Refusal::invalid)?,
-        prefixes: Vec::new(),
+        prefixes: Arc::default(),
         duration: duration(query.duration.as_deref())?,
         reason: reason(&query.reason)?,
         force: query.force,

@@ -2,6 +2,7 @@
 
 mod allow;
 mod attach;
+mod ban;
 mod block;
 mod client;
 mod config;
@@ -76,6 +77,9 @@ enum Command {
     /// Drop sources, or see which are dropped
     #[command(subcommand)]
     Block(block::Block),
+    /// Drop sources for a time
+    #[command(subcommand)]
+    Ban(ban::Ban),
     /// Never drop sources, or see which are never dropped
     #[command(subcommand)]
     Allow(allow::Allow),
@@ -151,6 +155,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(command) => command.execute(context)?,
         Command::Stats(command) => command.execute(context)?,
         Command::Block(command) => command.execute(context)?,
+        Command::Ban(command) => command.execute(context)?,
         Command::Allow(command) => command.execute(context)?,
         Command::Limit(command) => command.execute(context)?,
         Command::Rule(command) => command.execute(context)?,

@@ -36,6 +36,8 @@ const MOST_BYTES: u64 = 1 << 20;
 const MOST_SOCKET_PATH: usize = 107;
 /// Most entries of a table.
 const MOST_ENTRIES: u32 = 1 << 24;
+/// Each prefix can cut the space of /64s in two places, and a tree has room for four million cuts.
+const MOST_LISTED_V6: u32 = 1 << 21;
 /// Fewest sources: below, sets collide all the time.
 const FEWEST_SOURCES: u32 = 1 << 10;
 /// Bytes of an interface's name: `IFNAMSIZ` less the zero at its end.
@@ -137,6 +139,9 @@ impl Default for Config {
             tables: Tables {
                 block: 262_144,
                 allow: 16_384,
+                bans: 262_144,
+                lists_v4: 1 << 20,
+                lists_v6: 1 << 18,
                 sources: 262_144,
                 prefixes: 65_536,
             },
@@ -311,6 +316,36 @@ const TABLES: &[Key<Tables>] = &[
                 node,
                 |node| node.number(1, MOST_ENTRIES),
                 |size| tables.allow = size,
+            );
+        },
+    },
+    Key {
+        name: "bans",
+        read: |r, tables, node| {
+            r.value(
+                node,
+                |node| node.number(1, MOST_ENTRIES),
+                |size| tables.bans = size,
+            );
+        },
+    },
+    Key {
+        name: "lists_v4",
+        read: |r, tables, node| {
+            r.value(
+                node,
+                |node| node.number(1, MOST_ENTRIES),
+                |size| tables.lists_v4 = size,
+            );
+        },
+    },
+    Key {
+        name: "lists_v6",
+        read: |r, tables, node| {
+            r.value(
+                node,
+                |node| node.number(1, MOST_LISTED_V6),
+                |size| tables.lists_v6 = size,
             );
         },
     },

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use self::{bytes::ByteRate, limit::LimitRate, units::Rate};
 use crate::{
-    api::types::Mode,
+    api::types::{ListKind, Mode},
     rules::{Rule, ServiceMatch},
 };
 
@@ -148,14 +148,37 @@ pub struct Fragments {
 /// Sizes of tables, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tables {
-    /// Entries of the blocklist, imported lists included.
+    /// Single entries of the blocklist.
     pub block: u32,
-    /// Entries of the allowlist.
+    /// Entries of the allowlist, imported lists included.
     pub allow: u32,
+    /// Bans.
+    pub bans: u32,
+    /// IPv4 prefixes of all imported lists of the blocklist.
+    pub lists_v4: u32,
+    /// IPv6 prefixes likewise.
+    pub lists_v6: u32,
     /// Sources with state, while a limit per source is set; a power of two.
     pub sources: u32,
     /// Prefixes with state, while a limit per prefix is set; a power of two.
     pub prefixes: u32,
+}
+
+impl Tables {
+    /// Room for single entries of a list, and the key that says so.
+    pub const fn room(&self, kind: ListKind) -> (u32, &'static str) {
+        match kind {
+            ListKind::Allow => (self.allow, "allow"),
+            ListKind::Block => (self.block, "block"),
+            ListKind::Ban => (self.bans, "bans"),
+        }
+    }
+
+    /// Lines that tell apart whose the members of the big set of IPv4 are, where neighbours are of
+    /// several lists. Beyond these, the first list counts for all.
+    pub const fn owner_lines(&self) -> u32 {
+        self.lists_v4 / 8
+    }
 }
 
 /// Budgets of samples.

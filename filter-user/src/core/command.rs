@@ -1,6 +1,6 @@
 //! What an operator, or a detector, can ask for. Both come in by this door.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
@@ -35,16 +35,19 @@ pub enum Command {
         /// What.
         prefixes: Vec<IpNet>,
     },
-    /// Empty the blocklist: manual entries and imported lists.
-    Flush,
+    /// Empty a list: single entries and imported lists.
+    Flush {
+        /// Which list.
+        list: ListKind,
+    },
     /// Replace a named list.
     Import {
         /// Which list.
         list: ListKind,
         /// Its name.
         name: String,
-        /// All of it, in any order, masked, perhaps with repetitions.
-        prefixes: Vec<IpNet>,
+        /// All of it, masked, in order, without repetitions.
+        prefixes: Arc<[IpNet]>,
         /// For how long.
         duration: Option<Duration>,
         /// Why; clean text.

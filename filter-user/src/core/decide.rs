@@ -1,7 +1,8 @@
-//! From a command to changes: those on the lists in `entries`, those of rules in `rules`, all others
-//! here.
+//! From a command to changes: those on the lists in `entries` and `import`, those of rules in
+//! `rules`, all others here.
 
 mod entries;
+mod import;
 mod rules;
 
 use std::time::Duration;
@@ -68,11 +69,12 @@ pub fn decide(
             reason,
             force,
         } => {
-            let note = situation.note(by, reason, *duration)?;
+            let duration = duration.or_else(|| list.default_duration());
+            let note = situation.note(by, reason, duration)?;
             situation.add(*list, prefixes, &note, *force)
         }
         Command::Remove { list, prefixes } => situation.remove(*list, prefixes),
-        Command::Flush => Ok(situation.flush()),
+        Command::Flush { list } => Ok(situation.flush(*list)),
         Command::Import {
             list,
             name,

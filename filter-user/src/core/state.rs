@@ -11,7 +11,7 @@ use super::{
     rules::AddedRule,
 };
 use crate::{
-    api::types::{ListKind, Mode},
+    api::types::{Entry, ListKind, Mode},
     config::limit::{LimitName, LimitRate},
 };
 
@@ -20,6 +20,7 @@ use crate::{
 pub struct State {
     allow: List,
     block: List,
+    ban: List,
     /// The mode, if an operator changed it.
     pub mode: Option<Set<ModeChoice>>,
     /// Limits that an operator set by hand; `None` is off.
@@ -71,7 +72,7 @@ impl ModeChoice {
 /// One change. Applying it gives its inverse.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// An entry by hand; `None` removes it.
+    /// A single entry; `None` removes it.
     Manual(ListKind, IpNet, Option<Note>),
     /// An imported list; `None` removes it.
     Import(ListKind, String, Option<Imported>),
@@ -93,13 +94,20 @@ impl State {
         match kind {
             ListKind::Allow => &self.allow,
             ListKind::Block => &self.block,
+            ListKind::Ban => &self.ban,
         }
+    }
+
+    /// The live entries of a list that cover a prefix, as [`List::covering`].
+    pub fn covering(&self, kind: ListKind, prefix: IpNet, now: Timestamp) -> Vec<Entry> {
+        self.list(kind).covering(kind, prefix, now)
     }
 
     fn list_mut(&mut self, kind: ListKind) -> &mut List {
         match kind {
             ListKind::Allow => &mut self.allow,
             ListKind::Block => &mut self.block,
+            ListKind::Ban => &mut self.ban,
         }
     }
 
@@ -178,7 +186,18 @@ impl State {
 }
 
 impl Change {
-    /// The prefixes whose place in the kernel's lists this change may alter, before and after it.
+    /// Whether the big sets differ before and after this change, which was not applied yet.
+    pub fn moves_sets(&self, state: &State) -> bool {
+        let Self::Import(kind, name, list) = self else {
+            return false;
+        };
+        let before = state.list(*kind).imports.get(name);
+        let members = |list: &Imported| list.number.map(|number| (number, list.prefixes.clone()));
+        before.and_then(members) != list.as_ref().and_then(members)
+    }
+
+    /// The prefixes of single entries that this change may alter in the kernel, before and after
+    /// it.
     pub fn prefixes(&self, state: &State) -> Vec<(ListKind, IpNet)> {
         match self {
             Self::Manual(kind, prefix, _) => vec![(*kind, *prefix)],
@@ -187,6 +206,7 @@ impl Change {
                 let mut all: Vec<IpNet> = before
                     .into_iter()
                     .chain(list)
+                    .filter(|list| list.number.is_none())
                     .flat_map(|list| list.prefixes.iter().copied())
                     .collect();
                 all.sort_unstable();
@@ -255,12 +275,13 @@ mod properties {
 
     fn changes() -> impl Strategy<Value = Change> {
         let kinds = || prop::sample::select(ListKind::ALL.to_vec());
-        let lists = (prop::collection::btree_set(prefixes(), 1..4), notes()).prop_map(
-            |(prefixes, note)| Imported {
-                prefixes: Arc::from_iter(prefixes),
-                note,
-            },
-        );
+        let members = prop::collection::btree_set(prefixes(), 1..4);
+        let numbers = prop::option::of(0..3_u8);
+        let lists = (members, notes(), numbers).prop_map(|(prefixes, note, number)| Imported {
+            prefixes: Arc::from_iter(prefixes),
+            note,
+            number,
+        });
         let modes =
             prop::sample::select(vec![Mode::Monitor, Mode::Enforce]).prop_map(|mode| ModeChoice {
                 mode,

@@ -65,21 +65,26 @@ pub struct Question {
 pub fn why(situation: Situation<'_>, question: Question) -> Why {
     let now = situation.now;
     let prefix = IpNet::from(question.address);
-    let mut allow = situation.state.list(ListKind::Allow).covering(prefix, now);
-    let mut block = situation.state.list(ListKind::Block).covering(prefix, now);
+    let entries: Vec<Entry> = ListKind::ALL
+        .into_iter()
+        .flat_map(|kind| situation.state.covering(kind, prefix, now))
+        .collect();
+    let first = |reason: Reason, is: fn(&Entry) -> bool| {
+        let entry = entries.iter().find(|entry| is(entry))?;
+        Some((reason, because(entry)))
+    };
     let rules = rules(situation, question);
     let found = [
         martian(question),
         lifeline(situation, question),
-        allow
-            .first()
-            .map(|entry| (Reason::Allowed, because(entry, "allowlist"))),
-        block
-            .first()
-            .map(|entry| (Reason::Blocked, because(entry, "blocklist"))),
+        first(Reason::Allowed, |entry| entry.kind == ListKind::Allow),
+        first(Reason::Blocked, |entry| {
+            entry.kind == ListKind::Block && entry.list == lists::MANUAL
+        }),
+        first(Reason::Banned, |entry| entry.kind == ListKind::Ban),
+        listed(situation.state, &entries),
         rules.verdict,
     ];
-    allow.append(&mut block);
 
     let verdict = judge(situation.settings, found.into_iter().flatten());
     Why {
@@ -92,7 +97,7 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         reason: reasons::name(verdict.reason).to_owned(),
         enforced: verdict.enforced,
         sentence: verdict.sentence(question.address),
-        entries: allow,
+        entries,
         rules: if reaches_rules(&verdict) {
             rules.notes
         } else {
@@ -109,6 +114,17 @@ const fn reaches_rules(verdict: &Verdict) -> bool {
             verdict.reason,
             Reason::Clean | Reason::RuleDrop | Reason::RulePass
         )
+}
+
+/// The list that counts a member of several: that with the lowest number.
+fn listed(state: &State, entries: &[Entry]) -> Option<(Reason, String)> {
+    let imports = &state.list(ListKind::Block).imports;
+    let number = |entry: &Entry| imports.get(&entry.list).and_then(|list| list.number);
+    let listed = entries
+        .iter()
+        .filter(|entry| entry.kind == ListKind::Block && entry.list != lists::MANUAL);
+    let entry = listed.min_by_key(|entry| number(entry))?;
+    Some((Reason::Listed, because(entry)))
 }
 
 /// What becomes of a packet.
@@ -217,7 +233,7 @@ fn martian(question: Question) -> Option<(Reason, String)> {
     })
 }
 
-fn because(entry: &Entry, list: &str) -> String {
+fn because(entry: &Entry) -> String {
     let reason = match entry.reason.as_str() {
         "" => String::new(),
         reason => format!(", \"{reason}\""),
@@ -227,8 +243,9 @@ fn because(entry: &Entry, list: &str) -> String {
         name => format!(" in the imported list {name}"),
     };
     format!(
-        "{} is on the {list}{origin} since {}{}, by {}{reason}",
+        "{} is on the {}{origin} since {}{}, by {}{reason}",
         entry.prefix,
+        entry.kind,
         super::decide::seconds(entry.since),
         ending(entry.until),
         entry.by,

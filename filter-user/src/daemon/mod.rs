@@ -9,6 +9,7 @@ mod rounds;
 mod rulebook;
 mod service;
 mod services;
+mod sets;
 mod start;
 pub mod state;
 pub mod tables;

@@ -48,13 +48,17 @@ impl<D: Dataplane> Service for Daemon<D> {
             overrides: self.overrides(),
             services: self.service_list()?.services,
             tables: self.table_status(),
+            lists: self.list_status(ListKind::Block, None)?,
             map_memory: self.plane.map_memory(),
             warnings: self.warnings(),
         })
     }
 
     fn stats(&mut self) -> Result<Stats, Refusal> {
-        Ok(self.meter.stats(clock::now()))
+        Ok(Stats {
+            lists: self.list_status(ListKind::Block, None)?,
+            ..self.meter.stats(clock::now())
+        })
     }
 
     fn entries(
@@ -71,7 +75,7 @@ impl<D: Dataplane> Service for Daemon<D> {
         let mut entries: Vec<Entry> = rest
             .by_ref()
             .take(limit)
-            .map(|(list, prefix, note)| lists::entry(prefix, list, note))
+            .map(|(list, prefix, note)| lists::entry(kind, prefix, list, note))
             .collect();
         let more = rest.next().is_some();
         drop(rest);
@@ -86,8 +90,13 @@ impl<D: Dataplane> Service for Daemon<D> {
             .last()
             .filter(|_| more)
             .map(|entry| format!("{}:{}", entry.list, entry.prefix));
+        let lists = match cursor {
+            None => self.list_status(kind, name)?,
+            Some(_) => Vec::new(),
+        };
         Ok(EntryPage {
             schema: SCHEMA,
+            lists,
             entries,
             next,
             total: total as u64,
@@ -121,23 +130,14 @@ impl<D: Dataplane> Service for Daemon<D> {
             sessions: &self.facts.sessions,
         };
         let mut answer = why::why(situation, question);
-        for (kind, entry) in answer.entries.iter_mut().filter_map(|entry| {
-            (entry.list == MANUAL).then(|| {
-                let allowed = self.state.list(ListKind::Allow).manual.get(&entry.prefix);
-                let is_allow = allowed.is_some_and(|note| note.since == entry.since);
-                (
-                    if is_allow {
-                        ListKind::Allow
-                    } else {
-                        ListKind::Block
-                    },
-                    entry,
-                )
-            })
-        }) {
+        for entry in answer
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.list == MANUAL)
+        {
             let value = self
                 .plane
-                .entry(kind.id(), &key(&entry.prefix))
+                .entry(entry.kind.id(), &key(&entry.prefix))
                 .map_err(failed)?;
             entry.packets = value.map(|value| value.packets);
         }
@@ -335,16 +335,28 @@ impl<D: Dataplane> Daemon<D> {
 
     fn table_status(&self) -> BTreeMap<String, TableStatus> {
         let room = &self.config.tables;
-        let of = |kind: ListKind, capacity: u32| {
+        let of = |entries: u64, (capacity, name): (u32, &str)| {
             let status = TableStatus {
-                entries: self.tables.entries(kind),
+                entries,
                 capacity: u64::from(capacity),
             };
-            (kind.noun().to_owned(), status)
+            (name.to_owned(), status)
         };
+        let (mut v4, mut v6) = (0, 0);
+        for (_, _, list) in self.state.list(ListKind::Block).sets() {
+            let first_v6 = list
+                .prefixes
+                .partition_point(|net| matches!(net, IpNet::V4(_)));
+            v4 += first_v6 as u64;
+            v6 += (list.prefixes.len() - first_v6) as u64;
+        }
+        let single = |kind| of(self.tables.entries(kind), room.room(kind));
         BTreeMap::from([
-            of(ListKind::Allow, room.allow),
-            of(ListKind::Block, room.block),
+            single(ListKind::Allow),
+            single(ListKind::Block),
+            single(ListKind::Ban),
+            of(v4, (room.lists_v4, "lists_v4")),
+            of(v6, (room.lists_v6, "lists_v6")),
         ])
     }
 
@@ -365,6 +377,14 @@ impl<D: Dataplane> Daemon<D> {
                      counts as one; `floodwall doctor {name}` tells why"
                 ));
             }
+        }
+        if self.approximate_owners > 0 {
+            all.push(format!(
+                "imported lists overlap so often that {} groups of addresses count for the first \
+                 of their lists only; what is dropped is exact. Enlarge `lists_v4` under [tables] \
+                 and restart for exact counters",
+                self.approximate_owners
+            ));
         }
         if settings::mode(&self.config, &self.state).mode == Mode::Monitor {
             all.push(

@@ -16,6 +16,7 @@ use super::{
     rounds::Next,
     rulebook::Rulebook,
     services::Protected,
+    sets::Members,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
 };
@@ -81,6 +82,9 @@ impl<D: Dataplane> Daemon<D> {
                 slots,
             },
             services: Protected::default(),
+            features: u64::MAX,
+            placed: Members::default(),
+            approximate_owners: 0,
             settings: found,
             emergency: 0,
             lifelines,
@@ -103,7 +107,15 @@ impl<D: Dataplane> Daemon<D> {
                 daemon.recover_mode(&found)?;
             }
         }
+        // A program that runs already needs the bits of its sets from the first line written on.
+        let built = daemon.builder().map(|build| build()).transpose()?;
+        if let Some(built) = &built {
+            daemon.tables.expect_sets(built.near());
+        }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        if let Some(built) = built {
+            daemon.place(built)?;
+        }
         let moment = daemon.moment()?;
         daemon.hush_services()?;
         daemon.put_rules(moment)?;

@@ -12,13 +12,14 @@ use filter_common::{
         service::ServiceState,
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS},
+    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
 use super::{
-    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, ServiceReading,
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    ServiceReading,
 };
-use crate::api::types::AttachMode;
+use crate::{api::types::AttachMode, sets::Sets};
 
 /// The maps in memory.
 #[derive(Debug, Default)]
@@ -27,9 +28,9 @@ pub struct Fake {
     pub tick: u64,
     /// The settings.
     pub settings: Settings,
-    /// Entries of both lists.
+    /// Single entries, by list.
     pub lists: BTreeMap<ListId, HashMap<EntryKey, EntryValue>>,
-    /// Lengths of both lists, by list and family.
+    /// Lengths of entries, by list and family.
     pub lengths: HashMap<(ListId, Family), Lengths>,
     /// Lines of the gate that are not zero.
     pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
@@ -41,6 +42,12 @@ pub struct Fake {
     pub ceiling_writes: Vec<Ceilings>,
     /// How services fare, by index.
     pub services: BTreeMap<u32, ServiceReading>,
+    /// The big sets.
+    pub sets: Sets,
+    /// The features of each program that was loaded.
+    pub features: Vec<u64>,
+    /// Counters of imported lists.
+    pub list_hits: BTreeMap<u8, Counter>,
     /// Lifelines.
     pub lifelines: Lifelines,
     /// Sessions.
@@ -180,6 +187,29 @@ impl Dataplane for Fake {
     fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
         let read = |index| self.services.get(&index).copied().unwrap_or_default();
         Ok((0..count).map(read).collect())
+    }
+
+    fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.features.push(image.features);
+        if let Some(sets) = image.sets {
+            self.sets.clone_from(sets);
+        }
+        Ok(())
+    }
+
+    fn list_hits(&mut self) -> Result<Box<ListHits>, DataplaneError> {
+        let mut all = Box::new([Counter::default(); LISTS as usize]);
+        for (number, hits) in &self.list_hits {
+            all[usize::from(*number)] = *hits;
+        }
+        Ok(all)
+    }
+
+    fn clear_list_hits(&mut self, number: u8) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.list_hits.remove(&number);
+        Ok(())
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

@@ -20,10 +20,10 @@ use filter_common::{
         service::{SERVICES, Service, ServiceCounter, ServiceState},
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS, lines::Line},
+    logic::{address::Family, gate::LINE_WORDS, lines::Line, set4::LISTS},
 };
 
-use crate::api::types::AttachMode;
+use crate::{api::types::AttachMode, sets::Sets};
 
 /// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
 pub type Counters = [Counter; COUNTERS as usize];
@@ -47,6 +47,20 @@ pub struct ServiceReading {
     pub state: ServiceState,
     /// What it was sent, summed over the CPUs.
     pub counter: ServiceCounter,
+}
+
+/// The counters of all imported lists by number, summed over the CPUs.
+pub type ListHits = [Counter; LISTS as usize];
+
+/// What is loaded as a whole: a program, and what is built into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    /// The set of [`Feature`]s that the program has.
+    ///
+    /// [`Feature`]: filter_common::abi::feature::Feature
+    pub features: u64,
+    /// The big sets; those in force if `None`.
+    pub sets: Option<&'a Sets>,
 }
 
 /// Something the kernel did not do. Says what, and what mends it.
@@ -121,6 +135,17 @@ pub trait Dataplane: Send {
 
     /// How the first so many services fare.
     fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError>;
+
+    /// Loads the program anew over the same maps and over new big sets, and replaces it wherever
+    /// it is attached: each packet meets the old program with the old sets, or the new with the
+    /// new. After a failure the old one is in force everywhere.
+    fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError>;
+
+    /// What the members of each imported list met.
+    fn list_hits(&mut self) -> Result<Box<ListHits>, DataplaneError>;
+
+    /// Sets the counter of a list to zero whose number no program in force uses.
+    fn clear_list_hits(&mut self, number: u8) -> Result<(), DataplaneError>;
 
     /// Puts lifelines in force.
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError>;

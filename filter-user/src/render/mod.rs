@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod entries;
 pub mod events;
 pub mod limits;
+pub mod lists;
 pub mod number;
 pub mod outcome;
 pub mod rules;

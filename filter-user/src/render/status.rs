@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, Tone, bullets, number, safe, services, table, time, until};
+use super::{Columns, Style, Tone, bullets, lists, number, safe, services, table, time, until};
 use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
 
 /// Reasons that are shown.
@@ -21,6 +21,10 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     if !status.services.is_empty() {
         writeln!(out)?;
         services::render(out, &status.services, style)?;
+    }
+    if !status.lists.is_empty() {
+        writeln!(out)?;
+        lists::brief(out, &status.lists, style)?;
     }
     tables(out, status, style)?;
     if !status.warnings.is_empty() {
@@ -309,6 +313,7 @@ mod tests {
                     capacity: 1_048_576,
                 },
             )]),
+            lists: Vec::new(),
             map_memory: 50_000_000,
             warnings: Vec::new(),
         }

@@ -94,8 +94,8 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             let file = lists::write(folder, &prefix, &list.prefixes)?;
             let note = &list.note;
             let insert = "INSERT OR REPLACE INTO imports
-                (list, name, reason, by, since, until, file, crc32)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+                (list, name, reason, by, since, until, file, number, crc32)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
             let row = [
                 Some(kind.noun().to_owned()),
                 Some(name.clone()),
@@ -104,6 +104,7 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
                 Some(note.since.to_string()),
                 text(note.until),
                 Some(file),
+                list.number.map(|number| number.to_string()),
             ];
             put(database, insert, &row)?;
         }
@@ -264,14 +265,18 @@ pub fn read(
     }
 
     let mut statement = database
-        .prepare("SELECT list, name, reason, by, since, until, file, crc32 FROM imports")?;
+        .prepare("SELECT list, name, reason, by, since, until, file, number, crc32 FROM imports")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match import(row) {
-            Ok((kind, name, file, note)) => match lists::read(folder, &file) {
+            Ok((kind, name, file, number, note)) => match lists::read(folder, &file) {
                 Ok(prefixes) => {
                     let prefixes = Arc::from(prefixes);
-                    let list = Imported { prefixes, note };
+                    let list = Imported {
+                        prefixes,
+                        note,
+                        number,
+                    };
                     changes.push(Change::Import(kind, name, Some(list)));
                 }
                 Err(error) => {
@@ -328,10 +333,15 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
     Ok(Change::Manual(kind(row)?, prefix, Some(note(row)?)))
 }
 
-/// Which list, its name, its file, and what is known of it.
-fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Note)> {
-    check(row, 7)?;
-    Ok((kind(row)?, row.get(1)?, row.get(6)?, note(row)?))
+/// Which list, its name, its file, its number, and what is known of it.
+fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Option<u8>, Note)> {
+    check(row, 8)?;
+    let number: Option<String> = row.get(7)?;
+    let number = number
+        .map(|number| number.parse())
+        .transpose()
+        .map_err(|error| conversion(7, error))?;
+    Ok((kind(row)?, row.get(1)?, row.get(6)?, number, note(row)?))
 }
 
 fn rule(row: &Row<'_>) -> rusqlite::Result<Change> {

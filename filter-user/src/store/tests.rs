@@ -59,6 +59,7 @@ fn import(prefixes: &[&str]) -> Option<Imported> {
     Some(Imported {
         prefixes: prefixes.iter().map(|text| prefix(text)).collect(),
         note: note("from the exchange", None),
+        number: Some(7),
     })
 }
 
@@ -524,6 +525,7 @@ fn a_full_disk_changes_nothing_and_says_so() {
     let list = Imported {
         prefixes: big,
         note: note("", None),
+        number: Some(0),
     };
     store.begin().expect("a change begins");
     let change = Change::Import(ListKind::Block, "big".to_owned(), Some(list));

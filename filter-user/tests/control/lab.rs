@@ -66,6 +66,7 @@ fn entry(index: u64) -> Entry {
     let address = std::net::Ipv4Addr::from(0xc000_0200 + u32::try_from(index).unwrap());
     Entry {
         prefix: ipnet::Ipv4Net::from(address).into(),
+        kind: ListKind::Block,
         list: "manual".to_owned(),
         reason: String::new(),
         by: "uid 0 (root)".to_owned(),
@@ -90,6 +91,7 @@ impl Service for Fake {
             overrides: Vec::new(),
             tables: BTreeMap::new(),
             services: Vec::new(),
+            lists: Vec::new(),
             map_memory: 0,
             warnings: Vec::new(),
         })
@@ -104,6 +106,7 @@ impl Service for Fake {
             reasons: BTreeMap::new(),
             rates: Rates::default(),
             totals: Totals::default(),
+            lists: Vec::new(),
         })
     }
 
@@ -120,6 +123,7 @@ impl Service for Fake {
         let to = total.min(from + u64::try_from(limit).unwrap());
         Ok(EntryPage {
             schema: SCHEMA,
+            lists: Vec::new(),
             entries: (from..to).map(entry).collect(),
             next: (to < total).then(|| to.to_string()),
             total,

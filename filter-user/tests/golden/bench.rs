@@ -72,6 +72,9 @@ impl Bench {
         let sizes = Sizes {
             block: 1024,
             allow: 1024,
+            bans: 1024,
+            lists_v4: 1024,
+            lists_v6: 1024,
             sources: SOURCES,
             ..Config::default().tables
         };

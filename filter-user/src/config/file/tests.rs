@@ -113,6 +113,9 @@ fn everything_can_be_said() {
         [tables]
         block = 1_000_000
         allow = 0x100
+        bans = 512
+        lists_v4 = 2048
+        lists_v6 = 4096
         sources = 1024
         prefixes = 2048
         [samples]
@@ -215,6 +218,9 @@ fn everything_can_be_said() {
             tables: Tables {
                 block: 1_000_000,
                 allow: 256,
+                bans: 512,
+                lists_v4: 2048,
+                lists_v6: 4096,
                 sources: 1024,
                 prefixes: 2048,
             },

@@ -12,7 +12,7 @@ use aya::{
 };
 use filter_common::{
     abi::{self, settings::PACKET_CLASSES},
-    logic::source::WAYS,
+    logic::{lines::Line, set4::DIRECTORY, source::WAYS},
 };
 
 use super::maps::map_error;
@@ -76,10 +76,15 @@ impl Drop for Unfinished {
 pub(super) fn load_object(
     path: &Path,
     sizes: &BTreeMap<&'static str, u32>,
+    features: u64,
+    others: &[(&'static str, PathBuf)],
 ) -> Result<Ebpf, DataplaneError> {
     let mut loader = EbpfLoader::new();
     for name in MAPS {
         loader.map_pin_path(name, path.join(name));
+    }
+    for (name, pin) in others {
+        loader.map_pin_path(name, pin);
     }
     for (name, size) in sizes {
         loader.map_max_entries(name, *size);
@@ -87,6 +92,7 @@ pub(super) fn load_object(
     let lines = sizes.get("SOURCES").copied().unwrap_or(2);
     let shift = 64 - lines.max(2).trailing_zeros();
     loader.override_global("SOURCE_SHIFT", &shift, true);
+    loader.override_global("FEATURES", &features, true);
     loader.load(OBJECT).map_err(|error| {
         DataplaneError::new(
             "making the maps (they need root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and memory; \
@@ -107,6 +113,7 @@ pub(super) fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
     BTreeMap::from([
         ("ALLOW", tables.allow),
         ("BLOCK", tables.block),
+        ("BANS", tables.bans),
         ("SOURCES", tables.sources / WAYS as u32),
     ])
 }
@@ -123,7 +130,18 @@ pub(super) fn estimate(tables: &Tables) -> u64 {
         entries * ELEMENT + entries.next_power_of_two() * BUCKET
     };
     let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * PACKET_CLASSES as u64;
-    hash(tables.allow) + hash(tables.block) + sources + FIXED
+    hash(tables.allow) + hash(tables.block) + hash(tables.bans) + sources + sets(tables) + FIXED
+}
+
+/// Bytes of the big sets when they are full: of IPv4, a line for each prefix and the directory; of
+/// IPv6, for each prefix two keys, of which nine take the room of eight, two spans, and three
+/// stretches.
+fn sets(tables: &Tables) -> u64 {
+    const LINE: u64 = size_of::<Line>() as u64;
+    const WORD: u64 = size_of::<u64>() as u64;
+    let v4 = DIRECTORY + tables.lists_v4 + tables.owner_lines();
+    let v6 = u64::from(tables.lists_v6) * WORD * (2 + 2 + 3 * 2) * 9 / 8;
+    u64::from(v4) * LINE + v6
 }
 
 /// Whether a folder holds a whole set of maps of this version and of these sizes.
