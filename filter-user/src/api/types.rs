@@ -64,10 +64,38 @@ pub struct Status {
     pub tables: BTreeMap<String, TableStatus>,
     /// Imported lists of the blocklist.
     pub lists: Vec<ListStatus>,
+    /// The program in force; null if no daemon answered.
+    #[serde(default)]
+    pub program: Option<Program>,
     /// Memory of all maps, in bytes.
     pub map_memory: u64,
+    /// Each map.
+    #[serde(default)]
+    pub maps: Vec<MapStatus>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+}
+
+/// The program in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Program {
+    /// What is compiled in; what is not costs nothing.
+    pub features: Vec<String>,
+    /// Instructions that the kernel's verifier walked at the load; null if the kernel does not tell.
+    pub instructions_verified: Option<u32>,
+    /// Instructions that it has; null if the kernel does not tell.
+    pub instructions: Option<u32>,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+}
+
+/// One map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MapStatus {
+    /// Its name.
+    pub name: String,
+    /// Memory that it takes.
+    pub bytes: u64,
 }
 
 /// One interface.

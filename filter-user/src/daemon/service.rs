@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     api::types::{
-        Entry, EntryPage, EventPage, Interface, Limits, ListKind, Mode, Outcome, Override, Rules,
-        SCHEMA, SamplePage, SampleQuery, Services, Stats, Status, TableStatus, Why, WhyQuery,
+        Entry, EntryPage, EventPage, Interface, Limits, ListKind, MapStatus, Mode, Outcome,
+        Override, Rules, SCHEMA, SamplePage, SampleQuery, Services, Stats, Status, TableStatus,
+        Why, WhyQuery,
     },
     clock,
     core::{
@@ -36,6 +37,14 @@ impl<D: Dataplane> Service for Daemon<D> {
     fn status(&mut self) -> Result<Status, Refusal> {
         let counters = self.plane.counters().map_err(failed)?;
         let choice = settings::mode(&self.config, &self.state);
+        let maps = self.plane.maps();
+        let maps: Vec<MapStatus> = maps
+            .into_iter()
+            .map(|map| MapStatus {
+                name: map.name,
+                bytes: map.bytes,
+            })
+            .collect();
         Ok(Status {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,7 +58,9 @@ impl<D: Dataplane> Service for Daemon<D> {
             services: self.service_list()?.services,
             tables: self.table_status(),
             lists: self.list_status(ListKind::Block, None)?,
-            map_memory: self.plane.map_memory(),
+            program: Some(self.program_status()?),
+            map_memory: maps.iter().map(|map| map.bytes).sum(),
+            maps,
             warnings: self.warnings(),
         })
     }
@@ -250,7 +261,8 @@ impl<D: Dataplane> Daemon<D> {
         let old = std::mem::replace(&mut self.config, new);
         let rulebook = self.rulebook.clone();
         let result = self
-            .put_lifelines()
+            .grow_program()
+            .and_then(|()| self.put_lifelines())
             .and_then(|()| self.hush_services())
             .and_then(|()| self.put_rules(moment))
             .and_then(|()| self.put_settings())

@@ -50,6 +50,7 @@ impl<D: Dataplane> Daemon<D> {
         handle: Handle,
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
+        let loaded = plane.program().map_err(failed)?.features;
         let key = if taken_over { found.key } else { new_key()? };
         let fixed = Fixed {
             key,
@@ -82,7 +83,7 @@ impl<D: Dataplane> Daemon<D> {
                 slots,
             },
             services: Protected::default(),
-            features: u64::MAX,
+            features: loaded,
             placed: Members::default(),
             approximate_owners: 0,
             settings: found,
@@ -113,6 +114,7 @@ impl<D: Dataplane> Daemon<D> {
             daemon.tables.expect_sets(built.near());
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        daemon.grow_program()?;
         if let Some(built) = built {
             daemon.place(built)?;
         }

@@ -222,9 +222,13 @@ impl<D: Dataplane> Daemon<D> {
                 return Err(refusal);
             }
         };
-        if let Err(error) = self.tables.carry(&mut self.plane, moves, moment) {
+        let carried = self.grow_program().and_then(|()| {
+            let carried = self.tables.carry(&mut self.plane, moves, moment);
+            carried.map_err(failed)
+        });
+        if let Err(refusal) = carried {
             self.store.rollback();
-            return Err(failed(error));
+            return Err(refusal);
         }
         let old = self.settings;
         let rulebook = self.rulebook.clone();

@@ -17,7 +17,7 @@ use filter_common::{
 
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    ServiceReading,
+    MapReport, ProgramReport, ServiceReading,
 };
 use crate::{api::types::AttachMode, sets::Sets};
 
@@ -266,8 +266,16 @@ impl Dataplane for Fake {
         }
     }
 
-    fn map_memory(&mut self) -> u64 {
-        0
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        let features = self.features.last().copied().unwrap_or_default();
+        Ok(ProgramReport {
+            features,
+            ..ProgramReport::default()
+        })
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        Vec::new()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

@@ -5,7 +5,9 @@ mod maps;
 mod memory;
 pub(super) mod pinned;
 mod place;
+mod report;
 mod rules;
+mod senders;
 mod services;
 mod set;
 
@@ -38,7 +40,7 @@ use self::{
 };
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    ServiceReading,
+    MapReport, ProgramReport, ServiceReading,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -67,13 +69,23 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program over the maps that are pinned, if they are of this version and of these
+    /// Loads the program with all features over the maps that are pinned, if they are of this version and of these
     /// sizes, and over new ones otherwise. New ones are in force only after
     /// [`Kernel::put_in_force`].
     pub fn load(
         folder: PinFolder,
         tables: &Tables,
         preference: AttachPreference,
+    ) -> Result<Self, DataplaneError> {
+        Self::load_with(folder, tables, preference, u64::MAX)
+    }
+
+    /// Likewise, with some features only.
+    pub fn load_with(
+        folder: PinFolder,
+        tables: &Tables,
+        preference: AttachPreference,
+        features: u64,
     ) -> Result<Self, DataplaneError> {
         let sizes = set::sizes(tables);
         let taken_over = set::is_ours(&folder.maps(), &sizes);
@@ -91,10 +103,10 @@ impl Kernel {
         if !taken_over {
             tracing::info!(
                 "the maps will take about {} MiB",
-                set::estimate(tables) >> 20
+                set::estimate(tables, features) >> 20
             );
         }
-        let mut loaded = Loaded::new(&path, &sizes, u64::MAX, &Sets::default())?;
+        let mut loaded = Loaded::new(&path, &sizes, features, &Sets::default())?;
         #[cfg(feature = "log")]
         let logger = aya_log::EbpfLogger::init(&mut loaded.ebpf)
             .inspect_err(|error| tracing::warn!("no messages from the kernel's side: {error}"))
@@ -386,8 +398,12 @@ impl Dataplane for Kernel {
         }
     }
 
-    fn map_memory(&mut self) -> u64 {
-        self.maps.memory + self.loaded.memory()
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        self.report()
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        self.map_reports()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

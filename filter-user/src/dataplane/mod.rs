@@ -40,6 +40,28 @@ pub struct CompiledRules {
 /// The ceilings of all services, by place.
 pub type Ceilings = [Service; SERVICES as usize];
 
+/// A loaded program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramReport {
+    /// The set of features that it has.
+    pub features: u64,
+    /// Instructions that the verifier walked, where the kernel tells (Linux 5.16).
+    pub verified: Option<u32>,
+    /// Bytes of its instructions after the verifier's translation, where the kernel tells.
+    pub translated: Option<u32>,
+    /// Bytes of machine code.
+    pub jited: u32,
+}
+
+/// A map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapReport {
+    /// Its name in the object.
+    pub name: String,
+    /// Memory that it takes, as the kernel counts it.
+    pub bytes: u64,
+}
+
 /// How a service fares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServiceReading {
@@ -172,8 +194,11 @@ pub trait Dataplane: Send {
     /// Gives every waiting sample to `take`.
     fn samples(&mut self, take: &mut dyn FnMut(&Sample));
 
-    /// Bytes of memory that the maps take.
-    fn map_memory(&mut self) -> u64;
+    /// The program in force.
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError>;
+
+    /// Every map, and the memory that it takes.
+    fn maps(&mut self) -> Vec<MapReport>;
 
     /// Attaches the program to an interface, or brings an attachment of ours up to date.
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError>;

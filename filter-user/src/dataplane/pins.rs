@@ -57,7 +57,9 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         tables: BTreeMap::new(),
         services: Vec::new(),
         lists: Vec::new(),
+        program: None,
         map_memory: 0,
+        maps: Vec::new(),
         warnings,
     })
 }

@@ -92,7 +92,9 @@ impl Service for Fake {
             tables: BTreeMap::new(),
             services: Vec::new(),
             lists: Vec::new(),
+            program: None,
             map_memory: 0,
+            maps: Vec::new(),
             warnings: Vec::new(),
         })
     }

@@ -32,13 +32,10 @@ pub(super) struct Maps {
     pub(super) samples: RingBuf<MapData>,
     pub(super) rules: Rules,
     pub(super) services: Services,
-    pub(super) memory: u64,
 }
 
 impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
-        // The big sets are taken already, and change.
-        let memory = ebpf.maps().filter_map(|(_, map)| memory(map)).sum();
         let lists = BTreeMap::from([
             (ListId::Allow, take(ebpf, "ALLOW")?),
             (ListId::Block, take(ebpf, "BLOCK")?),
@@ -59,7 +56,6 @@ impl Maps {
             samples: take(ebpf, "SAMPLES")?,
             rules: Rules::take(ebpf)?,
             services: Services::take(ebpf)?,
-            memory,
         })
     }
 }
@@ -105,7 +101,11 @@ pub(super) fn read_counter(
 
 /// Memory of a map, as the kernel counts it.
 pub(super) fn memory(map: &Map) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
+    memory_of(map_data(map)?)
+}
+
+pub(super) fn memory_of(map: &MapData) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", fd_number(map.fd()));
     let text = fs::read_to_string(path).ok()?;
     let line = text
         .lines()
