@@ -29,6 +29,8 @@ use crate::{
     dataplane::{Dataplane as _, fake::Fake},
 };
 
+mod imports;
+
 const OPERATOR: Actor = Actor::Operator {
     uid: 1000,
     name: None,

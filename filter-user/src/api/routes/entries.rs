@@ -5,19 +5,19 @@ macro_rules! entries {
     ($kind:expr, $path:literal, $remove:literal) => {
         /// A page of the list.
         #[utoipa::path(
-                                            get,
-                                            path = $path,
-                                            tag = "look",
-                                            params(crate::api::types::EntriesQuery),
-                                            responses(
-                                                (
-                                                    status = 200,
-                                                    description = "A page of entries",
-                                                    body = crate::api::types::EntryPage
-                                                ),
-                                                crate::api::openapi::Errors
-                                            )
-                                        )]
+                                                    get,
+                                                    path = $path,
+                                                    tag = "look",
+                                                    params(crate::api::types::EntriesQuery),
+                                                    responses(
+                                                        (
+                                                            status = 200,
+                                                            description = "A page of entries",
+                                                            body = crate::api::types::EntryPage
+                                                        ),
+                                                        crate::api::openapi::Errors
+                                                    )
+                                                )]
         pub async fn list(
             axum::extract::State(api): axum::extract::State<super::Api>,
             crate::api::extract::Query(query): crate::api::extract::Query<
@@ -29,19 +29,19 @@ macro_rules! entries {
 
         /// Puts addresses and prefixes on the list.
         #[utoipa::path(
-                                            post,
-                                            path = $path,
-                                            tag = "change",
-                                            request_body = crate::api::types::AddEntries,
-                                            responses(
-                                                (
-                                                    status = 200,
-                                                    description = "Done, or tried",
-                                                    body = crate::api::types::Outcome
-                                                ),
-                                                crate::api::openapi::Errors
-                                            )
-                                        )]
+                                                    post,
+                                                    path = $path,
+                                                    tag = "change",
+                                                    request_body = crate::api::types::AddEntries,
+                                                    responses(
+                                                        (
+                                                            status = 200,
+                                                            description = "Done, or tried",
+                                                            body = crate::api::types::Outcome
+                                                        ),
+                                                        crate::api::openapi::Errors
+                                                    )
+                                                )]
         pub async fn add(
             axum::extract::State(api): axum::extract::State<super::Api>,
             axum::Extension(actor): axum::Extension<crate::core::actor::Actor>,
@@ -57,19 +57,19 @@ macro_rules! entries {
 
         /// Takes addresses and prefixes off the list.
         #[utoipa::path(
-                                            post,
-                                            path = $remove,
-                                            tag = "change",
-                                            request_body = crate::api::types::RemoveEntries,
-                                            responses(
-                                                (
-                                                    status = 200,
-                                                    description = "Done, or tried",
-                                                    body = crate::api::types::Outcome
-                                                ),
-                                                crate::api::openapi::Errors
-                                            )
-                                        )]
+                                                    post,
+                                                    path = $remove,
+                                                    tag = "change",
+                                                    request_body = crate::api::types::RemoveEntries,
+                                                    responses(
+                                                        (
+                                                            status = 200,
+                                                            description = "Done, or tried",
+                                                            body = crate::api::types::Outcome
+                                                        ),
+                                                        crate::api::openapi::Errors
+                                                    )
+                                                )]
         pub async fn remove(
             axum::extract::State(api): axum::extract::State<super::Api>,
             axum::Extension(actor): axum::Extension<crate::core::actor::Actor>,
