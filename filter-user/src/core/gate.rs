@@ -172,6 +172,13 @@ mod properties {
 
     use super::*;
 
+    const RANDOM: [u64; 4] = [
+        0x9e37_79b9_7f4a_7c15,
+        0xc2b2_ae3d_27d4_eb4f,
+        3,
+        0x27d4_eb2f_1656_67c5,
+    ];
+
     /// The gate, and the lines that the kernel would have.
     struct Pair {
         gate: Gate,
@@ -236,7 +243,7 @@ mod properties {
 
     #[test]
     fn no_ipv6_entry_costs_more_than_4096_bits() {
-        let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
+        let key = HashKey::from_random(RANDOM);
         let mut gate = Gate::new(key);
         gate.take_dirty();
         let set = |gate: &Gate| {
@@ -266,7 +273,7 @@ mod properties {
 
     #[test]
     fn every_address_in_a_prefix_has_its_bit_until_the_last_entry_goes() {
-        let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
+        let key = HashKey::from_random(RANDOM);
         let pair = RefCell::new(Pair {
             gate: Gate::new(key),
             lines: BTreeMap::new(),

@@ -65,7 +65,7 @@ pub struct Question {
 pub fn why(situation: Situation<'_>, question: Question) -> Why {
     let now = situation.now;
     let prefix = IpNet::from(question.address);
-    let entries: Vec<Entry> = ListKind::ALL
+    let entries: Vec<Entry> = [ListKind::Allow, ListKind::Ban, ListKind::Block]
         .into_iter()
         .flat_map(|kind| situation.state.covering(kind, prefix, now))
         .collect();
@@ -78,10 +78,10 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         martian(question),
         lifeline(situation, question),
         first(Reason::Allowed, |entry| entry.kind == ListKind::Allow),
+        first(Reason::Banned, |entry| entry.kind == ListKind::Ban),
         first(Reason::Blocked, |entry| {
             entry.kind == ListKind::Block && entry.list == lists::MANUAL
         }),
-        first(Reason::Banned, |entry| entry.kind == ListKind::Ban),
         listed(situation.state, &entries),
         rules.verdict,
     ];

@@ -50,6 +50,10 @@ impl<D: Dataplane> Daemon<D> {
             self.heed_emergency();
             self.expire();
             self.keep_protected();
+            if let Err(error) = self.tables.settle(&mut self.plane) {
+                // Bits too many cost time, nothing else.
+                tracing::warn!("closing the gate of what is gone: {error}");
+            }
         }
         if now >= self.next.minute {
             self.next.minute = now + MINUTE;

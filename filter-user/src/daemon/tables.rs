@@ -214,6 +214,11 @@ impl Tables {
         Ok(())
     }
 
+    /// Writes lines of the gate that are still to be written.
+    pub fn settle(&mut self, plane: &mut dyn Dataplane) -> Result<(), DataplaneError> {
+        self.flush(plane)
+    }
+
     fn flush(&mut self, plane: &mut dyn Dataplane) -> Result<(), DataplaneError> {
         let lines = self.gate.take_dirty();
         let mut written = lines.iter();

@@ -34,6 +34,8 @@ use crate::{
     dataplane::{Dataplane as _, fake::Fake},
 };
 
+mod imports;
+
 const OPERATOR: Actor = Actor::Operator {
     uid: 1000,
     name: None,
@@ -390,6 +392,9 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
     daemon
         .import("feed", &["192.0.2.0/24", "198.51.100.7/32"])
         .expect("imported");
+    daemon
+        .add(Block, &["198.51.100.200/32", "2001:db8:8::/48"])
+        .expect("added");
     type Try = fn(&mut Daemon<Fake>) -> Result<Outcome, Refusal>;
     let commands: [Try; 5] = [
         // New lengths, an open gate, one prefix that stays and one that goes.
@@ -412,6 +417,7 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
         }
         daemon.plane.fails_in = None;
         assert!(failures > 2, "settings, an entry and its bits are written");
+        daemon.work();
         let gate = daemon.plane.gate.clone();
         daemon = host.again(daemon);
         assert_eq!(daemon.plane.gate, gate, "nothing was forgotten on the way");
