@@ -6,7 +6,9 @@ use utoipa::OpenApi;
 use crate::api::{
     error::ApiError,
     extract::NoQuery,
-    routes::{allow, ban, block, events, interfaces, limits, mode, samples, status, why},
+    routes::{
+        allow, ban, block, events, interfaces, limits, mode, rules, samples, services, status, why,
+    },
     types::{ErrorBody, ErrorKind},
 };
 
@@ -75,6 +77,10 @@ pub enum Errors {
         limits::list,
         limits::set,
         limits::auto,
+        rules::list,
+        rules::add,
+        rules::remove,
+        services::list,
         mode::set,
         why::why,
         events::events,

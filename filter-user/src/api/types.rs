@@ -57,14 +57,45 @@ pub struct Status {
     pub reasons: BTreeMap<String, ReasonStatus>,
     /// What differs from the configuration file, and who changed it.
     pub overrides: Vec<Override>,
+    /// Protected services, in order.
+    #[serde(default)]
+    pub services: Vec<ServiceStatus>,
     /// Entries by table, named as the key under `[tables]` that says their size.
     pub tables: BTreeMap<String, TableStatus>,
     /// Imported lists of the blocklist.
     pub lists: Vec<ListStatus>,
+    /// The program in force; null if no daemon answered.
+    #[serde(default)]
+    pub program: Option<Program>,
     /// Memory of all maps, in bytes.
     pub map_memory: u64,
+    /// Each map.
+    #[serde(default)]
+    pub maps: Vec<MapStatus>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+}
+
+/// The program in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Program {
+    /// What is compiled in; what is not costs nothing.
+    pub features: Vec<String>,
+    /// Instructions that the kernel's verifier walked at the load; null if the kernel does not tell.
+    pub instructions_verified: Option<u32>,
+    /// Instructions that it has; null if the kernel does not tell.
+    pub instructions: Option<u32>,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+}
+
+/// One map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MapStatus {
+    /// Its name.
+    pub name: String,
+    /// Memory that it takes.
+    pub bytes: u64,
 }
 
 /// One interface.
@@ -353,8 +384,89 @@ pub struct Outcome {
     pub updated: u64,
     /// Entries removed.
     pub removed: u64,
+    /// Ids of the rules added or removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// What was done, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// `GET /v1/rules`: every rule, in the order in which packets meet them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rules {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The rules: those of the file, then those added at run time.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RuleStatus {
+    /// `file:1` for the first of the file; a number for one that was added.
+    pub id: String,
+    /// The rule in its one canonical spelling.
+    pub expression: String,
+    /// What it does.
+    pub state: RuleState,
+    /// Packets that it decided, or would have decided in shadow; of a limit, those above it.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Who added it: `file`, `uid 0 (root)`.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when; null for the file's.
+    pub since: Option<Timestamp>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleState {
+    /// What it says.
+    Enforced,
+    /// It counts what it would do, for it says `shadow`.
+    Shadow,
+    /// It counts what it would do, for the mode does not enforce rules.
+    Watched,
+}
+
+/// `POST /v1/rules`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddRule {
+    /// The rule, as `drop udp sport 123 length > 400`.
+    pub expression: String,
+    /// How long, as `90s`, `1h`, `7d`; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+    /// Why, at most 200 bytes.
+    #[serde(default)]
+    pub reason: String,
+    /// Id of the rule before which it is to stand; behind all others if not given.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Do it even where it would cut off this host or its operators.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `POST /v1/rules/remove`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveRules {
+    /// Their ids.
+    pub ids: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// `PUT /v1/mode`.
@@ -378,16 +490,16 @@ pub struct Limits {
     pub schema: u32,
     /// Packets a second on one CPU above which the limits marked `pressure` bite.
     pub pressure: String,
-    /// By rising name.
+    /// Those of sources, of prefixes, of fragments, of services.
     pub limits: Vec<LimitStatus>,
 }
 
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LimitStatus {
-    /// `source.packets`, `source.syn`, `source.udp`, `source.icmp`.
+    /// As `source.syn`, `prefix.bytes`, `fragments`, `service.web`, `service.web.bytes`.
     pub name: String,
-    /// As `200/s burst 200`, or `off`.
+    /// As `200/s burst 200`, `100MB/s`, or `off`.
     pub rate: String,
     /// `pressure`: only under pressure; `always`; `off`.
     pub holds: String,
@@ -401,11 +513,50 @@ pub struct LimitStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetLimit {
-    /// As `200/s`, `20k/s burst 400`, `off`.
+    /// As `200/s`, `20k/s burst 400`, `off`; of a limit in bytes, `100MB/s`, `1Gbit/s`.
     pub rate: String,
     /// How long; none for ever.
     #[serde(default, rename = "for")]
     pub duration: Option<String>,
+}
+
+/// `GET /v1/services`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Services {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// In the order in which packets meet them.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// One protected service. Counters begin when the daemon starts, or takes the service up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is reached.
+    #[schema(value_type = Vec<String>, example = json!(["203.0.113.10/32"]))]
+    pub to: Vec<IpNet>,
+    /// `tcp`, `udp`, `icmp`, `icmpv6` or a number.
+    pub protocol: String,
+    /// Its port; null for all.
+    pub port: Option<u16>,
+    /// Ceiling in packets, or `off`.
+    pub packets: String,
+    /// Ceiling in bytes, or `off`.
+    pub bytes: String,
+    /// Whether it is sent more than its ceiling.
+    pub overloaded: bool,
+    /// While it is: packets a second that one source may send.
+    pub fair_share: Option<u64>,
+    /// Packets within the ceiling.
+    pub passed: u64,
+    /// Packets above it, of newcomers.
+    pub dropped_new: u64,
+    /// Packets above it, of sources above the fair share.
+    pub dropped_heavy: u64,
+    /// Packets above it, of all others.
+    pub dropped_known: u64,
 }
 
 /// Query of `GET /v1/why`.
@@ -443,6 +594,10 @@ pub struct Why {
     pub sentence: String,
     /// The entries that cover the source, those that decide first.
     pub entries: Vec<Entry>,
+    /// Rules that match it, or would if it had something that was not asked about: a sentence each,
+    /// in order.
+    #[serde(default)]
+    pub rules: Vec<String>,
     /// What the limits say of the source: a sentence each.
     pub limits: Vec<String>,
 }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::abi::{
-    reason::Reason,
-    settings::{CLASSES, Class},
-};
+use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::lists::{End, Imported, List, Note};
+use super::{
+    lists::{End, Imported, List, Note},
+    rules::AddedRule,
+};
 use crate::{
     api::types::{Entry, ListKind, Mode},
-    config::units::Rate,
+    config::limit::{LimitName, LimitRate},
 };
 
 /// Everything that is not in the configuration file.
@@ -23,10 +23,14 @@ pub struct State {
     ban: List,
     /// The mode, if an operator changed it.
     pub mode: Option<Set<ModeChoice>>,
-    /// Limits that an operator set by hand, by class.
-    pub limits: [Option<Set<Option<Rate>>>; CLASSES],
+    /// Limits that an operator set by hand; `None` is off.
+    pub limits: BTreeMap<LimitName, Set<Option<LimitRate>>>,
     /// Interfaces that an operator detached.
     pub detached: BTreeMap<String, Set<()>>,
+    /// Rules that were added, by number.
+    pub rules: BTreeMap<u32, AddedRule>,
+    /// The number of the next rule, if any was ever added.
+    pub next_rule: u32,
 }
 
 /// Something that was set, by whom, and until when.
@@ -75,9 +79,13 @@ pub enum Change {
     /// The mode; `None` is the file's.
     Mode(Option<Set<ModeChoice>>),
     /// A limit; `None` is the file's or the default.
-    Limit(Class, Option<Set<Option<Rate>>>),
+    Limit(LimitName, Option<Set<Option<LimitRate>>>),
     /// Whether an interface is detached.
     Detached(String, Option<Set<()>>),
+    /// A rule that was added; `None` removes it.
+    Rule(u32, Option<AddedRule>),
+    /// The number of the next rule.
+    NextRule(u32),
 }
 
 impl State {
@@ -123,10 +131,13 @@ impl State {
                 Change::Import(kind, name, before)
             }
             Change::Mode(mode) => Change::Mode(std::mem::replace(&mut self.mode, mode)),
-            Change::Limit(class, limit) => match self.limits.get_mut(class as usize) {
-                Some(slot) => Change::Limit(class, std::mem::replace(slot, limit)),
-                None => Change::Limit(class, None),
-            },
+            Change::Limit(name, limit) => {
+                let before = match limit {
+                    Some(limit) => self.limits.insert(name.clone(), limit),
+                    None => self.limits.remove(&name),
+                };
+                Change::Limit(name, before)
+            }
             Change::Detached(name, set) => {
                 let before = match set {
                     Some(set) => self.detached.insert(name.clone(), set),
@@ -134,12 +145,17 @@ impl State {
                 };
                 Change::Detached(name, before)
             }
+            Change::Rule(number, rule) => {
+                let before = match rule {
+                    Some(rule) => self.rules.insert(number, rule),
+                    None => self.rules.remove(&number),
+                };
+                Change::Rule(number, before)
+            }
+            Change::NextRule(number) => {
+                Change::NextRule(std::mem::replace(&mut self.next_rule, number))
+            }
         }
-    }
-
-    /// The limit that an operator set for a class.
-    pub fn limit(&self, class: Class) -> Option<&Set<Option<Rate>>> {
-        self.limits.get(class as usize)?.as_ref()
     }
 
     /// The changes that forget what has ended.
@@ -161,11 +177,10 @@ impl State {
         }
         let detached = self.detached.iter().filter(|(_, set)| over(set.until));
         changes.extend(detached.map(|(name, _)| Change::Detached(name.clone(), None)));
-        for class in Class::ALL {
-            if self.limit(class).is_some_and(|limit| over(limit.until)) {
-                changes.push(Change::Limit(class, None));
-            }
-        }
+        let rules = self.rules.iter().filter(|(_, rule)| over(rule.note.until));
+        changes.extend(rules.map(|(number, _)| Change::Rule(*number, None)));
+        let limits = self.limits.iter().filter(|(_, set)| over(set.until));
+        changes.extend(limits.map(|(name, _)| Change::Limit(name.clone(), None)));
         changes
     }
 }
@@ -198,8 +213,17 @@ impl Change {
                 all.dedup();
                 all.into_iter().map(|prefix| (*kind, prefix)).collect()
             }
-            Self::Mode(_) | Self::Limit(..) | Self::Detached(..) => Vec::new(),
+            Self::Mode(_)
+            | Self::Limit(..)
+            | Self::Detached(..)
+            | Self::Rule(..)
+            | Self::NextRule(_) => Vec::new(),
         }
+    }
+
+    /// Whether it changes the rules.
+    pub const fn is_of_rules(&self) -> bool {
+        matches!(self, Self::Rule(..))
     }
 }
 
@@ -207,10 +231,10 @@ impl Change {
 mod properties {
     use std::sync::Arc;
 
-    use filter_common::abi::settings::Class;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::{bytes::ByteRate, limit::Measure, units::Rate};
 
     fn prefixes() -> impl Strategy<Value = IpNet> {
         // Few, so that changes meet.
@@ -263,16 +287,36 @@ mod properties {
                 mode,
                 reasons: Vec::new(),
             });
-        let rates = prop::option::of((1..9_u64).prop_map(Rate::per_second));
+        let names = LimitName::fixed().chain([LimitName::Service("web".into(), Measure::Bytes)]);
+        let limits = (prop::sample::select(names.collect::<Vec<_>>()), 0..9_u64).prop_flat_map(
+            |(name, rate)| {
+                let limit = match name.measure() {
+                    Measure::Packets => LimitRate::Packets(Rate::per_second(rate)),
+                    Measure::Bytes => LimitRate::Bytes(ByteRate::per_second(rate)),
+                };
+                let limit = (rate > 0).then_some(limit);
+                set(Just(limit)).prop_map(move |set| Change::Limit(name.clone(), set))
+            },
+        );
         prop_oneof![
             (kinds(), prefixes(), prop::option::of(notes()))
                 .prop_map(|(kind, prefix, note)| Change::Manual(kind, prefix, note)),
             (kinds(), "[ab]", prop::option::of(lists))
                 .prop_map(|(kind, name, list)| Change::Import(kind, name, list)),
             set(modes).prop_map(Change::Mode),
-            (prop::sample::select(Class::ALL.to_vec()), set(rates))
-                .prop_map(|(class, set)| Change::Limit(class, set)),
+            limits,
             ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
+            (
+                1..4_u32,
+                1..9_u64,
+                crate::rules::strategy::rule(),
+                prop::option::of(notes())
+            )
+                .prop_map(|(number, place, rule, note)| {
+                    let added = note.map(|note| AddedRule { place, rule, note });
+                    Change::Rule(number, added)
+                }),
+            (0..9_u32).prop_map(Change::NextRule),
         ]
     }
 
@@ -342,6 +386,10 @@ mod properties {
                     let is_live = list.note.until.is_none_or(|until| until > now);
                     prop_assert_eq!(after.imports.contains_key(name), is_live);
                 }
+            }
+            for (number, rule) in &original.rules {
+                let is_live = rule.note.until.is_none_or(|until| until > now);
+                prop_assert_eq!(state.rules.contains_key(number), is_live);
             }
             for (name, set) in &original.detached {
                 let is_live = set.until.is_none_or(|until| until > now);

@@ -14,14 +14,21 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::{
-    decide::{ending, limit_name},
-    lists,
-    settings::{self, is_enforced},
+    decide::ending,
+    lists, rules,
+    settings::{self, LimitInForce, is_enforced},
     state::State,
 };
 use crate::{
     api::types::{self, Entry, ListKind, SCHEMA, Why},
-    config::Config,
+    config::{
+        Config,
+        limit::{LimitName, Measure},
+    },
+    rules::{
+        question::{Answer, Known},
+        rule,
+    },
     stats::reasons,
 };
 
@@ -66,6 +73,7 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         let entry = entries.iter().find(|entry| is(entry))?;
         Some((reason, because(entry)))
     };
+    let rules = rules(situation, question);
     let found = [
         martian(question),
         lifeline(situation, question),
@@ -75,6 +83,7 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
             entry.kind == ListKind::Block && entry.list == lists::MANUAL
         }),
         listed(situation.state, &entries),
+        rules.verdict,
     ];
 
     let verdict = judge(situation.settings, found.into_iter().flatten());
@@ -89,8 +98,22 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         enforced: verdict.enforced,
         sentence: verdict.sentence(question.address),
         entries,
+        rules: if reaches_rules(&verdict) {
+            rules.notes
+        } else {
+            Vec::new()
+        },
         limits: limits(situation, question, verdict.reason),
     }
+}
+
+/// Whether a packet is asked about rules, too: only what is enforced keeps it from them.
+const fn reaches_rules(verdict: &Verdict) -> bool {
+    !verdict.enforced
+        || matches!(
+            verdict.reason,
+            Reason::Clean | Reason::RuleDrop | Reason::RulePass
+        )
 }
 
 /// The list that counts a member of several: that with the lowest number.
@@ -147,6 +170,57 @@ impl Verdict {
             }
         };
         format!("A packet from {address} {fate}: {}.", self.because)
+    }
+}
+
+/// What rules say: the first that decides whatever else the packet is, and a sentence for each
+/// before it that may.
+struct OfRules {
+    verdict: Option<(Reason, String)>,
+    notes: Vec<String>,
+}
+
+fn rules(situation: Situation<'_>, question: Question) -> OfRules {
+    let known = Known {
+        source: question.address,
+        protocol: question.protocol,
+        source_port: None,
+        destination_port: question.port,
+    };
+    let mut notes = Vec::new();
+    for listed in rules::all(situation.config, situation.state) {
+        if listed.until().is_some_and(|until| until <= situation.now) {
+            continue;
+        }
+        let condition = match listed.rule.matches.ask(known) {
+            Answer::No => continue,
+            Answer::Yes => None,
+            Answer::If(more) => Some(more),
+        };
+        let name = format!("rule {} ({})", listed.id, listed.rule);
+        let verb = match (listed.rule.action, listed.rule.shadow) {
+            (rule::Action::Drop, false) => "drops it",
+            (rule::Action::Pass, false) => "passes it, except for ceilings of services",
+            (rule::Action::Limit { .. }, false) => "drops it above its rate",
+            (rule::Action::Drop, true) => "counts it as one it would drop",
+            (rule::Action::Pass, true) => "counts it as one it would pass",
+            (rule::Action::Limit { .. }, true) => "counts it above its rate",
+        };
+        let reason = reasons::of_action(listed.rule.action);
+        match condition {
+            Some(more) => notes.push(format!("{name} {verb}, if it matches `{more}` too")),
+            None if reason != Reason::RuleLimit && !listed.rule.shadow => {
+                return OfRules {
+                    verdict: Some((reason, format!("{name} {verb}{}", ending(listed.until())))),
+                    notes,
+                };
+            }
+            None => notes.push(format!("{name} {verb}")),
+        }
+    }
+    OfRules {
+        verdict: None,
+        notes,
     }
 }
 
@@ -237,17 +311,29 @@ fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<S
             protocol::ICMP | protocol::ICMPV6 => Some(Class::Icmp),
             _ => None,
         };
-        let classes = [Some(Class::All), own].into_iter().flatten();
-        classes.map(|class| limit(situation, class)).collect()
+        let classes = [Some(Class::All), own, Some(Class::Bytes)];
+        let classes = classes.into_iter().flatten();
+        // Those per prefix are said where there are any.
+        let prefixes = classes.clone().map(LimitName::Prefix);
+        let prefixes = prefixes.filter(|name| in_force(situation, name).rate.is_some());
+        classes
+            .map(LimitName::Source)
+            .chain(prefixes)
+            .map(|name| limit(situation, &name))
+            .chain(services(situation, question))
+            .collect()
     } else {
         vec!["limits are not reached: the verdict falls before them".to_owned()]
     };
     opening.into_iter().chain(rest).collect()
 }
 
-fn limit(situation: Situation<'_>, class: Class) -> String {
-    let limit = settings::limit(situation.config, situation.state, class);
-    let name = limit_name(class);
+fn in_force(situation: Situation<'_>, name: &LimitName) -> LimitInForce {
+    settings::limit(situation.config, situation.state, name)
+}
+
+fn limit(situation: Situation<'_>, name: &LimitName) -> String {
+    let limit = in_force(situation, name);
     match (limit.rate, situation.config.limits.pressure) {
         (None, _) => format!("{name} is off"),
         (Some(rate), Some(floor)) if !limit.always => {
@@ -255,6 +341,36 @@ fn limit(situation: Situation<'_>, class: Class) -> String {
         }
         (Some(rate), _) => format!("{name} holds: {rate}"),
     }
+}
+
+/// The services that the packet belongs to, if it goes to one of their addresses.
+fn services(situation: Situation<'_>, question: Question) -> impl Iterator<Item = String> {
+    let services = situation.config.services.iter();
+    let reached = services.filter(move |service| {
+        let port = service.matches.port;
+        let is_family = |prefix: &IpNet| prefix.addr().is_ipv4() == question.address.is_ipv4();
+        service.matches.protocol == question.protocol
+            && (port.is_none() || question.port.is_none() || port == question.port)
+            && service.matches.to.iter().any(is_family)
+    });
+    reached.map(move |service| {
+        let ceiling = |measure| {
+            let name = LimitName::Service(service.name.clone(), measure);
+            in_force(situation, &name).rate.map(|rate| rate.to_string())
+        };
+        let ceilings = [Measure::Packets, Measure::Bytes].map(ceiling);
+        let ceilings: Vec<String> = ceilings.into_iter().flatten().collect();
+        let to: Vec<String> = service.matches.to.iter().map(ToString::to_string).collect();
+        let shared = match ceilings.as_slice() {
+            [] => "which has no ceiling".to_owned(),
+            some => format!("whose sources share {}", some.join(" and ")),
+        };
+        format!(
+            "to {} it belongs to the service {}, {shared}",
+            to.join(", "),
+            service.name
+        )
+    })
 }
 
 #[cfg(test)]

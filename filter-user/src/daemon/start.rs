@@ -14,6 +14,8 @@ use super::{
     handle::Handle,
     meter::Meter,
     rounds::Next,
+    rulebook::Rulebook,
+    services::Protected,
     sets::Members,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
@@ -48,6 +50,7 @@ impl<D: Dataplane> Daemon<D> {
         handle: Handle,
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
+        let loaded = plane.program().map_err(failed)?.features;
         let key = if taken_over { found.key } else { new_key()? };
         let fixed = Fixed {
             key,
@@ -59,6 +62,12 @@ impl<D: Dataplane> Daemon<D> {
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
         let is_unreconciled = restored.is_unreconciled;
+        // New maps have counted nothing.
+        let slots = if taken_over {
+            store.slots().map_err(failed)?
+        } else {
+            BTreeMap::new()
+        };
         let mut daemon = Self {
             plane,
             store,
@@ -69,7 +78,12 @@ impl<D: Dataplane> Daemon<D> {
             look,
             fixed,
             tables,
-            features: u64::MAX,
+            rulebook: Rulebook {
+                bank: found.rule_bank & 1,
+                slots,
+            },
+            services: Protected::default(),
+            features: loaded,
             placed: Members::default(),
             approximate_owners: 0,
             settings: found,
@@ -100,10 +114,16 @@ impl<D: Dataplane> Daemon<D> {
             daemon.tables.expect_sets(built.near());
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        daemon.grow_program()?;
         if let Some(built) = built {
             daemon.place(built)?;
         }
+        let moment = daemon.moment()?;
+        daemon.hush_services()?;
+        daemon.put_rules(moment)?;
         daemon.put_settings()?;
+        daemon.put_services()?;
+        daemon.keep_slots();
         if is_unreconciled && let Err(error) = daemon.store.reconciled() {
             // The next start asks the kernel once more: it has nothing else by then.
             daemon.trouble("reconciling", error.to_string());

@@ -12,6 +12,8 @@ use super::{
     interfaces::Protection,
     meter::Meter,
     rounds::Next,
+    rulebook::Rulebook,
+    services::Protected,
     sets::{Built, Members},
     tables::{Moment, Move, Tables},
 };
@@ -81,6 +83,9 @@ pub struct Daemon<D> {
     pub(super) look: fn() -> Facts,
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
+    pub(super) rulebook: Rulebook,
+    /// What the kernel was told of services.
+    pub(super) services: Protected,
     /// What the program in force can do.
     pub(super) features: u64,
     /// What the big sets in force were built of.
@@ -162,6 +167,9 @@ impl<D: Dataplane> Daemon<D> {
             for change in inverse {
                 let _ = self.state.apply(change);
             }
+            if let Err(refusal) = self.put_services() {
+                tracing::error!("taking ceilings of services back: {refusal}");
+            }
             if let Err(refusal) = self.put_sets() {
                 tracing::error!("taking imported lists back: {refusal}");
             }
@@ -214,17 +222,25 @@ impl<D: Dataplane> Daemon<D> {
                 return Err(refusal);
             }
         };
-        if let Err(error) = self.tables.carry(&mut self.plane, moves, moment) {
+        let carried = self.grow_program().and_then(|()| {
+            let carried = self.tables.carry(&mut self.plane, moves, moment);
+            carried.map_err(failed)
+        });
+        if let Err(refusal) = carried {
             self.store.rollback();
-            return Err(failed(error));
+            return Err(refusal);
         }
         let old = self.settings;
+        let rulebook = self.rulebook.clone();
         let committed = built
             .map_or(Ok(()), |built| self.place(built))
+            .and_then(|()| self.put_changed_rules(changes, moment))
             .and_then(|()| self.put_settings())
+            .and_then(|()| self.put_services())
             .and_then(|()| self.store.commit().map_err(failed));
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);
+            self.rulebook = rulebook;
             if let Err(refusal) = self.write_settings(old) {
                 tracing::error!("taking settings back: {refusal}");
                 self.settings = old;
@@ -236,16 +252,26 @@ impl<D: Dataplane> Daemon<D> {
         Ok(())
     }
 
+    /// Writes rules into the kernel's other bank if changes are about rules.
+    fn put_changed_rules(&mut self, changes: &[Change], moment: Moment) -> Result<(), Refusal> {
+        if !changes.iter().any(Change::is_of_rules) {
+            return Ok(());
+        }
+        self.put_rules(moment)?;
+        self.store.write_slots(&self.rulebook.slots).map_err(failed)
+    }
+
     /// Writes the settings that configuration and overrides ask for.
     pub(super) fn put_settings(&mut self) -> Result<(), Refusal> {
         let open = self.tables.is_gate_open_v6();
-        let settings = settings::settings(
+        let mut settings = settings::settings(
             &self.config,
             &self.state,
             self.fixed,
             &self.facts.ssh_ports,
             open,
         )?;
+        settings.rule_bank = self.rulebook.bank;
         self.write_settings(settings)
     }
 

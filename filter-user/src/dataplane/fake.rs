@@ -7,13 +7,18 @@ use filter_common::{
         counter::{COUNTERS, Counter},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
+        rules::SLOTS,
         sample::Sample,
+        service::ServiceState,
         settings::Settings,
     },
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
-use super::{Attachment, Counters, Dataplane, DataplaneError, Image, ListHits};
+use super::{
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    MapReport, ProgramReport, ServiceReading,
+};
 use crate::{api::types::AttachMode, sets::Sets};
 
 /// The maps in memory.
@@ -31,6 +36,12 @@ pub struct Fake {
     pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
     /// Every line of the gate that was written, in order.
     pub gate_writes: Vec<(u32, [u64; LINE_WORDS])>,
+    /// Ceilings of services.
+    pub ceilings: Option<Ceilings>,
+    /// Every ceiling that was written, in order.
+    pub ceiling_writes: Vec<Ceilings>,
+    /// How services fare, by index.
+    pub services: BTreeMap<u32, ServiceReading>,
     /// The big sets.
     pub sets: Sets,
     /// The features of each program that was loaded.
@@ -45,6 +56,10 @@ pub struct Fake {
     pub counters: Option<Counters>,
     /// Samples that wait.
     pub samples: Vec<Sample>,
+    /// Both banks of rules.
+    pub rules: [CompiledRules; 2],
+    /// What rules met, by slot, where anything was.
+    pub rule_hits: BTreeMap<u32, Counter>,
     /// Interfaces it is attached to.
     pub attached: BTreeSet<String>,
     /// Entries that a list has room for; any number if `None`.
@@ -155,6 +170,25 @@ impl Dataplane for Fake {
         Ok(())
     }
 
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.ceilings = Some(*ceilings);
+        self.ceiling_writes.push(*ceilings);
+        Ok(())
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.write()?;
+        let reading = self.services.entry(index).or_default();
+        reading.state = ServiceState::default();
+        Ok(())
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        let read = |index| self.services.get(&index).copied().unwrap_or_default();
+        Ok((0..count).map(read).collect())
+    }
+
     fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
         self.write()?;
         self.features.push(image.features);
@@ -198,6 +232,28 @@ impl Dataplane for Fake {
         Ok(self.sessions.iter().copied().collect())
     }
 
+    fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
+        self.write()?;
+        match self.rules.get_mut(bank as usize) {
+            Some(slot) if bank != self.settings.rule_bank => {
+                slot.clone_from(rules);
+                Ok(())
+            }
+            _ => Err(DataplaneError(format!("bank {bank} is in force"))),
+        }
+    }
+
+    fn rule_hits(&mut self) -> Result<Vec<Counter>, DataplaneError> {
+        let hits = |slot| self.rule_hits.get(&slot).copied().unwrap_or_default();
+        Ok((0..SLOTS).map(hits).collect())
+    }
+
+    fn clear_rule(&mut self, slot: u32) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.rule_hits.remove(&slot);
+        Ok(())
+    }
+
     fn counters(&mut self) -> Result<Counters, DataplaneError> {
         Ok(self
             .counters
@@ -210,8 +266,16 @@ impl Dataplane for Fake {
         }
     }
 
-    fn map_memory(&mut self) -> u64 {
-        0
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        let features = self.features.last().copied().unwrap_or_default();
+        Ok(ProgramReport {
+            features,
+            ..ProgramReport::default()
+        })
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        Vec::new()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

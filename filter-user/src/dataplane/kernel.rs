@@ -5,6 +5,10 @@ mod maps;
 mod memory;
 pub(super) mod pinned;
 mod place;
+mod report;
+mod rules;
+mod senders;
+mod services;
 mod set;
 mod specimen;
 
@@ -37,7 +41,8 @@ use self::{
     set::Unfinished,
 };
 use super::{
-    Attachment, Counters, Dataplane, DataplaneError, Image, ListHits,
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    MapReport, ProgramReport, ServiceReading,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -66,13 +71,23 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program over the maps that are pinned, if they are of this version and of these
+    /// Loads the program with all features over the maps that are pinned, if they are of this version and of these
     /// sizes, and over new ones otherwise. New ones are in force only after
     /// [`Kernel::put_in_force`].
     pub fn load(
         folder: PinFolder,
         tables: &Tables,
         preference: AttachPreference,
+    ) -> Result<Self, DataplaneError> {
+        Self::load_with(folder, tables, preference, u64::MAX)
+    }
+
+    /// Likewise, with some features only.
+    pub fn load_with(
+        folder: PinFolder,
+        tables: &Tables,
+        preference: AttachPreference,
+        features: u64,
     ) -> Result<Self, DataplaneError> {
         let sizes = set::sizes(tables);
         let taken_over = set::is_ours(&folder.maps(), &sizes);
@@ -90,10 +105,10 @@ impl Kernel {
         if !taken_over {
             tracing::info!(
                 "the maps will take about {} MiB",
-                set::estimate(tables) >> 20
+                set::estimate(tables, features) >> 20
             );
         }
-        let mut loaded = Loaded::new(&path, &sizes, u64::MAX, &Sets::default())?;
+        let mut loaded = Loaded::new(&path, &sizes, features, &Sets::default())?;
         #[cfg(feature = "log")]
         let logger = aya_log::EbpfLogger::init(&mut loaded.ebpf)
             .inspect_err(|error| tracing::warn!("no messages from the kernel's side: {error}"))
@@ -317,6 +332,18 @@ impl Dataplane for Kernel {
             .map_err(wrap)
     }
 
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.maps.services.set(ceilings)
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.maps.services.clear(index)
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        self.maps.services.read(count)
+    }
+
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
         self.maps
             .lifelines
@@ -342,6 +369,18 @@ impl Dataplane for Kernel {
             .map_err(|error| map_error("reading administrators' sessions", error))
     }
 
+    fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
+        self.maps.rules.set(bank, rules)
+    }
+
+    fn rule_hits(&mut self) -> Result<Vec<Counter>, DataplaneError> {
+        self.maps.rules.hits()
+    }
+
+    fn clear_rule(&mut self, slot: u32) -> Result<(), DataplaneError> {
+        self.maps.rules.clear(slot)
+    }
+
     fn counters(&mut self) -> Result<Counters, DataplaneError> {
         read_counters(&self.maps.counters)
     }
@@ -354,8 +393,12 @@ impl Dataplane for Kernel {
         each_sample(&mut self.maps.samples, take);
     }
 
-    fn map_memory(&mut self) -> u64 {
-        self.maps.memory + self.loaded.memory()
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        self.report()
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        self.map_reports()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

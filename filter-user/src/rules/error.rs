@@ -29,6 +29,11 @@ impl SyntaxError {
         &self.message
     }
 
+    /// The bytes of the text that it is about.
+    pub const fn place(&self) -> &Range<usize> {
+        &self.place
+    }
+
     /// The columns it is about, in characters, the first being 1; the last is included.
     pub fn columns(&self) -> (usize, usize) {
         let count = |bytes: usize| {

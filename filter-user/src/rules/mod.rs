@@ -10,6 +10,7 @@ mod lexer;
 pub mod matches;
 mod names;
 pub mod parse;
+pub mod question;
 pub mod range;
 mod region;
 pub mod rule;

@@ -65,6 +65,11 @@ impl<N: Number> Span<N> {
         (self.first..=self.last).contains(&number)
     }
 
+    /// Whether every number of the other is in this.
+    pub fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
     /// Whether some number is in both.
     pub fn meets(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last

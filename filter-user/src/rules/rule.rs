@@ -258,6 +258,16 @@ impl Protocol {
         }
     }
 
+    /// The same protocol with other ports, where it has ports.
+    #[must_use]
+    pub const fn with_ports(self, ports: Ports) -> Self {
+        match self {
+            Self::Tcp(_, flags) => Self::Tcp(ports, flags),
+            Self::Udp(_) => Self::Udp(ports),
+            Self::Any | Self::Other(_) => self,
+        }
+    }
+
     /// Its number (IANA); `None` is any.
     pub const fn number(self) -> Option<u8> {
         match self {

@@ -7,6 +7,7 @@ mod rows;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -78,6 +79,17 @@ const SCHEMA: &str = "
         kind TEXT NOT NULL, text TEXT NOT NULL
     );
 ";
+/// What version 2 added.
+const SCHEMA_2: &str = "
+    CREATE TABLE rules (
+        number TEXT NOT NULL PRIMARY KEY, rule TEXT NOT NULL, reason TEXT NOT NULL,
+        by TEXT NOT NULL, since TEXT NOT NULL, until TEXT, place TEXT NOT NULL,
+        crc32 INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE rule_slots (
+        owner TEXT NOT NULL PRIMARY KEY, slot TEXT NOT NULL, crc32 INTEGER NOT NULL
+    ) WITHOUT ROWID;
+";
 
 impl Store {
     /// Opens the state folder, making it if need be, and reads what is kept there.
@@ -148,10 +160,15 @@ impl Store {
         let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {
-                database.execute_batch(&format!("BEGIN; {SCHEMA}"))?;
+                database.execute_batch(&format!("BEGIN; {SCHEMA} {SCHEMA_2}"))?;
                 rows::put_unreconciled(&database, why, now)?;
                 let end = format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
                 database.execute_batch(&end)?;
+            }
+            1 => {
+                let all =
+                    format!("BEGIN; {SCHEMA_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                database.execute_batch(&all)?;
             }
             SCHEMA_VERSION => {}
             odd @ (..SCHEMA_VERSION | MOST_VERSION..) => {
@@ -167,7 +184,14 @@ impl Store {
         }
         // A table that lost a column is damage too, and shows here rather than in the middle of
         // an attack.
-        for table in ["entries", "imports", "overrides", "events"] {
+        for table in [
+            "entries",
+            "imports",
+            "overrides",
+            "events",
+            "rules",
+            "rule_slots",
+        ] {
             database.prepare(&format!("SELECT * FROM {table} LIMIT 1"))?;
         }
         Ok(database)
@@ -192,6 +216,16 @@ impl Store {
                 .map_err(|error| self.error("writing", &error))?;
         }
         Ok(())
+    }
+
+    /// Notes which slots rules have, within [`Store::begin`] and [`Store::commit`].
+    pub fn write_slots(&mut self, slots: &BTreeMap<String, u32>) -> Result<(), StoreError> {
+        rows::write_slots(&self.database, slots).map_err(|error| self.error("writing", &error))
+    }
+
+    /// The slots that rules have, by what [`Store::write_slots`] called them.
+    pub fn slots(&self) -> Result<BTreeMap<String, u32>, StoreError> {
+        rows::read_slots(&self.database).map_err(|error| self.error("reading", &error.into()))
     }
 
     /// Adds an event to the journal.

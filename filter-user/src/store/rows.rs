@@ -1,8 +1,7 @@
 //! Changes as rows, and rows as state.
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, num::ParseIntError, path::Path, sync::Arc};
 
-use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -10,12 +9,14 @@ use rusqlite::{Connection, Row, params};
 use super::lists;
 use crate::{
     api::types::ListKind,
-    config::units::{parse_class, parse_limit},
+    config::limit::{LimitName, format_limit},
     core::{
-        decide::{limit_name, mode_text},
+        decide::mode_text,
         lists::{Imported, Note},
+        rules::AddedRule,
         state::{Change, ModeChoice, Set, State},
     },
+    rules::SyntaxError,
     stats::reasons,
 };
 
@@ -110,11 +111,36 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
         Change::Mode(set) => {
             write_override(database, MODE, set.as_ref(), mode_text)?;
         }
-        Change::Limit(class, set) => {
-            let name = format!("{LIMIT}{}", limit_name(*class));
-            write_override(database, &name, set.as_ref(), |rate| {
-                rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
-            })?;
+        Change::Limit(name, set) => {
+            let name = format!("{LIMIT}{name}");
+            write_override(database, &name, set.as_ref(), |rate| format_limit(*rate))?;
+        }
+        Change::Rule(number, None) => {
+            database.execute("DELETE FROM rules WHERE number = ?1", [number.to_string()])?;
+        }
+        Change::Rule(number, Some(added)) => {
+            let insert = "INSERT OR REPLACE INTO rules
+                (number, rule, reason, by, since, until, place, crc32)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+            let row = [
+                Some(number.to_string()),
+                Some(added.rule.to_string()),
+                Some(added.note.reason.clone()),
+                Some(added.note.by.clone()),
+                Some(added.note.since.to_string()),
+                text(added.note.until),
+                Some(added.place.to_string()),
+            ];
+            put(database, insert, &row)?;
+        }
+        Change::NextRule(number) => {
+            let set = Set {
+                value: *number,
+                by: String::new(),
+                since: Timestamp::UNIX_EPOCH,
+                until: None,
+            };
+            write_override(database, NEXT_RULE, Some(&set), ToString::to_string)?;
         }
         Change::Detached(interface, set) => {
             let name = format!("{DETACHED}{interface}");
@@ -128,6 +154,8 @@ const MODE: &str = "mode";
 /// No override: what is kept was begun anew, and the kernel may know more. A row like the others,
 /// so that damage to it shows; the value says what was lost.
 const UNRECONCILED: &str = "unreconciled";
+/// No override: the number of the next rule.
+const NEXT_RULE: &str = "rule.next";
 const LIMIT: &str = "limit.";
 const DETACHED: &str = "detached.";
 
@@ -263,6 +291,16 @@ pub fn read(
         }
     }
 
+    let mut statement = database
+        .prepare("SELECT number, rule, reason, by, since, until, place, crc32 FROM rules")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match rule(row) {
+            Ok(change) => changes.push(change),
+            Err(error) => losses.push(format!("a rule could not be read and is lost: {error}")),
+        }
+    }
+
     let mut statement =
         database.prepare("SELECT name, value, by, since, until, crc32 FROM overrides")?;
     let mut rows = statement.query([])?;
@@ -306,6 +344,55 @@ fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Option<u
     Ok((kind(row)?, row.get(1)?, row.get(6)?, number, note(row)?))
 }
 
+fn rule(row: &Row<'_>) -> rusqlite::Result<Change> {
+    check(row, 7)?;
+    let texts: [String; 3] = [row.get(0)?, row.get(1)?, row.get(6)?];
+    let [number, rule, place] = texts;
+    let added = AddedRule {
+        place: place
+            .parse()
+            .map_err(|error: ParseIntError| conversion(6, error))?,
+        rule: rule
+            .parse()
+            .map_err(|error: SyntaxError| conversion(1, error))?,
+        note: note(row)?,
+    };
+    let number = number
+        .parse()
+        .map_err(|error: ParseIntError| conversion(0, error))?;
+    Ok(Change::Rule(number, Some(added)))
+}
+
+/// Replaces the slots of rules, by who has them.
+pub fn write_slots(database: &Connection, slots: &BTreeMap<String, u32>) -> Result<(), Error> {
+    database.execute("DELETE FROM rule_slots", [])?;
+    for (owner, slot) in slots {
+        let insert = "INSERT INTO rule_slots (owner, slot, crc32) VALUES (?, ?, ?)";
+        put(
+            database,
+            insert,
+            &[Some(owner.clone()), Some(slot.to_string())],
+        )?;
+    }
+    Ok(())
+}
+
+/// The slots of rules. What cannot be read is left out: its rule gets another, and counts anew.
+pub fn read_slots(database: &Connection) -> rusqlite::Result<BTreeMap<String, u32>> {
+    let mut statement = database.prepare("SELECT owner, slot, crc32 FROM rule_slots")?;
+    let mut rows = statement.query([])?;
+    let mut slots = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let whole = check(row, 2).and_then(|()| Ok((row.get(0)?, row.get::<_, String>(1)?)));
+        if let Ok((owner, slot)) = whole
+            && let Ok(slot) = slot.parse()
+        {
+            slots.insert(owner, slot);
+        }
+    }
+    Ok(slots)
+}
+
 /// Columns: 2 reason, 3 by, 4 since, 5 until.
 fn note(row: &Row<'_>) -> rusqlite::Result<Note> {
     Ok(Note {
@@ -341,6 +428,10 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
     if name == UNRECONCILED {
         return Ok(Kept::Unreconciled(value));
     }
+    if name == NEXT_RULE {
+        let number = value.parse().map_err(|_| unknown())?;
+        return Ok(Kept::Change(Change::NextRule(number)));
+    }
     if name == MODE {
         let mode = mode(&value).ok_or_else(unknown)?;
         return Ok(Kept::Change(Change::Mode(Some(set(row, mode)?))));
@@ -349,13 +440,10 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
         let change = Change::Detached(interface.to_owned(), Some(set(row, ())?));
         return Ok(Kept::Change(change));
     }
-    let class: Option<Class> = name
-        .strip_prefix(LIMIT)
-        .and_then(|name| parse_class(name).ok());
-    match (class, parse_limit(&value)) {
-        (Some(class), Ok(rate)) => Ok(Kept::Change(Change::Limit(class, Some(set(row, rate)?)))),
-        _ => Err(unknown()),
-    }
+    let limit: Option<LimitName> = name.strip_prefix(LIMIT).and_then(|name| name.parse().ok());
+    let limit = limit.and_then(|name| Some((name.measure().parse(&value).ok()?, name)));
+    let (rate, name) = limit.ok_or_else(unknown)?;
+    Ok(Kept::Change(Change::Limit(name, Some(set(row, rate)?))))
 }
 
 fn set<T>(row: &Row<'_>, value: T) -> rusqlite::Result<Set<T>> {

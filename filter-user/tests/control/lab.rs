@@ -90,8 +90,11 @@ impl Service for Fake {
             reasons: BTreeMap::new(),
             overrides: Vec::new(),
             tables: BTreeMap::new(),
+            services: Vec::new(),
             lists: Vec::new(),
+            program: None,
             map_memory: 0,
+            maps: Vec::new(),
             warnings: Vec::new(),
         })
     }
@@ -138,6 +141,47 @@ impl Service for Fake {
         })
     }
 
+    fn services(&mut self) -> Result<Services, Refusal> {
+        self.refusal()?;
+        let service = ServiceStatus {
+            name: "web".to_owned(),
+            to: vec!["203.0.113.10/32".parse().unwrap()],
+            protocol: "tcp".to_owned(),
+            port: Some(443),
+            packets: "200k/s".to_owned(),
+            bytes: "off".to_owned(),
+            overloaded: true,
+            fair_share: Some(1_250),
+            passed: 9,
+            dropped_new: 3,
+            dropped_heavy: 2,
+            dropped_known: 1,
+        };
+        Ok(Services {
+            schema: SCHEMA,
+            services: vec![service],
+        })
+    }
+
+    fn rules(&mut self) -> Result<Rules, Refusal> {
+        self.refusal()?;
+        let rule = RuleStatus {
+            id: "7".to_owned(),
+            expression: "drop udp sport 123".to_owned(),
+            state: RuleState::Enforced,
+            packets: 3,
+            bytes: 180,
+            by: "uid 0 (root)".to_owned(),
+            reason: String::new(),
+            since: Some(time()),
+            until: None,
+        };
+        Ok(Rules {
+            schema: SCHEMA,
+            rules: vec![rule],
+        })
+    }
+
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
         self.refusal()?;
         Ok(Why {
@@ -148,6 +192,7 @@ impl Service for Fake {
             enforced: true,
             sentence: format!("asked for {:?} {:?}", query.protocol, query.port),
             entries: Vec::new(),
+            rules: Vec::new(),
             limits: Vec::new(),
         })
     }

@@ -10,6 +10,7 @@ mod lists;
 mod model;
 mod modes;
 mod row;
+mod sets;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
@@ -22,6 +23,7 @@ fn scenarios(hz: u64) -> Vec<Scenario> {
     let mut all = headers::scenarios();
     all.extend(control::scenarios(hz));
     all.extend(lists::scenarios(hz));
+    all.extend(sets::scenarios());
     all.extend(modes::scenarios(hz));
     all
 }

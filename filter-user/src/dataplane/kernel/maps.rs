@@ -17,7 +17,7 @@ use filter_common::{
     logic::gate::LINES,
 };
 
-use super::memory::Lines;
+use super::{memory::Lines, rules::Rules, services::Services};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -31,13 +31,12 @@ pub(super) struct Maps {
     pub(super) sessions: HashMap<MapData, SessionKey, u8>,
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
-    pub(super) memory: u64,
+    pub(super) rules: Rules,
+    pub(super) services: Services,
 }
 
 impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
-        // The big sets are taken already, and change.
-        let memory = ebpf.maps().filter_map(|(_, map)| memory(map)).sum();
         let lists = BTreeMap::from([
             (ListId::Allow, take(ebpf, "ALLOW")?),
             (ListId::Block, take(ebpf, "BLOCK")?),
@@ -56,12 +55,13 @@ impl Maps {
             sessions: take(ebpf, "SESSIONS")?,
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
-            memory,
+            rules: Rules::take(ebpf)?,
+            services: Services::take(ebpf)?,
         })
     }
 }
 
-fn take<M: TryFrom<Map, Error = MapError>>(
+pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &str,
 ) -> Result<M, DataplaneError> {
@@ -113,7 +113,11 @@ pub(super) fn read_counter<T: Borrow<MapData>>(
 
 /// Memory of a map, as the kernel counts it.
 pub(super) fn memory(map: &Map) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
+    memory_of(map_data(map)?)
+}
+
+pub(super) fn memory_of(map: &MapData) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", fd_number(map.fd()));
     let text = fs::read_to_string(path).ok()?;
     let line = text
         .lines()

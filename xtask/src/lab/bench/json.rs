@@ -71,8 +71,8 @@ fn section(section: &Measured) -> Value {
                 "traffic": cost.traffic,
                 "min_ns": cost.min(),
                 "median_ns": cost.median(),
-                "above_floor_min_ns": cost.min() as i64 - floor.min() as i64,
-                "above_floor_median_ns": cost.median() as i64 - floor.median() as i64,
+                "above_floor_min_ns": cost.min_above(floor),
+                "above_floor_median_ns": cost.median_above(floor),
                 "ratio_to_floor": cost.median() as f64 / floor.median().max(1) as f64,
                 "last_verdict": verdict(cost.verdict),
             })

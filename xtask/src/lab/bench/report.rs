@@ -35,8 +35,8 @@ impl Report {
         let section = self.sections.iter().find(|it| it.id == section)?;
         let (cost, floor) = (section.cost(subject, traffic)?, section.floor(traffic)?);
         Some((
-            cost.min() as f64 - floor.min() as f64,
-            cost.median() as f64 - floor.median() as f64,
+            cost.min_above(floor) as f64,
+            cost.median_above(floor) as f64,
         ))
     }
 
@@ -65,8 +65,9 @@ impl Report {
     pub fn print(&self) -> Result<()> {
         println!("{}", self.machine);
         println!(
-            "ns per packet, min/median of {} rounds of {} packets, programs taking turns; + above\n\
-             the floor's min, × the floor's median; making the packets is part of every figure",
+            "ns per packet, min/median of {} rounds of {} packets, programs taking turns;\n\
+             + above the floor (median of the rounds' differences), × the floor's median; making the\n\
+             packets is part of every figure",
             self.effort.rounds, self.effort.packets
         );
         for section in &self.sections {
@@ -144,7 +145,7 @@ fn cost_table(section: &Measured) -> Table {
 }
 
 fn cell(cost: &Cost, floor: &Cost) -> String {
-    let above = cost.min() as i64 - floor.min() as i64;
+    let above = cost.median_above(floor);
     let ratio = cost.median() as f64 / floor.median().max(1) as f64;
     format!("{}/{} {above:+} ×{ratio:.1}", cost.min(), cost.median())
 }

@@ -58,7 +58,7 @@ pub struct Cost {
     pub subject: String,
     /// The traffic.
     pub traffic: &'static str,
-    /// Nanoseconds per packet, one figure a round, ascending; the wrapper is part of each.
+    /// Nanoseconds per packet, one figure a round, in order; the wrapper is part of each.
     pub rounds: Vec<u64>,
     /// The kernel's number for the last packet's verdict.
     pub verdict: u32,
@@ -67,16 +67,31 @@ pub struct Cost {
 impl Cost {
     /// The best round.
     pub fn min(&self) -> u64 {
-        self.rounds.first().copied().unwrap_or_default()
+        self.rounds.iter().copied().min().unwrap_or_default()
     }
 
     /// The round in the middle.
     pub fn median(&self) -> u64 {
-        self.rounds
-            .get(self.rounds.len() / 2)
-            .copied()
-            .unwrap_or_default()
+        middle(self.rounds.clone()).unwrap_or_default()
     }
+
+    /// What it costs above the floor, by the best rounds of both.
+    pub fn min_above(&self, floor: &Self) -> i64 {
+        self.min() as i64 - floor.min() as i64
+    }
+
+    /// What it costs above the floor in the round in the middle. Rounds are compared with
+    /// themselves, for a machine that others work on is fast in some and slow in others.
+    pub fn median_above(&self, floor: &Self) -> i64 {
+        let rounds = self.rounds.iter().zip(&floor.rounds);
+        let above = rounds.map(|(own, floor)| *own as i64 - *floor as i64);
+        middle(above.collect()).unwrap_or_default()
+    }
+}
+
+fn middle<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }
 
 impl Measured {
@@ -137,9 +152,6 @@ impl Section {
                     }
                     cost.verdict = verdict;
                 }
-            }
-            for cost in &mut column {
-                cost.rounds.sort_unstable();
             }
             costs.append(&mut column);
         }
