@@ -67,8 +67,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE imports (
         list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, crc32 INTEGER NOT NULL,
-        PRIMARY KEY (list, name)
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, number TEXT,
+        crc32 INTEGER NOT NULL, PRIMARY KEY (list, name)
     ) WITHOUT ROWID;
     CREATE TABLE overrides (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
@@ -171,7 +171,7 @@ impl Store {
                 database.execute_batch(&all)?;
             }
             SCHEMA_VERSION => {}
-            odd @ (..0 | MOST_VERSION..) => {
+            odd @ (..SCHEMA_VERSION | MOST_VERSION..) => {
                 return Err(Damage::Corrupt(format!("its schema has the number {odd}")));
             }
             newer => {

@@ -1,6 +1,6 @@
 //! Random rules and random frames: the kernel decides as the model, one rule after the other.
 
-use std::ops::ControlFlow;
+use std::{net::IpAddr, ops::ControlFlow};
 
 use filter_common::{
     abi::{
@@ -8,7 +8,11 @@ use filter_common::{
         rules::{RuleAction, RuleEntry},
         settings::Settings,
     },
-    logic::{packet::Packet, parse},
+    logic::{
+        control::{self, Control},
+        packet::Packet,
+        parse, sanity,
+    },
 };
 use filter_user::{
     dataplane::{CompiledRules, Dataplane as _},
@@ -27,7 +31,7 @@ use proptest::{
 
 use crate::{
     bench::{Bench, Force},
-    model,
+    model::frames,
 };
 
 const SETS: u32 = 40;
@@ -40,7 +44,7 @@ fn the_kernel_follows_random_rules_as_the_model_does() {
     bench.put(&force);
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let (frames, sets) = (model::frames(), rules());
+    let (frames, sets) = (frames::frame(&sources()), rules());
     let mut met = [0_u32; 64];
     for set in 0..SETS {
         let rules = sets.new_tree(&mut runner).expect("rules").current();
@@ -82,7 +86,7 @@ fn the_kernel_follows_random_rules_as_the_model_does() {
 
 /// What the rules make of a frame that is not decided before them; counts what each met.
 fn decide(rules: &[Rule], frame: &[u8], hits: &mut [u64]) -> Reason {
-    if let ControlFlow::Break(reason) = model::way(frame) {
+    if let ControlFlow::Break(reason) = way(frame) {
         return reason;
     }
     let ControlFlow::Continue(packet) = parse::packet(&frame) else {
@@ -99,6 +103,33 @@ fn decide(rules: &[Rule], frame: &[u8], hits: &mut [u64]) -> Reason {
         }
     }
     Reason::Clean
+}
+
+/// What decides before rules do, where nothing else is in force.
+fn way(frame: &[u8]) -> ControlFlow<Reason> {
+    let packet = parse::packet(&frame)?;
+    match control::classify(&packet) {
+        Control::Discovery | Control::Membership | Control::Dhcp => {
+            return ControlFlow::Break(Reason::Control);
+        }
+        Control::Forged => return ControlFlow::Break(Reason::ForgedDiscovery),
+        Control::No => {}
+    }
+    sanity::check(&packet, ControlFlow::Break)
+}
+
+/// Where frames come from, beside anywhere.
+fn sources() -> Vec<IpAddr> {
+    [
+        "192.0.2.1",
+        "203.0.113.9",
+        "140.1.2.3",
+        "2001:db8::7",
+        "2001:db8::1",
+        "a001::1",
+    ]
+    .map(|text| text.parse().expect("an address"))
+    .to_vec()
 }
 
 fn payload<'f>(packet: &Packet, frame: &'f [u8]) -> &'f [u8] {

@@ -1,4 +1,6 @@
-//! What both lists do.
+//! What all lists do.
+
+use std::sync::Arc;
 
 use axum::{Json, body::Body, http::StatusCode};
 use http_body_util::BodyExt;
@@ -84,7 +86,7 @@ pub async fn import(
 }
 
 /// At most a table full of prefixes out of a body.
-async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Vec<IpNet>, ApiError> {
+async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Arc<[IpNet]>, ApiError> {
     let _room = api.imports.try_acquire().map_err(|_| {
         ApiError::with_status(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -112,7 +114,18 @@ async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Vec<IpNet
         }
         parser.push(&chunk).map_err(refusal)?;
     }
-    Ok(parser.finish().map_err(refusal)?)
+    // Here nobody waits for it, on the daemon's thread everybody would.
+    let sorted = tokio::task::spawn_blocking(move || parser.finish().map(sorted)).await;
+    match sorted {
+        Ok(sorted) => Ok(sorted.map_err(refusal)?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+fn sorted(mut prefixes: Vec<IpNet>) -> Arc<[IpNet]> {
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes.into()
 }
 
 fn refusal(error: ListError) -> Refusal {
