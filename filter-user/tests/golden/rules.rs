@@ -10,7 +10,6 @@ use filter_common::{
     },
     logic::{
         control::{self, Control},
-        packet::Packet,
         parse, sanity,
     },
 };
@@ -19,7 +18,7 @@ use filter_user::{
     rules::{
         Rule,
         compile::{Member, compile},
-        matches::matches,
+        matches::{matches, payload},
         rule::Action,
     },
 };
@@ -130,13 +129,6 @@ fn sources() -> Vec<IpAddr> {
     ]
     .map(|text| text.parse().expect("an address"))
     .to_vec()
-}
-
-fn payload<'f>(packet: &Packet, frame: &'f [u8]) -> &'f [u8] {
-    match packet.payload {
-        0 => &[],
-        at => frame.get(usize::from(at)..).unwrap_or_default(),
-    }
 }
 
 fn install(bench: &mut Bench, settings: Settings, bank: u32, rules: &[Rule]) {
