@@ -11,6 +11,7 @@ mod model;
 mod modes;
 mod row;
 mod sets;
+mod shape;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
