@@ -363,12 +363,14 @@ impl<D: Dataplane> Daemon<D> {
             v6 += (list.prefixes.len() - first_v6) as u64;
         }
         let single = |kind| of(self.tables.entries(kind), room.room(kind));
+        let rules = self.config.rules.len() + self.state.rules.len();
         BTreeMap::from([
             single(ListKind::Allow),
             single(ListKind::Block),
             single(ListKind::Ban),
             of(v4, (room.lists_v4, "lists_v4")),
             of(v6, (room.lists_v6, "lists_v6")),
+            of(rules as u64, (filter_common::abi::rules::RULES, "rules")),
         ])
     }
 

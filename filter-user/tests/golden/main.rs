@@ -10,6 +10,7 @@ mod lists;
 mod model;
 mod modes;
 mod row;
+mod rules;
 mod sets;
 mod shape;
 
