@@ -93,8 +93,9 @@ impl Store {
                 let aside = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
-                     it: entries, overrides and the journal start anew; what the kernel still has \
-                     is taken over when the daemon starts",
+                     it: entries, overrides and the journal start anew; single entries that the \
+                     kernel still has are taken over when the daemon starts, block lists have to \
+                     be imported again",
                     path.display(),
                     aside.display()
                 );
