@@ -6,7 +6,9 @@ use utoipa::OpenApi;
 use crate::api::{
     error::ApiError,
     extract::NoQuery,
-    routes::{allow, block, events, interfaces, limits, mode, rules, samples, status, why},
+    routes::{
+        allow, ban, block, events, interfaces, limits, mode, rules, samples, services, status, why,
+    },
     types::{ErrorBody, ErrorKind},
 };
 
@@ -68,12 +70,17 @@ pub enum Errors {
         allow::add,
         allow::remove,
         allow::import,
+        ban::list,
+        ban::add,
+        ban::flush,
+        ban::remove,
         limits::list,
         limits::set,
         limits::auto,
         rules::list,
         rules::add,
         rules::remove,
+        services::list,
         mode::set,
         why::why,
         events::events,

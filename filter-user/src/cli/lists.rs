@@ -1,8 +1,8 @@
-//! What `block` and `allow` have in common.
+//! What `block`, `allow` and `ban` have in common.
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, BufRead, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::types::{AddEntries, EntryPage, ListKind, RemoveEntries, SCHEMA},
     config::text,
+    core::lists::MANUAL,
     render,
 };
 
@@ -31,7 +32,7 @@ pub struct Add {
     /// Addresses or prefixes
     #[arg(required = true, value_parser = value::prefix, value_name = "PREFIX")]
     prefixes: Vec<String>,
-    /// How long, like 90s, 1h or 7d; without it, until they are deleted
+    /// How long, like 90s, 1h or 7d; without it, until they are deleted, and bans 10 minutes
     #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
     duration: Option<String>,
     /// Why, at most 200 bytes
@@ -89,10 +90,19 @@ pub struct Import {
     force: bool,
 }
 
+/// Arguments of `flush`.
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
 const fn path(list: ListKind) -> &'static str {
     match list {
         ListKind::Allow => "/v1/allow",
         ListKind::Block => "/v1/block",
+        ListKind::Ban => "/v1/ban",
     }
 }
 
@@ -129,8 +139,40 @@ impl Delete {
     }
 }
 
+impl Flush {
+    /// Takes everything off a list.
+    pub fn execute(self, context: &Context, list: ListKind) -> Result<(), Failure> {
+        if !self.yes {
+            confirm(context, list)?;
+        }
+        let client = context.client()?;
+        context.show_outcome(&client.command(Method::DELETE, path(list), &[])?)
+    }
+}
+
+fn confirm(context: &Context, list: ListKind) -> Result<(), Failure> {
+    if context.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::usage(format!(
+            "this takes every entry off the {list} and cannot be undone: say so with `floodwall {} \
+             flush --yes`",
+            list.noun()
+        )));
+    }
+    let mut answer = String::new();
+    write!(
+        io::stderr(),
+        "Take every entry off the {list}, imported lists too? [y/N] "
+    )?;
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("nothing was changed")),
+    }
+}
+
 impl List {
-    /// Shows all of a list, page by page.
+    /// Shows all of a list, page by page. As a table, imported lists of the blocklist are a row
+    /// each, unless one is named: they may have a million members.
     pub fn execute(self, context: &Context, list: ListKind) -> Result<(), Failure> {
         let client = context.client()?;
         let mut out = stdout();
@@ -138,10 +180,24 @@ impl List {
         let mut left = self.limit.unwrap_or(u64::MAX);
         let mut cursor = None;
         let mut shown = 0_u64;
+        let mut lists = Vec::new();
+        let mut has_lists = false;
+        let summary = !context.json && list == ListKind::Block && self.list.is_none();
+        let only = if summary {
+            Some(MANUAL.to_owned())
+        } else {
+            self.list.clone()
+        };
+        if summary {
+            let query = [("limit", Some("1".to_owned()))];
+            let page: EntryPage = client.get(path(list), &query)?;
+            render::lists::render(&mut out, &page.lists, &context.style)?;
+            has_lists = !page.lists.is_empty();
+        }
         loop {
             let limit = usize::try_from(left).unwrap_or(PAGE).clamp(1, PAGE);
             let query = [
-                ("list", self.list.clone()),
+                ("list", only.clone()),
                 ("cursor", cursor.take()),
                 ("limit", Some(limit.to_string())),
             ];
@@ -149,6 +205,7 @@ impl List {
             page.entries
                 .truncate(usize::try_from(left).unwrap_or(usize::MAX));
             let count = u64::try_from(page.entries.len()).unwrap_or(u64::MAX);
+            lists.append(&mut page.lists);
             left = left.saturating_sub(count);
             if context.json {
                 json_entries(&mut out, &page, shown)?;
@@ -160,10 +217,12 @@ impl List {
             if cursor.is_none() {
                 let total = page.total;
                 if context.json {
-                    writeln!(out, "\n  ],\n  \"next\": null,\n  \"total\": {total}\n}}")?;
+                    write!(out, "\n  ],\n  \"lists\": ")?;
+                    serde_json::to_writer(&mut out, &lists)?;
+                    writeln!(out, ",\n  \"next\": null,\n  \"total\": {total}\n}}")?;
                 } else if shown < total && self.limit.is_some() {
                     writeln!(out, "{shown} of {total} entries")?;
-                } else if shown == 0 {
+                } else if shown == 0 && !has_lists {
                     writeln!(out, "No entry.")?;
                 }
                 out.flush()?;

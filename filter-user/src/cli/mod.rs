@@ -2,6 +2,7 @@
 
 mod allow;
 mod attach;
+mod ban;
 mod block;
 mod client;
 mod config;
@@ -16,6 +17,7 @@ mod reload;
 mod rule;
 mod run;
 mod samples;
+mod service;
 mod stats;
 mod status;
 mod value;
@@ -75,15 +77,21 @@ enum Command {
     /// Drop sources, or see which are dropped
     #[command(subcommand)]
     Block(block::Block),
+    /// Drop sources for a time
+    #[command(subcommand)]
+    Ban(ban::Ban),
     /// Never drop sources, or see which are never dropped
     #[command(subcommand)]
     Allow(allow::Allow),
-    /// Show or set the limits per source
+    /// Show or set limits of sources, prefixes, fragments and services
     #[command(subcommand)]
     Limit(limit::Limit),
     /// Show, add or remove rules
     #[command(subcommand)]
     Rule(rule::Rule),
+    /// Show how protected services fare
+    #[command(subcommand)]
+    Service(service::Service),
     /// Show the mode, watch only, or drop
     Mode(mode::Mode),
     /// Tell what would happen to a packet from an address, and because of what
@@ -147,9 +155,11 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(command) => command.execute(context)?,
         Command::Stats(command) => command.execute(context)?,
         Command::Block(command) => command.execute(context)?,
+        Command::Ban(command) => command.execute(context)?,
         Command::Allow(command) => command.execute(context)?,
         Command::Limit(command) => command.execute(context)?,
         Command::Rule(command) => command.execute(context)?,
+        Command::Service(command) => command.execute(context)?,
         Command::Mode(command) => command.execute(context)?,
         Command::Why(command) => command.execute(context)?,
         Command::Events(command) => command.execute(context)?,

@@ -1,14 +1,14 @@
 //! What an operator, or a detector, can ask for. Both come in by this door.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use filter_common::abi::{reason::Reason, settings::Class};
+use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
 
 use super::rules::RuleId;
 use crate::{
     api::types::{ListKind, Mode},
-    config::units::Rate,
+    config::limit::{LimitName, LimitRate},
     rules::Rule,
 };
 
@@ -35,16 +35,19 @@ pub enum Command {
         /// What.
         prefixes: Vec<IpNet>,
     },
-    /// Empty the blocklist: manual entries and imported lists.
-    Flush,
+    /// Empty a list: single entries and imported lists.
+    Flush {
+        /// Which list.
+        list: ListKind,
+    },
     /// Replace a named list.
     Import {
         /// Which list.
         list: ListKind,
         /// Its name.
         name: String,
-        /// All of it, in any order, masked, perhaps with repetitions.
-        prefixes: Vec<IpNet>,
+        /// All of it, masked, in order, without repetitions.
+        prefixes: Arc<[IpNet]>,
         /// For how long.
         duration: Option<Duration>,
         /// Why; clean text.
@@ -55,16 +58,16 @@ pub enum Command {
     /// Set a limit by hand; `None` is off.
     SetLimit {
         /// Which.
-        class: Class,
-        /// To what.
-        rate: Option<Rate>,
+        name: LimitName,
+        /// To what, in what the limit counts.
+        rate: Option<LimitRate>,
         /// For how long.
         duration: Option<Duration>,
     },
     /// Give a limit back to the file and the defaults.
     AutoLimit {
         /// Which.
-        class: Class,
+        name: LimitName,
     },
     /// Put a rule among those added at run time.
     AddRule {

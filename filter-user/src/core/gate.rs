@@ -1,21 +1,25 @@
-//! The gate's bits, and how many entries want each.
+//! The gate's bits: how many single entries want each, and which the big sets want.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use filter_common::logic::{
-    gate::{Bit, LINE_WORDS, LINES, SHORTEST_V6},
+    gate::{Bit, LINE_WORDS, LINES},
     hash::HashKey,
 };
 use ipnet::IpNet;
+
+use crate::sets::near::{Near, bits_of_v6};
 
 /// The gate as userspace keeps it: a count for each bit.
 #[derive(Debug)]
 pub struct Gate {
     key: HashKey,
-    /// Entries that want a bit. A count of 255 stays: the bit then costs time, nothing else.
+    /// Single entries that want a bit. A count of 255 stays: the bit then costs time, nothing else.
     counts: Vec<u8>,
     dirty: BTreeSet<u32>,
     open_v6: u32,
+    /// What the big sets want: of those in force, and while one is put in place, of the next too.
+    sets: Vec<Arc<Near>>,
 }
 
 const BITS_PER_LINE: usize = LINE_WORDS * 64;
@@ -28,31 +32,46 @@ impl Gate {
             counts: vec![0; LINES as usize * BITS_PER_LINE],
             dirty: (0..LINES).collect(),
             open_v6: 0,
+            sets: Vec::new(),
         }
     }
 
     /// Wants the bits of a prefix.
     pub fn add(&mut self, prefix: &IpNet) {
-        self.each(prefix, |count| count.saturating_add(1));
-        if is_short_v6(prefix) {
+        if !self.each(prefix, |count| count.saturating_add(1)) {
             self.open_v6 += 1;
         }
     }
 
     /// No longer wants the bits of a prefix that was added.
     pub fn remove(&mut self, prefix: &IpNet) {
-        self.each(prefix, |count| match count {
+        let has_bits = self.each(prefix, |count| match count {
             u8::MAX => count,
             _ => count.saturating_sub(1),
         });
-        if is_short_v6(prefix) {
+        if !has_bits {
             self.open_v6 = self.open_v6.saturating_sub(1);
+        }
+    }
+
+    /// What the big sets want.
+    pub fn sets(&self) -> &[Arc<Near>] {
+        &self.sets
+    }
+
+    /// Wants what these big sets want, and nothing for others.
+    pub fn set_sets(&mut self, sets: Vec<Arc<Near>>) {
+        let before = std::mem::replace(&mut self.sets, sets);
+        for line in 0..LINES {
+            if wanted(&before, line) != wanted(&self.sets, line) {
+                self.dirty.insert(line);
+            }
         }
     }
 
     /// Whether IPv6 entries exist that are too short for bits.
     pub fn is_open_v6(&self) -> bool {
-        self.open_v6 > 0
+        self.open_v6 > 0 || self.sets.iter().any(|near| near.is_open_v6)
     }
 
     /// The lines that changed since the last call.
@@ -75,7 +94,10 @@ impl Gate {
             .counts
             .get(start..start + BITS_PER_LINE)
             .unwrap_or_default();
-        let mut words = [0; LINE_WORDS];
+        let mut words = wanted(&self.sets, line);
+        if counts.iter().all(|count| *count == 0) {
+            return words;
+        }
         for (word, counts) in words.iter_mut().zip(counts.chunks(64)) {
             for (bit, count) in counts.iter().enumerate() {
                 *word |= u64::from(*count > 0) << bit;
@@ -84,7 +106,8 @@ impl Gate {
         words
     }
 
-    fn each(&mut self, prefix: &IpNet, change: impl Fn(u8) -> u8) {
+    /// Changes the counts of a prefix's bits; `false` if it is too short to have any.
+    fn each(&mut self, prefix: &IpNet, change: impl Fn(u8) -> u8) -> bool {
         match prefix {
             IpNet::V4(net) => {
                 // Neighbouring blocks have neighbouring bits, and there may be millions.
@@ -92,15 +115,16 @@ impl Gate {
                 let blocks = 1_usize << 24_u8.saturating_sub(net.prefix_len());
                 self.change(first, blocks, change);
             }
-            IpNet::V6(net) if net.prefix_len() >= SHORTEST_V6 => {
-                let first = (u128::from(net.network()) >> 80) as u64;
-                let blocks = 1_u64 << 48_u8.saturating_sub(net.prefix_len());
-                for block in first..first + blocks {
-                    self.change(index(Bit::of_v6_block(block, &self.key)), 1, &change);
+            IpNet::V6(net) => {
+                let Some(bits) = bits_of_v6(*net, &self.key) else {
+                    return false;
+                };
+                for bit in bits {
+                    self.change(index(bit), 1, &change);
                 }
             }
-            IpNet::V6(_) => {}
         }
+        true
     }
 
     /// Changes the counts of neighbouring bits: some of one line, or all of several.
@@ -124,18 +148,36 @@ fn index(bit: Bit) -> usize {
     bit.line() as usize * BITS_PER_LINE + bit.word() * 64 + bit.mask().trailing_zeros() as usize
 }
 
-fn is_short_v6(prefix: &IpNet) -> bool {
-    matches!(prefix, IpNet::V6(net) if net.prefix_len() < SHORTEST_V6)
+/// The bits of a line that any of these sets wants.
+fn wanted(sets: &[Arc<Near>], line: u32) -> [u64; LINE_WORDS] {
+    let mut words = [0; LINE_WORDS];
+    for near in sets {
+        let (lines, _) = near.words.as_chunks::<LINE_WORDS>();
+        for (word, more) in words
+            .iter_mut()
+            .zip(lines.get(line as usize).unwrap_or(&[0; LINE_WORDS]))
+        {
+            *word |= more;
+        }
+    }
+    words
 }
 
 #[cfg(test)]
 mod properties {
     use std::{cell::RefCell, collections::BTreeMap, net::IpAddr};
 
-    use filter_common::logic::address::Address;
+    use filter_common::logic::address::{Address, Family};
     use proptest::{prelude::*, test_runner::TestRunner};
 
     use super::*;
+
+    const RANDOM: [u64; 4] = [
+        0x9e37_79b9_7f4a_7c15,
+        0xc2b2_ae3d_27d4_eb4f,
+        3,
+        0x27d4_eb2f_1656_67c5,
+    ];
 
     /// The gate, and the lines that the kernel would have.
     struct Pair {
@@ -150,10 +192,15 @@ mod properties {
 
         fn is_set(&self, address: IpAddr) -> bool {
             let address = Address::from(address);
-            let bit = Bit::of(&address, &self.gate.key);
-            self.lines[&bit.line()][bit.word()] & bit.mask() != 0
-                || address.family() == filter_common::logic::address::Family::V6
-                    && self.gate.is_open_v6()
+            let is_set = |bit: Bit| self.lines[&bit.line()][bit.word()] & bit.mask() != 0;
+            match address.family() {
+                Family::V4 => is_set(Bit::of(&address, &self.gate.key)),
+                Family::V6 => {
+                    is_set(Bit::of(&address, &self.gate.key))
+                        || is_set(Bit::wide(&address, &self.gate.key))
+                        || self.gate.is_open_v6()
+                }
+            }
         }
 
         fn is_closed(&self) -> bool {
@@ -195,8 +242,8 @@ mod properties {
     }
 
     #[test]
-    fn no_ipv6_entry_costs_more_than_256_bits() {
-        let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
+    fn no_ipv6_entry_costs_more_than_4096_bits() {
+        let key = HashKey::from_random(RANDOM);
         let mut gate = Gate::new(key);
         gate.take_dirty();
         let set = |gate: &Gate| {
@@ -206,8 +253,10 @@ mod properties {
                 .sum::<u64>()
         };
         for (text, bits, open) in [
-            ("2001:db8::/32", 0, true),
-            ("2001:db8::/39", 0, true),
+            ("2001::/19", 0, true),
+            ("2001::/20", 4096, false),
+            ("2001:db8::/32", 1, false),
+            ("2001:db8::/39", 1, false),
             ("2001:db8::/40", 256, false),
             ("2001:db8::/48", 1, false),
             ("2001:db8::/64", 1, false),
@@ -224,7 +273,7 @@ mod properties {
 
     #[test]
     fn every_address_in_a_prefix_has_its_bit_until_the_last_entry_goes() {
-        let key = HashKey::from_random([0x9e37_79b9_7f4a_7c15, 2, 3, 0x27d4_eb2f_1656_67c5]);
+        let key = HashKey::from_random(RANDOM);
         let pair = RefCell::new(Pair {
             gate: Gate::new(key),
             lines: BTreeMap::new(),
@@ -259,5 +308,29 @@ mod properties {
                 Ok(())
             })
             .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
+    fn the_bits_of_a_set_go_without_those_of_single_entries() {
+        let mut gate = Gate::new(HashKey::default());
+        gate.take_dirty();
+        let near = |line: usize, word| {
+            let mut words = vec![0; crate::sets::near::WORDS];
+            words[line * LINE_WORDS] = word;
+            Arc::new(Near {
+                words,
+                is_open_v6: false,
+            })
+        };
+        let (old, new) = (near(1, 0b110), near(1, 0b1000));
+        gate.add(&"0.2.0.0/24".parse().expect("a prefix"));
+        gate.set_sets(vec![Arc::clone(&old)]);
+        assert_eq!(gate.take_dirty(), [(1, [0b111, 0, 0, 0, 0, 0, 0, 0])]);
+        gate.set_sets(vec![old, Arc::clone(&new)]);
+        assert_eq!(gate.take_dirty(), [(1, [0b1111, 0, 0, 0, 0, 0, 0, 0])]);
+        gate.set_sets(vec![new]);
+        assert_eq!(gate.take_dirty(), [(1, [0b1001, 0, 0, 0, 0, 0, 0, 0])]);
+        gate.set_sets(Vec::new());
+        assert_eq!(gate.take_dirty(), [(1, [0b1, 0, 0, 0, 0, 0, 0, 0])]);
     }
 }

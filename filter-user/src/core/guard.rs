@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     facts::{Facts, Part},
-    lists::List,
+    lists::{List, within},
 };
 use crate::{
     api::types::ListKind,
@@ -20,18 +20,28 @@ use crate::{
     },
 };
 
-/// Why putting these prefixes on a list would do harm; `None` if it would not. `after` is what the
-/// list would hold in all.
+/// What a list holds beside what is put on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// The list.
+    pub list: &'a List,
+    /// The name of the imported list that goes, if one does.
+    pub without: Option<&'a str>,
+}
+
+/// Why putting these sorted prefixes on a list would do harm; `None` if it would not.
 pub fn harm(
     kind: ListKind,
     prefixes: &[IpNet],
-    before: &List,
+    before: Before<'_>,
     config: &Config,
     facts: &Facts,
 ) -> Option<String> {
     let protected = match kind {
         ListKind::Allow => None,
-        ListKind::Block => cannot_tell(facts).or_else(|| covers_protected(prefixes, config, facts)),
+        ListKind::Block | ListKind::Ban => {
+            cannot_tell(facts).or_else(|| covers_protected(prefixes, config, facts))
+        }
     };
     protected.or_else(|| covers_too_much(kind, prefixes, before))
 }
@@ -43,8 +53,12 @@ pub fn rule_harm(rule: &Rule, config: &Config, facts: &Facts) -> Option<String> 
         Action::Drop if !rule.shadow => {}
         Action::Drop | Action::Pass | Action::Limit { .. } => return None,
     }
+    let before = Before {
+        list: &List::default(),
+        without: None,
+    };
     let covered = whole_sources(&rule.matches)
-        .and_then(|sources| harm(ListKind::Block, &sources, &List::default(), config, facts));
+        .and_then(|sources| harm(ListKind::Block, &sources, before, config, facts));
     covered.or_else(|| {
         let answered =
             |resolver: &&IpAddr| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes;
@@ -89,14 +103,14 @@ fn cannot_tell(facts: &Facts) -> Option<String> {
 }
 
 fn covers_protected(prefixes: &[IpNet], config: &Config, facts: &Facts) -> Option<String> {
-    // Few protected addresses, many prefixes: the wide loop is the outer one.
-    let protected = protected(config, facts);
-    prefixes.iter().find_map(|prefix| {
-        let (net, what) = protected.iter().find(|(net, _)| overlap(prefix, net))?;
-        Some(format!(
-            "{prefix} covers {net}, {what}: blocking it would cut that off"
-        ))
-    })
+    protected(config, facts)
+        .into_iter()
+        .find_map(|(net, what)| {
+            let prefix = overlap(prefixes, &net)?;
+            Some(format!(
+                "{prefix} covers {net}, {what}: blocking it would cut that off"
+            ))
+        })
 }
 
 fn protected(config: &Config, facts: &Facts) -> Vec<(IpNet, &'static str)> {
@@ -120,15 +134,18 @@ fn protected(config: &Config, facts: &Facts) -> Vec<(IpNet, &'static str)> {
     all
 }
 
-fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
+/// One of sorted prefixes that has an address in common with another prefix.
+fn overlap(sorted: &[IpNet], net: &IpNet) -> Option<IpNet> {
+    let mut wider = std::iter::successors(Some(*net), IpNet::supernet);
+    let covering = wider.find(|wider| sorted.binary_search(wider).is_ok());
+    covering.or_else(|| within(sorted, net).first().copied())
 }
 
-fn covers_too_much(kind: ListKind, prefixes: &[IpNet], before: &List) -> Option<String> {
+fn covers_too_much(kind: ListKind, prefixes: &[IpNet], before: Before<'_>) -> Option<String> {
     let eighth = "more than an eighth of the address space";
     let remedy = match kind {
         ListKind::Allow => "to let everything pass, use `floodwall mode monitor`",
-        ListKind::Block => "narrow it",
+        ListKind::Block | ListKind::Ban => "narrow it",
     };
     if let Some(prefix) = prefixes
         .iter()
@@ -137,25 +154,27 @@ fn covers_too_much(kind: ListKind, prefixes: &[IpNet], before: &List) -> Option<
         return Some(format!("{prefix} covers {eighth}: {remedy}"));
     }
     // A sum that counts overlaps twice is an upper bound; most changes are far below it.
-    let bound = Covered::by(prefixes.iter().copied())
-        .plus(Covered::by(before.manual.keys().copied()))
-        .plus(Covered::by(
-            before
-                .imports
-                .values()
-                .flat_map(|list| list.prefixes.iter().copied()),
-        ));
+    let bound = Covered::by(prefixes.iter().copied()).plus(Covered::by(before.prefixes()));
     if bound.is_fine() {
         return None;
     }
-    let mut all = before.prefixes();
-    all.extend_from_slice(prefixes);
+    let all: Vec<IpNet> = before.prefixes().chain(prefixes.iter().copied()).collect();
     if Covered::by(IpNet::aggregate(&all)).is_fine() {
         return None;
     }
     Some(format!(
         "with these, the {kind} covers {eighth} in all: {remedy}"
     ))
+}
+
+impl<'a> Before<'a> {
+    fn prefixes(self) -> impl Iterator<Item = IpNet> + 'a {
+        let without = self.without;
+        let stays = move |(name, _): &(&String, _)| without != Some(name.as_str());
+        let imports = self.list.imports.iter().filter(stays);
+        let members = imports.flat_map(|(_, list)| list.prefixes.iter().copied());
+        self.list.manual.keys().copied().chain(members)
+    }
 }
 
 /// How much is covered: IPv4 addresses, and IPv6 /64s, of these those that are global unicast.

@@ -1,6 +1,6 @@
-//! The allowlist and the blocklist: entries by hand, and imported lists.
+//! The allowlist, the blocklist and the bans: single entries, and imported lists.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use filter_common::{
     abi::entry::{EntryKey, ListId},
@@ -43,43 +43,52 @@ pub struct Imported {
     pub prefixes: Arc<[IpNet]>,
     /// What is known of it.
     pub note: Note,
+    /// Its number among the lists of the big sets; `None` if its members are single entries to
+    /// the kernel.
+    pub number: Option<u8>,
 }
 
-/// One of the two lists.
+/// One of the lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
-    /// Entries by hand.
+    /// Single entries.
     pub manual: BTreeMap<IpNet, Note>,
     /// Imported lists by name.
     pub imports: BTreeMap<String, Imported>,
 }
 
 impl List {
-    /// When the last entry for exactly this prefix ends; `None` if there is none.
+    /// When the kernel's entry for exactly this prefix ends; `None` if there is none.
     pub fn end(&self, prefix: &IpNet) -> Option<End> {
-        self.notes(prefix).map(|(_, note)| note.until).reduce(later)
+        let manual = self.manual.get(prefix).into_iter();
+        let imports = self.hashed().filter(|list| list.holds(prefix));
+        manual
+            .chain(imports.map(|list| &list.note))
+            .map(|note| note.until)
+            .reduce(later)
+    }
+
+    /// Imported lists whose members are single entries to the kernel.
+    fn hashed(&self) -> impl Iterator<Item = &Imported> {
+        self.imports.values().filter(|list| list.number.is_none())
     }
 
     /// The entries for exactly this prefix, with the name of their list.
     fn notes<'a>(&'a self, prefix: &'a IpNet) -> impl Iterator<Item = (&'a str, &'a Note)> {
         let manual = self.manual.get(prefix).map(|note| (MANUAL, note));
-        let imports = self.imports.iter().filter_map(move |(name, list)| {
-            list.prefixes
-                .binary_search(prefix)
-                .ok()
-                .map(|_| (name.as_str(), &list.note))
-        });
+        let imports = self.imports.iter().filter(|(_, list)| list.holds(prefix));
+        let imports = imports.map(|(name, list)| (name.as_str(), &list.note));
         manual.into_iter().chain(imports)
     }
 
-    /// The live entries that cover a prefix, the longest first; those of the prefix itself among
-    /// them.
-    pub fn covering(&self, prefix: IpNet, now: Timestamp) -> Vec<Entry> {
+    /// The live entries of this list, which is of `kind`, that cover a prefix, the longest first;
+    /// those of the prefix itself among them.
+    pub fn covering(&self, kind: ListKind, prefix: IpNet, now: Timestamp) -> Vec<Entry> {
         let mut found = Vec::new();
         let mut wider = Some(prefix);
         while let Some(prefix) = wider {
             let live = self.notes(&prefix).filter(|(_, note)| note.is_live(now));
-            found.extend(live.map(|(list, note)| entry(prefix, list, note)));
+            found.extend(live.map(|(list, note)| entry(kind, prefix, list, note)));
             wider = prefix.supernet();
         }
         found
@@ -131,33 +140,37 @@ impl List {
             + imports.map(|(_, list)| list.prefixes.len()).sum::<usize>()
     }
 
-    /// All prefixes, in order, without repetitions.
+    /// The prefixes of the kernel's entries, in order, without repetitions.
     pub fn prefixes(&self) -> Vec<IpNet> {
         let mut all: Vec<IpNet> = self.manual.keys().copied().collect();
-        if !self.imports.is_empty() {
-            all.extend(
-                self.imports
-                    .values()
-                    .flat_map(|list| list.prefixes.iter().copied()),
-            );
+        let manual = all.len();
+        all.extend(self.hashed().flat_map(|list| list.prefixes.iter().copied()));
+        if all.len() > manual {
             all.sort_unstable();
             all.dedup();
         }
         all
     }
 
-    /// How many distinct prefixes there are.
-    pub fn len(&self) -> usize {
-        if self.imports.is_empty() {
+    /// How many entries the kernel has.
+    pub fn entries(&self) -> usize {
+        if self.hashed().next().is_none() {
             self.manual.len()
         } else {
             self.prefixes().len()
         }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.manual.is_empty() && self.imports.is_empty()
+    /// The lists that make the big sets, with their names and numbers.
+    pub fn sets(&self) -> impl Iterator<Item = (&str, u8, &Imported)> {
+        let imports = self.imports.iter();
+        imports.filter_map(|(name, list)| Some((name.as_str(), list.number?, list)))
+    }
+}
+
+impl Imported {
+    fn holds(&self, prefix: &IpNet) -> bool {
+        self.prefixes.binary_search(prefix).is_ok()
     }
 }
 
@@ -178,9 +191,10 @@ pub fn later(one: End, other: End) -> End {
 }
 
 /// An entry as it is shown.
-pub fn entry(prefix: IpNet, list: &str, note: &Note) -> Entry {
+pub fn entry(kind: ListKind, prefix: IpNet, list: &str, note: &Note) -> Entry {
     Entry {
         prefix,
+        kind,
         list: list.to_owned(),
         reason: note.reason.clone(),
         by: note.by.clone(),
@@ -201,22 +215,33 @@ pub fn prefix(key: &EntryKey) -> Option<IpNet> {
 }
 
 impl ListKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Allow, Self::Block];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Allow, Self::Block, Self::Ban];
 
     /// The kernel's number.
     pub const fn id(self) -> ListId {
         match self {
             Self::Allow => ListId::Allow,
             Self::Block => ListId::Block,
+            Self::Ban => ListId::Ban,
         }
     }
 
-    /// `allow` or `block`: the command's noun.
+    /// How long an entry lasts if nobody says; `None` is until it is taken off.
+    pub const fn default_duration(self) -> Option<Duration> {
+        match self {
+            Self::Allow | Self::Block => None,
+            // A ban always has an end.
+            Self::Ban => Some(Duration::from_mins(10)),
+        }
+    }
+
+    /// `allow`, `block` or `ban`: the command's noun.
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Allow => "allow",
             Self::Block => "block",
+            Self::Ban => "ban",
         }
     }
 }
@@ -226,6 +251,7 @@ impl std::fmt::Display for ListKind {
         formatter.write_str(match self {
             Self::Allow => "allowlist",
             Self::Block => "blocklist",
+            Self::Ban => "list of bans",
         })
     }
 }

@@ -2,21 +2,45 @@
 
 use ipnet::IpNet;
 
-use super::{lists::within, state::State};
+use super::{lists::List, state::State};
 use crate::api::types::ListKind;
 
 /// What new entries make useless, or are made useless by: a sentence each. `new` is sorted.
 pub fn notes(kind: ListKind, new: &[IpNet], state: &State) -> Vec<String> {
-    let same = state.list(kind).prefixes();
-    let mut notes: Vec<String> = match kind {
+    let mut narrower = within_list(state.list(kind), new);
+    narrower.retain(|prefix| new.binary_search(prefix).is_err());
+    precedence(kind, new, state)
+        .into_iter()
+        .chain(tell(narrower, NARROWER))
+        .collect()
+}
+
+/// Likewise of an imported list. Members that lists have in common are told of neither: each
+/// counts for itself, and may go without the other.
+pub fn notes_of_import(kind: ListKind, new: &[IpNet], state: &State) -> Vec<String> {
+    let manual: Vec<IpNet> = state.list(kind).manual.keys().copied().collect();
+    let mut narrower = covered(new, &manual);
+    narrower.retain(|prefix| new.binary_search(prefix).is_err());
+    precedence(kind, new, state)
+        .into_iter()
+        .chain(tell(narrower, NARROWER))
+        .collect()
+}
+
+const NARROWER: &str = "there already, within these and without effect of its own";
+
+/// What the allowlist has to do with it.
+fn precedence(kind: ListKind, new: &[IpNet], state: &State) -> Option<String> {
+    match kind {
         ListKind::Allow => {
-            let blocked = state.list(ListKind::Block).prefixes();
+            let mut lifted = within_list(state.list(ListKind::Block), new);
+            lifted.extend(within_list(state.list(ListKind::Ban), new));
             tell(
-                covered(new, &blocked),
-                "on the blocklist without effect, for the allowlist goes first",
+                lifted,
+                "blocked or banned without effect, for the allowlist goes first",
             )
         }
-        ListKind::Block => {
+        ListKind::Block | ListKind::Ban => {
             let allowed = state.list(ListKind::Allow).prefixes();
             tell(
                 covered(&allowed, new),
@@ -24,32 +48,36 @@ pub fn notes(kind: ListKind, new: &[IpNet], state: &State) -> Vec<String> {
             )
         }
     }
-    .into_iter()
-    .collect();
-    let narrower: Vec<IpNet> = covered(new, &same)
-        .into_iter()
-        .filter(|prefix| new.binary_search(prefix).is_err())
-        .collect();
-    notes.extend(tell(
-        narrower,
-        "there already, within these and without effect of its own",
-    ));
-    notes
 }
 
-/// The members of `sorted` that some prefix of `by` covers.
+/// The members of a list that some prefix of sorted `by` covers.
+fn within_list(list: &List, by: &[IpNet]) -> Vec<IpNet> {
+    let manual: Vec<IpNet> = list.manual.keys().copied().collect();
+    let imports = list.imports.values();
+    let imported = imports.flat_map(|list| covered(by, &list.prefixes));
+    covered(by, &manual).into_iter().chain(imported).collect()
+}
+
+/// The members of `sorted` that some prefix of sorted `by` covers. Both may be long, and are gone
+/// through once.
 fn covered(by: &[IpNet], sorted: &[IpNet]) -> Vec<IpNet> {
-    let mut all: Vec<IpNet> = by
-        .iter()
-        .flat_map(|prefix| within(sorted, prefix))
-        .copied()
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+    let mut by = by.iter().peekable();
+    let mut widest: Option<&IpNet> = None;
+    let covered = sorted.iter().filter(|member| {
+        while let Some(next) = by.next_if(|next| next <= member) {
+            // What lies within another covers nothing more.
+            if widest.is_none_or(|widest| !widest.contains(next)) {
+                widest = Some(next);
+            }
+        }
+        widest.is_some_and(|widest| widest.contains(*member))
+    });
+    covered.copied().collect()
 }
 
-fn tell(entries: Vec<IpNet>, what: &str) -> Option<String> {
+fn tell(mut entries: Vec<IpNet>, what: &str) -> Option<String> {
+    entries.sort_unstable();
+    entries.dedup();
     let shown: Vec<String> = entries.iter().take(3).map(ToString::to_string).collect();
     let more = if entries.len() > shown.len() {
         ", …"
@@ -100,7 +128,7 @@ mod tests {
         assert_eq!(
             notes,
             [
-                "1 entry on the blocklist without effect, for the allowlist goes first: \
+                "1 entry blocked or banned without effect, for the allowlist goes first: \
               192.0.2.4/32"
             ]
         );

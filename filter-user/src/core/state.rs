@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::abi::{
-    reason::Reason,
-    settings::{CLASSES, Class},
-};
+use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -14,8 +11,8 @@ use super::{
     rules::AddedRule,
 };
 use crate::{
-    api::types::{ListKind, Mode},
-    config::units::Rate,
+    api::types::{Entry, ListKind, Mode},
+    config::limit::{LimitName, LimitRate},
 };
 
 /// Everything that is not in the configuration file.
@@ -23,10 +20,11 @@ use crate::{
 pub struct State {
     allow: List,
     block: List,
+    ban: List,
     /// The mode, if an operator changed it.
     pub mode: Option<Set<ModeChoice>>,
-    /// Limits that an operator set by hand, by class.
-    pub limits: [Option<Set<Option<Rate>>>; CLASSES],
+    /// Limits that an operator set by hand; `None` is off.
+    pub limits: BTreeMap<LimitName, Set<Option<LimitRate>>>,
     /// Interfaces that an operator detached.
     pub detached: BTreeMap<String, Set<()>>,
     /// Rules that were added, by number.
@@ -74,14 +72,14 @@ impl ModeChoice {
 /// One change. Applying it gives its inverse.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// An entry by hand; `None` removes it.
+    /// A single entry; `None` removes it.
     Manual(ListKind, IpNet, Option<Note>),
     /// An imported list; `None` removes it.
     Import(ListKind, String, Option<Imported>),
     /// The mode; `None` is the file's.
     Mode(Option<Set<ModeChoice>>),
     /// A limit; `None` is the file's or the default.
-    Limit(Class, Option<Set<Option<Rate>>>),
+    Limit(LimitName, Option<Set<Option<LimitRate>>>),
     /// Whether an interface is detached.
     Detached(String, Option<Set<()>>),
     /// A rule that was added; `None` removes it.
@@ -96,13 +94,20 @@ impl State {
         match kind {
             ListKind::Allow => &self.allow,
             ListKind::Block => &self.block,
+            ListKind::Ban => &self.ban,
         }
+    }
+
+    /// The live entries of a list that cover a prefix, as [`List::covering`].
+    pub fn covering(&self, kind: ListKind, prefix: IpNet, now: Timestamp) -> Vec<Entry> {
+        self.list(kind).covering(kind, prefix, now)
     }
 
     fn list_mut(&mut self, kind: ListKind) -> &mut List {
         match kind {
             ListKind::Allow => &mut self.allow,
             ListKind::Block => &mut self.block,
+            ListKind::Ban => &mut self.ban,
         }
     }
 
@@ -126,10 +131,13 @@ impl State {
                 Change::Import(kind, name, before)
             }
             Change::Mode(mode) => Change::Mode(std::mem::replace(&mut self.mode, mode)),
-            Change::Limit(class, limit) => match self.limits.get_mut(class as usize) {
-                Some(slot) => Change::Limit(class, std::mem::replace(slot, limit)),
-                None => Change::Limit(class, None),
-            },
+            Change::Limit(name, limit) => {
+                let before = match limit {
+                    Some(limit) => self.limits.insert(name.clone(), limit),
+                    None => self.limits.remove(&name),
+                };
+                Change::Limit(name, before)
+            }
             Change::Detached(name, set) => {
                 let before = match set {
                     Some(set) => self.detached.insert(name.clone(), set),
@@ -148,11 +156,6 @@ impl State {
                 Change::NextRule(std::mem::replace(&mut self.next_rule, number))
             }
         }
-    }
-
-    /// The limit that an operator set for a class.
-    pub fn limit(&self, class: Class) -> Option<&Set<Option<Rate>>> {
-        self.limits.get(class as usize)?.as_ref()
     }
 
     /// The changes that forget what has ended.
@@ -176,17 +179,25 @@ impl State {
         changes.extend(detached.map(|(name, _)| Change::Detached(name.clone(), None)));
         let rules = self.rules.iter().filter(|(_, rule)| over(rule.note.until));
         changes.extend(rules.map(|(number, _)| Change::Rule(*number, None)));
-        for class in Class::ALL {
-            if self.limit(class).is_some_and(|limit| over(limit.until)) {
-                changes.push(Change::Limit(class, None));
-            }
-        }
+        let limits = self.limits.iter().filter(|(_, set)| over(set.until));
+        changes.extend(limits.map(|(name, _)| Change::Limit(name.clone(), None)));
         changes
     }
 }
 
 impl Change {
-    /// The prefixes whose place in the kernel's lists this change may alter, before and after it.
+    /// Whether the big sets differ before and after this change, which was not applied yet.
+    pub fn moves_sets(&self, state: &State) -> bool {
+        let Self::Import(kind, name, list) = self else {
+            return false;
+        };
+        let before = state.list(*kind).imports.get(name);
+        let members = |list: &Imported| list.number.map(|number| (number, list.prefixes.clone()));
+        before.and_then(members) != list.as_ref().and_then(members)
+    }
+
+    /// The prefixes of single entries that this change may alter in the kernel, before and after
+    /// it.
     pub fn prefixes(&self, state: &State) -> Vec<(ListKind, IpNet)> {
         match self {
             Self::Manual(kind, prefix, _) => vec![(*kind, *prefix)],
@@ -195,6 +206,7 @@ impl Change {
                 let mut all: Vec<IpNet> = before
                     .into_iter()
                     .chain(list)
+                    .filter(|list| list.number.is_none())
                     .flat_map(|list| list.prefixes.iter().copied())
                     .collect();
                 all.sort_unstable();
@@ -219,10 +231,10 @@ impl Change {
 mod properties {
     use std::sync::Arc;
 
-    use filter_common::abi::settings::Class;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::{bytes::ByteRate, limit::Measure, units::Rate};
 
     fn prefixes() -> impl Strategy<Value = IpNet> {
         // Few, so that changes meet.
@@ -263,26 +275,36 @@ mod properties {
 
     fn changes() -> impl Strategy<Value = Change> {
         let kinds = || prop::sample::select(ListKind::ALL.to_vec());
-        let lists = (prop::collection::btree_set(prefixes(), 1..4), notes()).prop_map(
-            |(prefixes, note)| Imported {
-                prefixes: Arc::from_iter(prefixes),
-                note,
-            },
-        );
+        let members = prop::collection::btree_set(prefixes(), 1..4);
+        let numbers = prop::option::of(0..3_u8);
+        let lists = (members, notes(), numbers).prop_map(|(prefixes, note, number)| Imported {
+            prefixes: Arc::from_iter(prefixes),
+            note,
+            number,
+        });
         let modes =
             prop::sample::select(vec![Mode::Monitor, Mode::Enforce]).prop_map(|mode| ModeChoice {
                 mode,
                 reasons: Vec::new(),
             });
-        let rates = prop::option::of((1..9_u64).prop_map(Rate::per_second));
+        let names = LimitName::fixed().chain([LimitName::Service("web".into(), Measure::Bytes)]);
+        let limits = (prop::sample::select(names.collect::<Vec<_>>()), 0..9_u64).prop_flat_map(
+            |(name, rate)| {
+                let limit = match name.measure() {
+                    Measure::Packets => LimitRate::Packets(Rate::per_second(rate)),
+                    Measure::Bytes => LimitRate::Bytes(ByteRate::per_second(rate)),
+                };
+                let limit = (rate > 0).then_some(limit);
+                set(Just(limit)).prop_map(move |set| Change::Limit(name.clone(), set))
+            },
+        );
         prop_oneof![
             (kinds(), prefixes(), prop::option::of(notes()))
                 .prop_map(|(kind, prefix, note)| Change::Manual(kind, prefix, note)),
             (kinds(), "[ab]", prop::option::of(lists))
                 .prop_map(|(kind, name, list)| Change::Import(kind, name, list)),
             set(modes).prop_map(Change::Mode),
-            (prop::sample::select(Class::ALL.to_vec()), set(rates))
-                .prop_map(|(class, set)| Change::Limit(class, set)),
+            limits,
             ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
             (
                 1..4_u32,

@@ -46,6 +46,7 @@ impl Meter {
                 reasons: BTreeMap::new(),
                 rates: Rates::default(),
                 totals: Totals::default(),
+                lists: Vec::new(),
             };
         };
         let seconds = end.duration_since(*start).as_secs_f64();
@@ -85,6 +86,7 @@ impl Meter {
                 would_drop: of(|totals| totals.would_drop),
             },
             totals: now,
+            lists: Vec::new(),
         }
     }
 }

@@ -13,6 +13,8 @@ use super::{
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
+    services::Protected,
+    sets::{Built, Members},
     tables::{Moment, Move, Tables},
 };
 use crate::{
@@ -82,6 +84,14 @@ pub struct Daemon<D> {
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
     pub(super) rulebook: Rulebook,
+    /// What the kernel was told of services.
+    pub(super) services: Protected,
+    /// What the program in force can do.
+    pub(super) features: u64,
+    /// What the big sets in force were built of.
+    pub(super) placed: Members,
+    /// Leaves and runs of theirs that name the first of several lists only.
+    pub(super) approximate_owners: usize,
     pub(super) settings: Settings,
     /// The moment of an emergency that is an override already, until the kernel's settings no
     /// longer speak of it.
@@ -150,10 +160,18 @@ impl<D: Dataplane> Daemon<D> {
             .collect();
         self.order(&mut moves);
 
-        let result = self.write_all(&changes, &moves, moment, by, kind, text);
+        let result = self
+            .clear_new_lists(&changes, &inverse)
+            .and_then(|()| self.write_all(&changes, &moves, moment, by, kind, text));
         if result.is_err() {
             for change in inverse {
                 let _ = self.state.apply(change);
+            }
+            if let Err(refusal) = self.put_services() {
+                tracing::error!("taking ceilings of services back: {refusal}");
+            }
+            if let Err(refusal) = self.put_sets() {
+                tracing::error!("taking imported lists back: {refusal}");
             }
         }
         result
@@ -168,15 +186,13 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Whether the tables hold what comes beside what goes.
     fn has_room_for_both(&self, moves: &[Move]) -> bool {
-        let room = &self.config.tables;
-        [(ListKind::Allow, room.allow), (ListKind::Block, room.block)]
-            .into_iter()
-            .all(|(kind, room)| {
-                let new = moves
-                    .iter()
-                    .filter(|step| step.kind == kind && step.before.is_none());
-                self.tables.entries(kind) + new.count() as u64 <= u64::from(room)
-            })
+        ListKind::ALL.into_iter().all(|kind| {
+            let new = moves
+                .iter()
+                .filter(|step| step.kind == kind && step.before.is_none());
+            let (room, _) = self.config.tables.room(kind);
+            self.tables.entries(kind) + new.count() as u64 <= u64::from(room)
+        })
     }
 
     fn write_all(
@@ -188,27 +204,39 @@ impl<D: Dataplane> Daemon<D> {
         kind: &str,
         text: &str,
     ) -> Result<(), Refusal> {
+        let builder = self.builder();
         self.store.begin().map_err(failed)?;
-        let written = self
-            .store
-            .write(changes)
-            .and_then(|()| self.store.journal(moment.now, by, kind, text));
-        let event = match written {
-            Ok(event) => event,
-            Err(error) => {
+        let store = &mut self.store;
+        let (written, built) = beside(builder, || {
+            store
+                .write(changes)
+                .and_then(|()| store.journal(moment.now, by, kind, text))
+        });
+        let ready = written
+            .map_err(failed)
+            .and_then(|event| Ok((event, built.transpose()?)));
+        let (event, built) = match ready {
+            Ok(ready) => ready,
+            Err(refusal) => {
                 self.store.rollback();
-                return Err(failed(error));
+                return Err(refusal);
             }
         };
-        if let Err(error) = self.tables.carry(&mut self.plane, moves, moment) {
+        let carried = self.grow_program().and_then(|()| {
+            let carried = self.tables.carry(&mut self.plane, moves, moment);
+            carried.map_err(failed)
+        });
+        if let Err(refusal) = carried {
             self.store.rollback();
-            return Err(failed(error));
+            return Err(refusal);
         }
         let old = self.settings;
         let rulebook = self.rulebook.clone();
-        let committed = self
-            .put_changed_rules(changes, moment)
+        let committed = built
+            .map_or(Ok(()), |built| self.place(built))
+            .and_then(|()| self.put_changed_rules(changes, moment))
             .and_then(|()| self.put_settings())
+            .and_then(|()| self.put_services())
             .and_then(|()| self.store.commit().map_err(failed));
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);
@@ -315,6 +343,22 @@ impl<D: Dataplane> Daemon<D> {
         self.lifelines = lifelines;
         Ok(())
     }
+}
+
+/// Builds sets, if there is something to build, while something else is done.
+fn beside<T>(
+    builder: Option<impl FnOnce() -> Result<Built, Refusal> + Send>,
+    other: impl FnOnce() -> T,
+) -> (T, Option<Result<Built, Refusal>>) {
+    std::thread::scope(|scope| {
+        let building = builder.map(|build| scope.spawn(build));
+        let done = other();
+        let join = |building: std::thread::ScopedJoinHandle<'_, _>| {
+            let built = building.join();
+            built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        (done, building.map(join))
+    })
 }
 
 /// A failure in the words of whoever knows it.

@@ -1,6 +1,6 @@
 //! Carries entries to the kernel's lists, and takes them back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use filter_common::{
     abi::entry::{EntryValue, Lengths, ListId},
@@ -16,6 +16,7 @@ use crate::{
         lists::{End, key},
     },
     dataplane::{Dataplane, DataplaneError},
+    sets::near::Near,
 };
 
 /// What an entry was and is to be; the outer `None` is "not there".
@@ -90,7 +91,7 @@ impl Tables {
     /// that packets in flight miss none.
     pub fn new(plane: &mut dyn Dataplane, key: HashKey) -> Result<Self, DataplaneError> {
         let mut lengths = BTreeMap::new();
-        for list in [ListId::Allow, ListId::Block] {
+        for list in ListKind::ALL.map(ListKind::id) {
             for family in [Family::V4, Family::V6] {
                 lengths.insert((list, family), plane.lengths(list, family)?);
             }
@@ -105,6 +106,26 @@ impl Tables {
     /// Whether IPv6 entries exist that have no bits in the gate.
     pub fn is_gate_open_v6(&self) -> bool {
         self.gate.is_open_v6()
+    }
+
+    /// What the gate is open for because of big sets.
+    pub fn gate_of_sets(&self) -> &[Arc<Near>] {
+        self.gate.sets()
+    }
+
+    /// Opens the gate for big sets with the next entry that is carried to the kernel.
+    pub fn expect_sets(&mut self, near: Arc<Near>) {
+        self.gate.set_sets(vec![near]);
+    }
+
+    /// Opens the gate for these big sets and no others.
+    pub fn set_gate_of_sets(
+        &mut self,
+        plane: &mut dyn Dataplane,
+        sets: Vec<Arc<Near>>,
+    ) -> Result<(), DataplaneError> {
+        self.gate.set_sets(sets);
+        self.flush(plane)
     }
 
     /// Carries moves to the kernel: all, or none.
@@ -191,6 +212,11 @@ impl Tables {
             (None, None) | (Some(_), Some(_)) => {}
         }
         Ok(())
+    }
+
+    /// Writes lines of the gate that are still to be written.
+    pub fn settle(&mut self, plane: &mut dyn Dataplane) -> Result<(), DataplaneError> {
+        self.flush(plane)
     }
 
     fn flush(&mut self, plane: &mut dyn Dataplane) -> Result<(), DataplaneError> {

@@ -11,6 +11,7 @@ use filter_common::{
         settings::Class,
     },
     logic::{
+        self,
         address::{Address, Family},
         gate::Bit,
     },
@@ -21,7 +22,10 @@ use jiff::Timestamp;
 use super::{handle::Service as _, *};
 use crate::{
     api::types::{ListKind, Mode, Outcome, WhyQuery},
-    config::units::Rate,
+    config::{
+        limit::{LimitName, LimitRate},
+        units::Rate,
+    },
     core::{
         lists::{self, key},
         refusal::Refusal,
@@ -30,12 +34,15 @@ use crate::{
     dataplane::{Dataplane as _, fake::Fake},
 };
 
+mod imports;
+mod shape;
+
 const OPERATOR: Actor = Actor::Operator {
     uid: 1000,
     name: None,
 };
 
-use ListKind::{Allow, Block};
+use ListKind::{Allow, Ban, Block};
 
 /// A folder with a configuration file and the daemon's state.
 struct Host {
@@ -152,10 +159,21 @@ impl Daemon<Fake> {
     }
 
     fn import(&mut self, name: &str, texts: &[&str]) -> Result<Outcome, Refusal> {
+        self.import_to(Block, name, texts)
+    }
+
+    fn import_to(
+        &mut self,
+        list: ListKind,
+        name: &str,
+        texts: &[&str],
+    ) -> Result<Outcome, Refusal> {
+        let mut members = prefixes(texts);
+        members.sort_unstable();
         self.run(Command::Import {
-            list: Block,
+            list,
             name: name.to_owned(),
-            prefixes: prefixes(texts),
+            prefixes: members.into(),
             duration: None,
             reason: String::new(),
             force: false,
@@ -165,25 +183,37 @@ impl Daemon<Fake> {
     /// What the kernel would do first with a packet from there.
     fn meets(&self, list: ListKind, address: &str) -> bool {
         let address = Address::from(address.parse::<std::net::IpAddr>().expect("an address"));
-        let entries = &self.plane.lists[&list.id()];
-        let lengths = &self.plane.lengths[&(list.id(), address.family())];
+        let (list, family) = (list.id(), address.family());
+        let lengths = self.plane.lengths.get(&(list, family));
+        let lengths = lengths.copied().unwrap_or_default();
         let covers = |length: &u8| {
-            let entry = entries.get(&EntryKey::covering(&address, *length));
+            let key = EntryKey::covering(&address, *length);
+            let entry = self.plane.lists.get(&list).and_then(|list| list.get(&key));
             entry.is_some_and(|entry| entry.until > self.plane.tick)
         };
-        self.is_gate_open(&address) && lengths.as_slice().iter().any(covers)
+        let is_listed = list == ListId::Block && self.list_of(&address).is_some();
+        self.is_gate_open(&address) && (is_listed || lengths.as_slice().iter().any(covers))
+    }
+
+    /// The number of the imported list that the kernel would find an address on.
+    fn list_of(&self, address: &Address) -> Option<u8> {
+        let [high, low] = address.numbers();
+        let sets = &self.plane.sets;
+        match address.family() {
+            Family::V4 => logic::set4::find(sets.v4.lines.as_slice(), high as u32),
+            Family::V6 => logic::set6::find(sets.v6.as_slice(), high, low),
+        }
     }
 
     fn is_gate_open(&self, address: &Address) -> bool {
-        let bit = Bit::of(address, &self.plane.settings.key);
-        let line = self
-            .plane
-            .gate
-            .get(&bit.line())
-            .copied()
-            .unwrap_or_default();
-        line[bit.word()] & bit.mask() != 0
-            || address.family() == Family::V6 && self.plane.settings.open_gate_v6 != 0
+        let key = &self.plane.settings.key;
+        let is_set = |bit: Bit| {
+            let line = self.plane.gate.get(&bit.line());
+            line.is_some_and(|line| line[bit.word()] & bit.mask() != 0)
+        };
+        let is_wide =
+            |address| is_set(Bit::wide(address, key)) || self.plane.settings.open_gate_v6 != 0;
+        is_set(Bit::of(address, key)) || address.family() == Family::V6 && is_wide(address)
     }
 
     fn entries_of(&mut self, list: ListKind) -> Vec<IpNet> {
@@ -246,10 +276,10 @@ fn an_entry_reaches_the_kernel_and_its_gate_and_leaves_both() {
 fn a_short_ipv6_prefix_opens_the_gate_and_closes_it_again() {
     let host = Host::new("");
     let mut daemon = host.first();
-    daemon.add(Block, &["3fff::/20"]).expect("added");
+    daemon.add(Block, &["3ff0::/19"]).expect("added");
     assert_eq!(daemon.plane.settings.open_gate_v6, 1);
-    assert!(daemon.meets(Block, "3fff:fff::1"));
-    daemon.remove(Block, &["3fff::/20"]).expect("removed");
+    assert!(daemon.meets(Block, "3ff0:fff::1"));
+    daemon.remove(Block, &["3ff0::/19"]).expect("removed");
     assert_eq!(daemon.plane.settings.open_gate_v6, 0);
 }
 
@@ -313,7 +343,16 @@ fn a_full_table_leaves_everything_as_it_was() {
     assert!(refusal.message.contains("full"), "{refusal}");
     assert_eq!(daemon.snapshot(), before);
     daemon
-        .import("feed", &["192.0.2.2/32", "203.0.113.0/25"])
+        .import_to(
+            Allow,
+            "feed",
+            &[
+                "192.0.2.2/32",
+                "203.0.113.0/25",
+                "10.0.0.0/8",
+                "2001:db8::/48",
+            ],
+        )
         .expect_err("likewise");
     assert_eq!(daemon.snapshot(), before);
 
@@ -336,14 +375,14 @@ fn settings_that_cannot_be_counted_leave_everything_as_it_was() {
     let before = daemon.snapshot();
     daemon
         .run(Command::SetLimit {
-            class: Class::Syn,
-            rate: Some(Rate::per_second(u64::MAX / 4)),
+            name: LimitName::Source(Class::Syn),
+            rate: Some(LimitRate::Packets(Rate::per_second(u64::MAX / 4))),
             duration: None,
         })
         .expect_err("no bucket holds that");
     assert_eq!(daemon.snapshot(), before);
     let mut daemon = host.again(daemon);
-    assert!(daemon.state.limit(Class::Syn).is_none());
+    assert!(daemon.state.limits.is_empty());
     assert_eq!(daemon.entries_of(Block).len(), 1);
 }
 
@@ -354,12 +393,17 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
     daemon
         .import("feed", &["192.0.2.0/24", "198.51.100.7/32"])
         .expect("imported");
+    daemon
+        .add(Block, &["198.51.100.200/32", "2001:db8:8::/48"])
+        .expect("added");
     type Try = fn(&mut Daemon<Fake>) -> Result<Outcome, Refusal>;
-    let commands: [Try; 3] = [
+    let commands: [Try; 5] = [
         // New lengths, an open gate, one prefix that stays and one that goes.
-        |daemon| daemon.import("feed", &["192.0.2.0/24", "203.0.113.0/25", "3fff::/20"]),
+        |daemon| daemon.import("feed", &["192.0.2.0/24", "203.0.113.0/25", "3ff0::/19"]),
         |daemon| daemon.add(Allow, &["203.0.113.9/32", "2001:db8::/47"]),
-        |daemon| daemon.run(Command::Flush),
+        |daemon| daemon.add(Ban, &["203.0.113.200/32", "2001:db8:7::/47"]),
+        |daemon| daemon.import_to(Allow, "partners", &["10.9.8.0/24", "2001:db8:9::/48"]),
+        |daemon| daemon.run(Command::Flush { list: Block }),
     ];
     for command in commands {
         let before = daemon.snapshot();
@@ -374,10 +418,12 @@ fn a_command_that_fails_at_any_write_leaves_everything_as_it_was() {
         }
         daemon.plane.fails_in = None;
         assert!(failures > 2, "settings, an entry and its bits are written");
+        daemon.work();
         let gate = daemon.plane.gate.clone();
         daemon = host.again(daemon);
         assert_eq!(daemon.plane.gate, gate, "nothing was forgotten on the way");
     }
+    assert!(!daemon.meets(Block, "203.0.113.1"), "the sets are empty");
     assert!(daemon.meets(Allow, "203.0.113.9") && daemon.meets(Allow, "2001:db8:1::1"));
     assert_eq!(daemon.entries_of(Block), vec![]);
 }
@@ -401,7 +447,7 @@ fn trying_changes_nothing() {
 
 #[test]
 fn a_list_that_fills_the_table_can_be_replaced() {
-    let host = Host::new("[tables]\nblock = 1024");
+    let host = Host::new("[tables]\nallow = 1024");
     let mut daemon = host.first();
     daemon.plane.capacity = Some(1024);
     let full = |third: u8| -> Vec<String> {
@@ -413,26 +459,29 @@ fn a_list_that_fills_the_table_can_be_replaced() {
     let (one, other) = (full(0), full(1));
     let one: Vec<&str> = one.iter().map(String::as_str).collect();
     let other: Vec<&str> = other.iter().map(String::as_str).collect();
-    daemon.import("feed", &other).expect("imported");
+    daemon.import_to(Allow, "feed", &other).expect("imported");
     let outcome = daemon
-        .import("feed", &one)
+        .import_to(Allow, "feed", &one)
         .expect("what goes makes room for what comes");
     assert_eq!((outcome.added, outcome.removed), (1024, 1024));
-    assert!(daemon.meets(Block, "198.18.0.0") && !daemon.meets(Block, "198.19.0.0"));
-    assert_eq!(daemon.tables.entries(Block), 1024);
+    assert!(daemon.meets(Allow, "198.18.0.0") && !daemon.meets(Allow, "198.19.0.0"));
+    assert_eq!(daemon.tables.entries(Allow), 1024);
 }
 
 #[test]
 fn an_entry_of_two_lists_stays_until_both_are_gone() {
     let host = Host::new("");
     let mut daemon = host.first();
-    daemon.import("feed", &["192.0.2.0/24"]).expect("imported");
-    daemon.add(Block, &["192.0.2.0/24"]).expect("added");
-    assert_eq!(daemon.tables.entries(Block), 1);
-    daemon.import("feed", &[]).expect("taken away");
-    assert!(daemon.meets(Block, "192.0.2.1"));
-    daemon.remove(Block, &["192.0.2.0/24"]).expect("removed");
-    assert!(!daemon.meets(Block, "192.0.2.1"));
+    for list in [Allow, Block] {
+        let feed = &["192.0.2.0/24"];
+        daemon.import_to(list, "feed", feed).expect("imported");
+        daemon.add(list, feed).expect("added");
+        assert_eq!(daemon.tables.entries(list), 1);
+        daemon.import_to(list, "feed", &[]).expect("taken away");
+        assert!(daemon.meets(list, "192.0.2.1"));
+        daemon.remove(list, feed).expect("removed");
+        assert!(!daemon.meets(list, "192.0.2.1"));
+    }
 }
 
 /// Two changes of one command may speak of one prefix: it leaves the gate once.
@@ -443,7 +492,7 @@ fn flushing_what_two_lists_hold_leaves_the_gate_open_for_others() {
     daemon.import("feed", &["192.0.2.0/25"]).expect("imported");
     daemon.add(Block, &["192.0.2.0/25"]).expect("added");
     daemon.add(Allow, &["192.0.2.200/32"]).expect("added");
-    daemon.run(Command::Flush).expect("flushed");
+    daemon.run(Command::Flush { list: Block }).expect("flushed");
     assert!(!daemon.meets(Block, "192.0.2.1"));
     assert!(
         daemon.meets(Allow, "192.0.2.200"),
@@ -543,7 +592,7 @@ fn a_restart_restores_everything_and_no_bit_is_missing_meanwhile() {
     let host = Host::new("");
     let mut daemon = host.first();
     daemon
-        .add(Block, &["192.0.2.1/32", "2001:db8::/48", "3fff::/20"])
+        .add(Block, &["192.0.2.1/32", "2001:db8::/48", "3ff0::/19"])
         .expect("added");
     daemon
         .import("feed", &["198.51.100.0/24", "203.0.113.0/24"])
@@ -571,7 +620,7 @@ fn a_restart_restores_everything_and_no_bit_is_missing_meanwhile() {
 }
 
 impl Daemon<Fake> {
-    fn snapshot_of_lists(&mut self) -> (State, Vec<Vec<IpNet>>, [u64; 2]) {
+    fn snapshot_of_lists(&mut self) -> (State, Vec<Vec<IpNet>>, [u64; 3]) {
         let lists = ListKind::ALL.map(|kind| self.entries_of(kind)).into();
         let counts = ListKind::ALL.map(|kind| self.tables.entries(kind));
         (self.state.clone(), lists, counts)
@@ -588,10 +637,7 @@ fn new_maps_are_filled_with_what_is_kept() {
         .expect("imported");
     drop(stop(daemon));
     let mut daemon = host.start(fake(), false);
-    assert_eq!(
-        daemon.entries_of(Block),
-        prefixes(&["192.0.2.1/32", "198.51.100.0/24"])
-    );
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.1/32"]));
     assert!(daemon.meets(Block, "198.51.100.7"));
 }
 
@@ -626,7 +672,7 @@ fn after_damage_to_the_state_the_kernel_is_asked_what_it_has() {
         .add_for(Block, &["192.0.2.1/32"], Some(Duration::from_secs(600)))
         .expect("added");
     daemon
-        .import("feed", &["198.51.100.0/24"])
+        .import_to(Allow, "feed", &["198.51.100.0/24"])
         .expect("imported");
     let fake = stop(daemon);
     fs::write(host.state().join("floodwall.db"), b"what is this").expect("damage");
@@ -636,7 +682,7 @@ fn after_damage_to_the_state_the_kernel_is_asked_what_it_has() {
         daemon.meets(Allow, "203.0.113.9"),
         "never an empty allowlist in silence"
     );
-    assert!(daemon.meets(Block, "192.0.2.1") && daemon.meets(Block, "198.51.100.7"));
+    assert!(daemon.meets(Block, "192.0.2.1") && daemon.meets(Allow, "198.51.100.7"));
     let status = daemon.status().expect("a status");
     let told = |part: &str| status.warnings.iter().any(|warning| warning.contains(part));
     assert!(
@@ -655,7 +701,10 @@ fn after_damage_to_the_state_the_kernel_is_asked_what_it_has() {
     // What was recovered is kept.
     let mut daemon = host.again(daemon);
     assert!(daemon.losses.is_empty());
-    assert_eq!(daemon.entries_of(Allow), prefixes(&["203.0.113.9/32"]));
+    assert_eq!(
+        daemon.entries_of(Allow),
+        prefixes(&["198.51.100.0/24", "203.0.113.9/32"])
+    );
 }
 
 #[test]

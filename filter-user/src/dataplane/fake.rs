@@ -9,13 +9,17 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         rules::SLOTS,
         sample::Sample,
+        service::ServiceState,
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS},
+    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
-use super::{Attachment, CompiledRules, Counters, Dataplane, DataplaneError};
-use crate::api::types::AttachMode;
+use super::{
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    MapReport, ProgramReport, ServiceReading,
+};
+use crate::{api::types::AttachMode, sets::Sets};
 
 /// The maps in memory.
 #[derive(Debug, Default)]
@@ -24,14 +28,26 @@ pub struct Fake {
     pub tick: u64,
     /// The settings.
     pub settings: Settings,
-    /// Entries of both lists.
+    /// Single entries, by list.
     pub lists: BTreeMap<ListId, HashMap<EntryKey, EntryValue>>,
-    /// Lengths of both lists, by list and family.
+    /// Lengths of entries, by list and family.
     pub lengths: HashMap<(ListId, Family), Lengths>,
     /// Lines of the gate that are not zero.
     pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
     /// Every line of the gate that was written, in order.
     pub gate_writes: Vec<(u32, [u64; LINE_WORDS])>,
+    /// Ceilings of services.
+    pub ceilings: Option<Ceilings>,
+    /// Every ceiling that was written, in order.
+    pub ceiling_writes: Vec<Ceilings>,
+    /// How services fare, by index.
+    pub services: BTreeMap<u32, ServiceReading>,
+    /// The big sets.
+    pub sets: Sets,
+    /// The features of each program that was loaded.
+    pub features: Vec<u64>,
+    /// Counters of imported lists.
+    pub list_hits: BTreeMap<u8, Counter>,
     /// Lifelines.
     pub lifelines: Lifelines,
     /// Sessions.
@@ -154,6 +170,48 @@ impl Dataplane for Fake {
         Ok(())
     }
 
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.ceilings = Some(*ceilings);
+        self.ceiling_writes.push(*ceilings);
+        Ok(())
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.write()?;
+        let reading = self.services.entry(index).or_default();
+        reading.state = ServiceState::default();
+        Ok(())
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        let read = |index| self.services.get(&index).copied().unwrap_or_default();
+        Ok((0..count).map(read).collect())
+    }
+
+    fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.features.push(image.features);
+        if let Some(sets) = image.sets {
+            self.sets.clone_from(sets);
+        }
+        Ok(())
+    }
+
+    fn list_hits(&mut self) -> Result<Box<ListHits>, DataplaneError> {
+        let mut all = Box::new([Counter::default(); LISTS as usize]);
+        for (number, hits) in &self.list_hits {
+            all[usize::from(*number)] = *hits;
+        }
+        Ok(all)
+    }
+
+    fn clear_list_hits(&mut self, number: u8) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.list_hits.remove(&number);
+        Ok(())
+    }
+
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
         self.write()?;
         self.lifelines = *lifelines;
@@ -208,8 +266,16 @@ impl Dataplane for Fake {
         }
     }
 
-    fn map_memory(&mut self) -> u64 {
-        0
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        let features = self.features.last().copied().unwrap_or_default();
+        Ok(ProgramReport {
+            features,
+            ..ProgramReport::default()
+        })
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        Vec::new()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

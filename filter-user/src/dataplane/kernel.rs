@@ -2,18 +2,24 @@
 
 pub(super) mod link;
 mod maps;
+mod memory;
 pub(super) mod pinned;
+mod place;
+mod report;
 mod rules;
+mod senders;
+mod services;
 mod set;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use aya::{
-    Ebpf,
-    maps::{HashMap, MapData, MapError},
+    maps::{HashMap, MapData, MapError, PerCpuValues},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use filter_common::{
@@ -24,20 +30,23 @@ use filter_common::{
         sample::Sample,
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS},
+    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
 use self::{
-    maps::{Maps, map_error, read_counters},
+    maps::{Maps, map_error, read_counter, read_counters},
+    place::Loaded,
     set::Unfinished,
 };
 use super::{
-    Attachment, CompiledRules, Counters, Dataplane, DataplaneError,
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    MapReport, ProgramReport, ServiceReading,
     bpffs::{self, PinFolder},
 };
 use crate::{
     clock,
     config::{AttachPreference, Tables},
+    sets::Sets,
 };
 
 /// The filter in the kernel.
@@ -46,7 +55,10 @@ pub struct Kernel {
     unfinished: Option<Unfinished>,
     folder: PinFolder,
     preference: AttachPreference,
-    ebpf: Ebpf,
+    sizes: BTreeMap<&'static str, u32>,
+    loaded: Loaded,
+    /// Interfaces that this has attached to.
+    linked: BTreeSet<String>,
     maps: Maps,
     hz: u64,
     /// Whether these maps were found, with what they hold.
@@ -57,13 +69,23 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program over the maps that are pinned, if they are of this version and of these
+    /// Loads the program with all features over the maps that are pinned, if they are of this version and of these
     /// sizes, and over new ones otherwise. New ones are in force only after
     /// [`Kernel::put_in_force`].
     pub fn load(
         folder: PinFolder,
         tables: &Tables,
         preference: AttachPreference,
+    ) -> Result<Self, DataplaneError> {
+        Self::load_with(folder, tables, preference, u64::MAX)
+    }
+
+    /// Likewise, with some features only.
+    pub fn load_with(
+        folder: PinFolder,
+        tables: &Tables,
+        preference: AttachPreference,
+        features: u64,
     ) -> Result<Self, DataplaneError> {
         let sizes = set::sizes(tables);
         let taken_over = set::is_ours(&folder.maps(), &sizes);
@@ -81,20 +103,15 @@ impl Kernel {
         if !taken_over {
             tracing::info!(
                 "the maps will take about {} MiB",
-                set::estimate(tables) >> 20
+                set::estimate(tables, features) >> 20
             );
         }
-        let mut ebpf = set::load_object(&path, &sizes)?;
-        for name in ["floodwall", "clock"] {
-            set::program(&mut ebpf, name)?
-                .load()
-                .map_err(|error| set::load_error(name, error))?;
-        }
+        let mut loaded = Loaded::new(&path, &sizes, features, &Sets::default())?;
         #[cfg(feature = "log")]
-        let logger = aya_log::EbpfLogger::init(&mut ebpf)
+        let logger = aya_log::EbpfLogger::init(&mut loaded.ebpf)
             .inspect_err(|error| tracing::warn!("no messages from the kernel's side: {error}"))
             .ok();
-        let maps = Maps::take(&mut ebpf)?;
+        let maps = Maps::take(&mut loaded.ebpf)?;
         if !taken_over {
             set::pin_version(&path.join(set::META))?;
         }
@@ -102,7 +119,9 @@ impl Kernel {
             unfinished,
             folder,
             preference,
-            ebpf,
+            sizes,
+            loaded,
+            linked: BTreeSet::new(),
             maps,
             hz: 0,
             taken_over,
@@ -128,9 +147,18 @@ impl Kernel {
         Ok(())
     }
 
+    /// Where the maps of this program are pinned.
+    fn maps_path(&self) -> PathBuf {
+        if self.unfinished.is_some() {
+            self.folder.new_maps()
+        } else {
+            self.folder.maps()
+        }
+    }
+
     /// The program's object, for tests and benchmarks that run it by hand.
     pub fn program(&mut self) -> Result<&mut Xdp, DataplaneError> {
-        set::program(&mut self.ebpf, "floodwall")
+        set::program(&mut self.loaded.ebpf, "floodwall")
     }
 
     /// Runs the program on a frame, without any traffic; gives the XDP verdict.
@@ -196,7 +224,7 @@ impl Dataplane for Kernel {
         let mut options = TestRunOptions::new();
         let frame = [0; 14];
         options.data_in = Some(&frame);
-        set::program(&mut self.ebpf, "clock")?
+        set::program(&mut self.loaded.ebpf, "clock")?
             .test_run(options)
             .map_err(|error| DataplaneError::new("reading the kernel's clock", error))?;
         self.maps
@@ -274,10 +302,44 @@ impl Dataplane for Kernel {
     }
 
     fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError> {
+        self.maps.gate.set(line as usize, words);
+        Ok(())
+    }
+
+    fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
+        self.replace(image)
+    }
+
+    fn list_hits(&mut self) -> Result<Box<ListHits>, DataplaneError> {
+        let mut all = Box::new([Counter::default(); LISTS as usize]);
+        for (number, hits) in (0..LISTS).zip(all.iter_mut()) {
+            *hits = read_counter(&self.maps.list_hits, number)?;
+        }
+        Ok(all)
+    }
+
+    fn clear_list_hits(&mut self, number: u8) -> Result<(), DataplaneError> {
+        let wrap = |error| map_error("clearing the counter of a list", error);
+        let cpus = aya::util::nr_cpus()
+            .map_err(|(path, error)| DataplaneError::new(format!("reading {path}"), error))?;
+        let zeros = PerCpuValues::try_from(vec![Counter::default(); cpus])
+            .map_err(|error| DataplaneError::new("clearing the counter of a list", error))?;
         self.maps
-            .gate
-            .set(line, words, 0)
-            .map_err(|error| map_error("writing the gate of the lists", error))
+            .list_hits
+            .set(number.into(), zeros, 0)
+            .map_err(wrap)
+    }
+
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.maps.services.set(ceilings)
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.maps.services.clear(index)
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        self.maps.services.read(count)
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
@@ -336,15 +398,22 @@ impl Dataplane for Kernel {
         }
     }
 
-    fn map_memory(&mut self) -> u64 {
-        self.maps.memory
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        self.report()
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        self.map_reports()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {
-        self.link_to(interface)
+        let attachment = self.link_to(interface)?;
+        self.linked.insert(interface.to_owned());
+        Ok(attachment)
     }
 
     fn detach(&mut self, interface: &str) -> Result<(), DataplaneError> {
+        self.linked.remove(interface);
         link::remove(&self.folder.link(interface))
     }
 

@@ -79,6 +79,7 @@ mod tests {
     fn entry(prefix: &str, packets: Option<u64>) -> Entry {
         Entry {
             prefix: prefix.parse().unwrap(),
+            kind: crate::api::types::ListKind::Block,
             list: "manual".to_owned(),
             reason: "scans\x07".to_owned(),
             by: "uid 0 (root)".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, number, safe, table, time};
+use super::{Columns, Style, lists, number, safe, table, time};
 use crate::api::types::{Count, Stats};
 
 /// Rates by reason, the highest first.
@@ -59,7 +59,12 @@ pub fn render(out: &mut impl Write, stats: &Stats, style: &Style) -> io::Result<
             numbers: &[1, 2, 3, 4],
         },
         rows,
-    )
+    )?;
+    if stats.lists.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    lists::brief(out, &stats.lists, style)
 }
 
 #[cfg(test)]
@@ -97,6 +102,7 @@ mod tests {
                 would_drop: 0.0,
             },
             totals: Totals::default(),
+            lists: Vec::new(),
         };
         let expected = "\
 2026-01-02 03:04:06Z, over 1.0 s

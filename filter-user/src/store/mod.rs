@@ -67,8 +67,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE imports (
         list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, crc32 INTEGER NOT NULL,
-        PRIMARY KEY (list, name)
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, number TEXT,
+        crc32 INTEGER NOT NULL, PRIMARY KEY (list, name)
     ) WITHOUT ROWID;
     CREATE TABLE overrides (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
@@ -105,8 +105,9 @@ impl Store {
                 let aside = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
-                     it: entries, rules, overrides and the journal start anew; the entries and the \
-                     mode that the kernel still has are taken over when the daemon starts",
+                     it: entries, rules, overrides and the journal start anew; single entries and \
+                     the mode that the kernel still has are taken over when the daemon starts, \
+                     block lists have to be imported again",
                     path.display(),
                     aside.display()
                 );
@@ -171,7 +172,7 @@ impl Store {
                 database.execute_batch(&all)?;
             }
             SCHEMA_VERSION => {}
-            odd @ (..0 | MOST_VERSION..) => {
+            odd @ (..SCHEMA_VERSION | MOST_VERSION..) => {
                 return Err(Damage::Corrupt(format!("its schema has the number {odd}")));
             }
             newer => {

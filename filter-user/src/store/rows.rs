@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fmt, io, num::ParseIntError, path::Path, sync::Arc};
 
-use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -10,9 +9,9 @@ use rusqlite::{Connection, Row, params};
 use super::lists;
 use crate::{
     api::types::ListKind,
-    config::units::{parse_class, parse_limit},
+    config::limit::{LimitName, format_limit},
     core::{
-        decide::{limit_name, mode_text},
+        decide::mode_text,
         lists::{Imported, Note},
         rules::AddedRule,
         state::{Change, ModeChoice, Set, State},
@@ -95,8 +94,8 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             let file = lists::write(folder, &prefix, &list.prefixes)?;
             let note = &list.note;
             let insert = "INSERT OR REPLACE INTO imports
-                (list, name, reason, by, since, until, file, crc32)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+                (list, name, reason, by, since, until, file, number, crc32)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
             let row = [
                 Some(kind.noun().to_owned()),
                 Some(name.clone()),
@@ -105,17 +104,16 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
                 Some(note.since.to_string()),
                 text(note.until),
                 Some(file),
+                list.number.map(|number| number.to_string()),
             ];
             put(database, insert, &row)?;
         }
         Change::Mode(set) => {
             write_override(database, MODE, set.as_ref(), mode_text)?;
         }
-        Change::Limit(class, set) => {
-            let name = format!("{LIMIT}{}", limit_name(*class));
-            write_override(database, &name, set.as_ref(), |rate| {
-                rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
-            })?;
+        Change::Limit(name, set) => {
+            let name = format!("{LIMIT}{name}");
+            write_override(database, &name, set.as_ref(), |rate| format_limit(*rate))?;
         }
         Change::Rule(number, None) => {
             database.execute("DELETE FROM rules WHERE number = ?1", [number.to_string()])?;
@@ -267,14 +265,18 @@ pub fn read(
     }
 
     let mut statement = database
-        .prepare("SELECT list, name, reason, by, since, until, file, crc32 FROM imports")?;
+        .prepare("SELECT list, name, reason, by, since, until, file, number, crc32 FROM imports")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match import(row) {
-            Ok((kind, name, file, note)) => match lists::read(folder, &file) {
+            Ok((kind, name, file, number, note)) => match lists::read(folder, &file) {
                 Ok(prefixes) => {
                     let prefixes = Arc::from(prefixes);
-                    let list = Imported { prefixes, note };
+                    let list = Imported {
+                        prefixes,
+                        note,
+                        number,
+                    };
                     changes.push(Change::Import(kind, name, Some(list)));
                 }
                 Err(error) => {
@@ -331,10 +333,15 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
     Ok(Change::Manual(kind(row)?, prefix, Some(note(row)?)))
 }
 
-/// Which list, its name, its file, and what is known of it.
-fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Note)> {
-    check(row, 7)?;
-    Ok((kind(row)?, row.get(1)?, row.get(6)?, note(row)?))
+/// Which list, its name, its file, its number, and what is known of it.
+fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Option<u8>, Note)> {
+    check(row, 8)?;
+    let number: Option<String> = row.get(7)?;
+    let number = number
+        .map(|number| number.parse())
+        .transpose()
+        .map_err(|error| conversion(7, error))?;
+    Ok((kind(row)?, row.get(1)?, row.get(6)?, number, note(row)?))
 }
 
 fn rule(row: &Row<'_>) -> rusqlite::Result<Change> {
@@ -433,13 +440,10 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
         let change = Change::Detached(interface.to_owned(), Some(set(row, ())?));
         return Ok(Kept::Change(change));
     }
-    let class: Option<Class> = name
-        .strip_prefix(LIMIT)
-        .and_then(|name| parse_class(name).ok());
-    match (class, parse_limit(&value)) {
-        (Some(class), Ok(rate)) => Ok(Kept::Change(Change::Limit(class, Some(set(row, rate)?)))),
-        _ => Err(unknown()),
-    }
+    let limit: Option<LimitName> = name.strip_prefix(LIMIT).and_then(|name| name.parse().ok());
+    let limit = limit.and_then(|name| Some((name.measure().parse(&value).ok()?, name)));
+    let (rate, name) = limit.ok_or_else(unknown)?;
+    Ok(Kept::Change(Change::Limit(name, Some(set(row, rate)?))))
 }
 
 fn set<T>(row: &Row<'_>, value: T) -> rusqlite::Result<Set<T>> {

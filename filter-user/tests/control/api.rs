@@ -5,7 +5,10 @@ use std::time::Duration;
 use filter_common::abi::{reason::Reason, settings::Class};
 use filter_user::{
     api::{openapi::Document, types::*},
-    config::units::Rate,
+    config::{
+        limit::{LimitName, LimitRate, Measure},
+        units::Rate,
+    },
     core::{actor::Actor, command::Command, refusal::Refusal, rules::RuleId},
 };
 use serde_json::Value;
@@ -168,9 +171,14 @@ fn looking_gives_what_the_daemon_says() {
 #[test]
 fn changes_become_commands() {
     let lab = Lab::new(As::Root);
-    let prefixes = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let prefixes =
+        |texts: &[&str]| -> Vec<_> { texts.iter().map(|text| text.parse().unwrap()).collect() };
     let hour = Some(Duration::from_secs(3600));
-    for (name, list) in [("block", ListKind::Block), ("allow", ListKind::Allow)] {
+    for (name, list) in [
+        ("block", ListKind::Block),
+        ("allow", ListKind::Allow),
+        ("ban", ListKind::Ban),
+    ] {
         let body = r#"{"prefixes": ["192.0.2.7/24", "2001:db8::1"], "for": "1h",
                        "reason": "why", "force": true}"#;
         assert_eq!(
@@ -194,21 +202,27 @@ fn changes_become_commands() {
                 prefixes: prefixes(&["192.0.2.1/32"])
             }
         );
-        let text = "# a list\r\n192.0.2.1\r\n\r\n2001:db8::/32 ; v6\n198.51.100.9/24 # masked\n\n";
+        if list == ListKind::Ban {
+            continue;
+        }
+        let text = "# a list\r\n192.0.2.1\r\n\r\n2001:db8::/32 ; v6\n198.51.100.9/24 # masked\n\n192.0.2.1\n";
         let target = format!("/v1/{name}/import?list=feed&for=1h&reason=daily");
         assert_eq!(
             lab.command("PUT", &target, text),
             Command::Import {
                 list,
                 name: "feed".to_owned(),
-                prefixes: prefixes(&["192.0.2.1/32", "2001:db8::/32", "198.51.100.0/24"]),
+                prefixes: prefixes(&["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/32"]).into(),
                 duration: hour,
                 reason: "daily".to_owned(),
                 force: false,
             }
         );
     }
-    assert_eq!(lab.command("DELETE", "/v1/block", ""), Command::Flush);
+    for (name, list) in [("block", ListKind::Block), ("ban", ListKind::Ban)] {
+        let wish = lab.command("DELETE", &format!("/v1/{name}"), "");
+        assert_eq!(wish, Command::Flush { list });
+    }
     assert_eq!(
         lab.command(
             "PUT",
@@ -216,18 +230,18 @@ fn changes_become_commands() {
             r#"{"rate": "200/s burst 400", "for": "1h"}"#
         ),
         Command::SetLimit {
-            class: Class::Syn,
-            rate: Some(Rate {
+            name: LimitName::Source(Class::Syn),
+            rate: Some(LimitRate::Packets(Rate {
                 packets: 200,
                 burst: 400
-            }),
+            })),
             duration: hour,
         }
     );
     assert_eq!(
-        lab.command("PUT", "/v1/limits/source.udp", r#"{"rate": "off"}"#),
+        lab.command("PUT", "/v1/limits/service.web.bytes", r#"{"rate": "off"}"#),
         Command::SetLimit {
-            class: Class::Udp,
+            name: LimitName::Service("web".to_owned(), Measure::Bytes),
             rate: None,
             duration: None
         }
@@ -254,7 +268,9 @@ fn changes_become_commands() {
     );
     assert_eq!(
         lab.command("DELETE", "/v1/limits/source.icmp", ""),
-        Command::AutoLimit { class: Class::Icmp }
+        Command::AutoLimit {
+            name: LimitName::Source(Class::Icmp)
+        }
     );
     assert_eq!(
         lab.command(
@@ -644,7 +660,11 @@ fn readers_may_look_and_change_nothing() {
 fn administrators_may_look_and_change() {
     let lab = Lab::new(As::Admin);
     assert_eq!(lab.ask("GET", "/v1/status").status, 200);
-    assert_eq!(lab.command("DELETE", "/v1/block", ""), Command::Flush);
+    let list = ListKind::Block;
+    assert_eq!(
+        lab.command("DELETE", "/v1/block", ""),
+        Command::Flush { list }
+    );
 }
 
 #[test]

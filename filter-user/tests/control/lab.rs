@@ -66,6 +66,7 @@ fn entry(index: u64) -> Entry {
     let address = std::net::Ipv4Addr::from(0xc000_0200 + u32::try_from(index).unwrap());
     Entry {
         prefix: ipnet::Ipv4Net::from(address).into(),
+        kind: ListKind::Block,
         list: "manual".to_owned(),
         reason: String::new(),
         by: "uid 0 (root)".to_owned(),
@@ -89,7 +90,11 @@ impl Service for Fake {
             reasons: BTreeMap::new(),
             overrides: Vec::new(),
             tables: BTreeMap::new(),
+            services: Vec::new(),
+            lists: Vec::new(),
+            program: None,
             map_memory: 0,
+            maps: Vec::new(),
             warnings: Vec::new(),
         })
     }
@@ -103,6 +108,7 @@ impl Service for Fake {
             reasons: BTreeMap::new(),
             rates: Rates::default(),
             totals: Totals::default(),
+            lists: Vec::new(),
         })
     }
 
@@ -119,6 +125,7 @@ impl Service for Fake {
         let to = total.min(from + u64::try_from(limit).unwrap());
         Ok(EntryPage {
             schema: SCHEMA,
+            lists: Vec::new(),
             entries: (from..to).map(entry).collect(),
             next: (to < total).then(|| to.to_string()),
             total,
@@ -131,6 +138,28 @@ impl Service for Fake {
             schema: SCHEMA,
             pressure: "20000/s".to_owned(),
             limits: Vec::new(),
+        })
+    }
+
+    fn services(&mut self) -> Result<Services, Refusal> {
+        self.refusal()?;
+        let service = ServiceStatus {
+            name: "web".to_owned(),
+            to: vec!["203.0.113.10/32".parse().unwrap()],
+            protocol: "tcp".to_owned(),
+            port: Some(443),
+            packets: "200k/s".to_owned(),
+            bytes: "off".to_owned(),
+            overloaded: true,
+            fair_share: Some(1_250),
+            passed: 9,
+            dropped_new: 3,
+            dropped_heavy: 2,
+            dropped_known: 1,
+        };
+        Ok(Services {
+            schema: SCHEMA,
+            services: vec![service],
         })
     }
 

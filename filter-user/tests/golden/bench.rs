@@ -1,6 +1,6 @@
 //! The loaded program, alone in a bpffs of its own, on one CPU.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use filter_common::{
     abi::{
@@ -15,10 +15,11 @@ use filter_common::{
 };
 use filter_user::{
     api::types::ListKind,
-    config::{AttachPreference, Tables as Sizes, units::parse_prefix},
+    config::{AttachPreference, Config, Tables as Sizes, units::parse_prefix},
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
-    dataplane::{Counters, Dataplane as _, bpffs::PinFolder, kernel::Kernel},
+    dataplane::{Counters, Dataplane, Image, ProgramReport, bpffs::PinFolder, kernel::Kernel},
+    sets::{self, List, near::Near},
 };
 use ipnet::IpNet;
 use nix::{
@@ -35,6 +36,7 @@ pub struct Bench {
     pub kernel: Kernel,
     tables: Tables,
     entries: Vec<(ListKind, IpNet)>,
+    lists: Vec<(u8, Vec<IpNet>)>,
     // Last, so that nothing is open in the file system when it goes.
     _pins: Pins,
 }
@@ -44,6 +46,8 @@ pub struct Force {
     pub settings: Settings,
     /// With the tick at which each ends.
     pub entries: Vec<(ListKind, IpNet, u64)>,
+    /// Imported lists by number.
+    pub lists: Vec<(u8, Vec<IpNet>)>,
     pub lifelines: Vec<LifelineRule>,
     pub sessions: Vec<SessionKey>,
 }
@@ -72,7 +76,11 @@ impl Bench {
         let sizes = Sizes {
             block: 1024,
             allow: 1024,
+            bans: 1024,
+            lists_v4: 1024,
+            lists_v6: 1024,
             sources: SOURCES,
+            ..Config::default().tables
         };
         let mut kernel = Kernel::load(folder, &sizes, AttachPreference::Auto)
             .expect("the verifier accepts the program");
@@ -81,8 +89,21 @@ impl Bench {
             kernel,
             tables,
             entries: Vec::new(),
+            lists: Vec::new(),
             _pins: pins,
         }
+    }
+
+    /// Replaces the program by one with other features; tells what is loaded then.
+    pub fn reshape(&mut self, features: u64) -> (ProgramReport, BTreeMap<String, u64>) {
+        let image = Image {
+            features,
+            sets: None,
+        };
+        self.kernel.place(image).expect("the program is replaced");
+        let report = Dataplane::program(&mut self.kernel).expect("a program");
+        let maps = self.kernel.maps().into_iter();
+        (report, maps.map(|map| (map.name, map.bytes)).collect())
     }
 
     pub fn hz(&self) -> u64 {
@@ -116,6 +137,9 @@ impl Bench {
                 .set_entry(kind.id(), &key(prefix), &value)
                 .expect("there is room");
         }
+        if force.lists != self.lists {
+            self.place(&force.lists);
+        }
         let mut settings = force.settings;
         settings.open_gate_v6 = u32::from(self.tables.is_gate_open_v6());
         self.kernel
@@ -141,6 +165,28 @@ impl Bench {
                 .set_session(session, true)
                 .expect("a session is added");
         }
+    }
+
+    /// Puts imported lists in place.
+    pub fn place(&mut self, lists: &[(u8, Vec<IpNet>)]) {
+        self.lists = lists.to_vec();
+        let lists: Vec<List<'_>> = lists
+            .iter()
+            .map(|(number, prefixes)| List {
+                number: *number,
+                prefixes,
+            })
+            .collect();
+        let sets = sets::build(&lists, 1024).expect("sets that fit");
+        let near = Near::of(&sets, &lists, &HASH_KEY);
+        self.tables
+            .set_gate_of_sets(&mut self.kernel, vec![Arc::new(near)])
+            .expect("the gate is written");
+        let image = Image {
+            features: u64::MAX,
+            sets: Some(&sets),
+        };
+        self.kernel.place(image).expect("the sets are put in place");
     }
 
     fn carry(&mut self, entries: impl Iterator<Item = (ListKind, IpNet, bool, bool)>) {
@@ -273,6 +319,7 @@ impl Force {
         Self {
             settings,
             entries: Vec::new(),
+            lists: Vec::new(),
             lifelines: Vec::new(),
             sessions: Vec::new(),
         }
@@ -291,6 +338,21 @@ impl Force {
 
     pub fn block(self, prefix: &str) -> Self {
         self.list(ListKind::Block, prefix, EntryValue::NEVER)
+    }
+
+    pub fn ban(self, prefix: &str) -> Self {
+        self.list(ListKind::Ban, prefix, EntryValue::NEVER - 1)
+    }
+
+    /// Members of the imported list with a number, in any order.
+    pub fn listed(mut self, number: u8, prefixes: &[&str]) -> Self {
+        let parsed = prefixes
+            .iter()
+            .map(|text| parse_prefix(text).expect("a prefix"));
+        let mut members: Vec<IpNet> = parsed.collect();
+        members.sort_unstable();
+        self.lists.push((number, members));
+        self
     }
 
     pub fn allow(self, prefix: &str) -> Self {

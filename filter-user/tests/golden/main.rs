@@ -11,6 +11,8 @@ mod model;
 mod modes;
 mod row;
 mod rules;
+mod sets;
+mod shape;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
@@ -23,6 +25,7 @@ fn scenarios(hz: u64) -> Vec<Scenario> {
     let mut all = headers::scenarios();
     all.extend(control::scenarios(hz));
     all.extend(lists::scenarios(hz));
+    all.extend(sets::scenarios());
     all.extend(modes::scenarios(hz));
     all
 }

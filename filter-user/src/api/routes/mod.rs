@@ -1,7 +1,9 @@
 //! What is answered under which path, one file a noun.
 
 pub mod allow;
+pub mod ban;
 pub mod block;
+mod entries;
 pub mod events;
 pub mod interfaces;
 pub mod limits;
@@ -9,6 +11,7 @@ mod lists;
 pub mod mode;
 pub mod rules;
 pub mod samples;
+pub mod services;
 pub mod status;
 pub mod why;
 
@@ -32,7 +35,7 @@ use crate::{
         server::{Bounds, Peer},
         types::{ListKind, Outcome},
     },
-    config::Config,
+    config::{Config, Tables},
     core::{actor::Actor, command::Command, refusal::Refusal},
     daemon::handle::Handle,
 };
@@ -48,9 +51,7 @@ pub struct Api {
     pub followers: Arc<Semaphore>,
     /// Room for imports, each of which may hold a whole table.
     pub imports: Arc<Semaphore>,
-    /// Most prefixes in an import, by list.
-    block_capacity: usize,
-    allow_capacity: usize,
+    tables: Tables,
     read_group: String,
     admin_group: String,
 }
@@ -58,24 +59,22 @@ pub struct Api {
 impl Api {
     /// Over a daemon.
     pub fn new(config: &Config, handle: Handle, bounds: Bounds) -> Self {
-        let entries = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             handle,
             bounds,
             followers: Arc::new(Semaphore::new(bounds.followers)),
             imports: Arc::new(Semaphore::new(bounds.imports)),
-            block_capacity: entries(config.tables.block),
-            allow_capacity: entries(config.tables.allow),
+            tables: config.tables,
             read_group: config.access.read_group.clone(),
             admin_group: config.access.admin_group.clone(),
         }
     }
 
-    /// Most prefixes that a list can take.
+    /// Most prefixes that an import can bring.
     pub const fn capacity(&self, list: ListKind) -> usize {
         match list {
-            ListKind::Allow => self.allow_capacity,
-            ListKind::Block => self.block_capacity,
+            ListKind::Block => self.tables.lists_v4 as usize + self.tables.lists_v6 as usize,
+            ListKind::Allow | ListKind::Ban => self.tables.room(list).0 as usize,
         }
     }
 
@@ -108,10 +107,13 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/allow", get(allow::list).post(allow::add)),
         ("/v1/allow/remove", post(allow::remove)),
         ("/v1/allow/import", put(allow::import)),
+        ("/v1/ban", get(ban::list).post(ban::add).delete(ban::flush)),
+        ("/v1/ban/remove", post(ban::remove)),
         ("/v1/limits", get(limits::list)),
         ("/v1/limits/{name}", put(limits::set).delete(limits::auto)),
         ("/v1/rules", get(rules::list).post(rules::add)),
         ("/v1/rules/remove", post(rules::remove)),
+        ("/v1/services", get(services::list)),
         ("/v1/mode", put(mode::set)),
         ("/v1/why", get(why::why)),
         ("/v1/events", get(events::events)),

@@ -1,6 +1,6 @@
-//! Commands on the lists: what is useful, what would do harm, and what there is room for.
+//! Commands on single entries: what is useful, what would do harm, and what there is room for.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
@@ -8,8 +8,8 @@ use super::{Decision, Situation, ending};
 use crate::{
     api::types::{ListKind, Outcome, SCHEMA},
     core::{
-        guard,
-        lists::{self, End, Imported, List, Note, later},
+        guard::{self, Before},
+        lists::{self, End, Note, later},
         refusal::Refusal,
         shadow,
         state::Change,
@@ -28,8 +28,9 @@ impl Situation<'_> {
         force: bool,
     ) -> Result<Decision, Refusal> {
         let list = self.state.list(kind);
-        self.check_harm(kind, prefixes, list, force)?;
         let wanted: BTreeSet<IpNet> = prefixes.iter().copied().collect();
+        let sorted: Vec<IpNet> = wanted.iter().copied().collect();
+        self.check_harm(kind, &sorted, None, force)?;
         for prefix in &wanted {
             self.check_useful(kind, *prefix, note.until, &wanted)?;
         }
@@ -37,7 +38,7 @@ impl Situation<'_> {
             .iter()
             .filter(|prefix| list.end(prefix).is_none())
             .count();
-        self.check_room(kind, list.len() + new)?;
+        self.check_room(kind, list.entries() + new)?;
 
         let updated = wanted
             .iter()
@@ -51,7 +52,6 @@ impl Situation<'_> {
             .iter()
             .take(NOTES)
             .map(|prefix| format!("{} {prefix}{}", kind.noun(), ending(note.until)));
-        let sorted: Vec<IpNet> = wanted.iter().copied().collect();
         let outcome = Outcome {
             schema: SCHEMA,
             added: (wanted.len() - updated) as u64,
@@ -69,17 +69,21 @@ impl Situation<'_> {
         })
     }
 
-    fn check_harm(
+    pub(super) fn check_harm(
         &self,
         kind: ListKind,
         prefixes: &[IpNet],
-        list: &List,
+        without: Option<&str>,
         force: bool,
     ) -> Result<(), Refusal> {
         if force {
             return Ok(());
         }
-        match guard::harm(kind, prefixes, list, self.config, self.facts) {
+        let before = Before {
+            list: self.state.list(kind),
+            without,
+        };
+        match guard::harm(kind, prefixes, before, self.config, self.facts) {
             Some(harm) => Err(Refusal::refused(format!(
                 "{harm}. `--force` does it all the same"
             ))),
@@ -96,11 +100,10 @@ impl Situation<'_> {
         together: &BTreeSet<IpNet>,
     ) -> Result<(), Refusal> {
         let outlives = |other: End| later(other, until) == other;
-        if kind == ListKind::Block
+        if kind != ListKind::Allow
             && let Some(allow) = self
                 .state
-                .list(ListKind::Allow)
-                .covering(prefix, self.now)
+                .covering(ListKind::Allow, prefix, self.now)
                 .into_iter()
                 .find(|entry| outlives(entry.until))
         {
@@ -110,17 +113,18 @@ impl Situation<'_> {
                 allow.prefix, allow.list, allow.by, allow.prefix
             )));
         }
-        let wider = self
-            .state
-            .list(kind)
-            .covering(prefix, self.now)
+        let covering = |kind| self.state.covering(kind, prefix, self.now);
+        let also = (kind == ListKind::Ban).then_some(ListKind::Block);
+        let wider = covering(kind)
             .into_iter()
-            .find(|entry| entry.prefix != prefix && outlives(entry.until));
+            .filter(|entry| entry.prefix != prefix)
+            .chain(also.into_iter().flat_map(covering))
+            .find(|entry| outlives(entry.until));
         if let Some(wider) = wider {
             return Err(Refusal::refused(format!(
-                "{prefix} is covered by {} on the {kind} (list {}, by {}{}): the entry would do \
-                 nothing",
+                "{prefix} is covered by {} on the {} (list {}, by {}{}): the entry would do nothing",
                 wider.prefix,
+                wider.kind,
                 wider.list,
                 wider.by,
                 ending(wider.until)
@@ -136,22 +140,15 @@ impl Situation<'_> {
         }
     }
 
-    fn check_room(&self, kind: ListKind, entries: usize) -> Result<(), Refusal> {
-        let (room, key) = self.room(kind);
-        if entries > room {
+    pub(super) fn check_room(&self, kind: ListKind, entries: usize) -> Result<(), Refusal> {
+        let (room, key) = self.config.tables.room(kind);
+        if entries > room as usize {
             return Err(Refusal::refused(format!(
                 "the {kind} would hold {entries} entries and has room for {room}: remove some, \
                  or enlarge `{key}` under [tables] and restart"
             )));
         }
         Ok(())
-    }
-
-    fn room(&self, kind: ListKind) -> (usize, &'static str) {
-        match kind {
-            ListKind::Allow => (self.config.tables.allow as usize, "allow"),
-            ListKind::Block => (self.config.tables.block as usize, "block"),
-        }
     }
 
     pub(super) fn remove(&self, kind: ListKind, prefixes: &[IpNet]) -> Result<Decision, Refusal> {
@@ -166,7 +163,7 @@ impl Situation<'_> {
         for prefix in wanted.iter().take(NOTES) {
             notes.push(format!("{prefix} is off the {kind}"));
             let still = list
-                .covering(*prefix, self.now)
+                .covering(kind, *prefix, self.now)
                 .into_iter()
                 .find(|entry| entry.prefix != *prefix || entry.list != lists::MANUAL);
             if let Some(still) = still {
@@ -195,7 +192,7 @@ impl Situation<'_> {
     }
 
     fn not_there(&self, kind: ListKind, prefix: IpNet) -> Refusal {
-        let covering = self.state.list(kind).covering(prefix, self.now);
+        let covering = self.state.covering(kind, prefix, self.now);
         match covering.first() {
             Some(entry) if entry.prefix == prefix => Refusal::not_found(format!(
                 "{prefix} is on the {kind} as a member of the imported list {}: import that list \
@@ -210,18 +207,18 @@ impl Situation<'_> {
         }
     }
 
-    pub(super) fn flush(&self) -> Decision {
-        let list = self.state.list(ListKind::Block);
-        let removed = list.len() as u64;
+    pub(super) fn flush(&self, kind: ListKind) -> Decision {
+        let list = self.state.list(kind);
+        let removed = list.count(None) as u64;
         let manual = list
             .manual
             .keys()
-            .map(|prefix| Change::Manual(ListKind::Block, *prefix, None));
+            .map(|prefix| Change::Manual(kind, *prefix, None));
         let imports = list
             .imports
             .keys()
-            .map(|name| Change::Import(ListKind::Block, name.clone(), None));
-        let text = format!("the blocklist was emptied of {removed} entries");
+            .map(|name| Change::Import(kind, name.clone(), None));
+        let text = format!("the {kind} was emptied of {removed} entries");
         Decision {
             changes: manual.chain(imports).collect(),
             outcome: Outcome {
@@ -230,69 +227,8 @@ impl Situation<'_> {
                 notes: vec![text.clone()],
                 ..Outcome::default()
             },
-            event: ("block.flush".to_owned(), text),
+            event: (format!("{}.flush", kind.noun()), text),
         }
-    }
-
-    pub(super) fn import(
-        &self,
-        kind: ListKind,
-        name: &str,
-        prefixes: &[IpNet],
-        note: Note,
-        force: bool,
-    ) -> Result<Decision, Refusal> {
-        let mut sorted = prefixes.to_vec();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let list = self.state.list(kind);
-        let old: &[IpNet] = list.imports.get(name).map_or(&[], |list| &list.prefixes);
-        // The state without the list that is replaced; prefixes are shared, not copied.
-        let mut without = self.state.clone();
-        let _ = without.apply(Change::Import(kind, name.to_owned(), None));
-        let rest = without.list(kind);
-        self.check_harm(kind, &sorted, rest, force)?;
-        let new = sorted
-            .iter()
-            .filter(|prefix| rest.end(prefix).is_none())
-            .count();
-        self.check_room(kind, rest.len() + new)?;
-
-        let kept = sorted
-            .iter()
-            .filter(|prefix| old.binary_search(prefix).is_ok())
-            .count();
-        let outcome = Outcome {
-            schema: SCHEMA,
-            added: (sorted.len() - kept) as u64,
-            updated: kept as u64,
-            removed: (old.len() - kept) as u64,
-            notes: std::iter::once(format!(
-                "list {name} on the {kind} holds {} prefixes{}",
-                sorted.len(),
-                ending(note.until)
-            ))
-            .chain(shadow::notes(kind, &sorted, &without))
-            .collect(),
-            ..Outcome::default()
-        };
-        let text = format!(
-            "list {name} on the {kind}: {} prefixes, {} of them new, {} gone{}",
-            sorted.len(),
-            outcome.added,
-            outcome.removed,
-            ending(note.until)
-        );
-        // Importing nothing takes the list away.
-        let imported = (!sorted.is_empty()).then(|| Imported {
-            prefixes: Arc::from(sorted),
-            note,
-        });
-        Ok(Decision {
-            changes: vec![Change::Import(kind, name.to_owned(), imported)],
-            outcome,
-            event: (format!("{}.import", kind.noun()), text),
-        })
     }
 }
 

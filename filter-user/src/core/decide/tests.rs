@@ -1,12 +1,17 @@
 mod rules;
 
+use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 use jiff::ToSpan as _;
 
 use super::*;
 use crate::{
     api::types::{ErrorKind, ListKind},
-    config::units::parse_prefix,
+    config::{
+        bytes::ByteRate,
+        limit::{LimitName, LimitRate, Measure},
+        units::{Rate, parse_prefix},
+    },
 };
 
 /// Everything that a decision depends on, and takes effect in.
@@ -77,10 +82,20 @@ impl Host {
     }
 
     fn import(&mut self, name: &str, texts: &[&str]) -> Result<Outcome, Refusal> {
+        self.import_to(Block, name, texts)
+    }
+
+    fn import_to(
+        &mut self,
+        list: ListKind,
+        name: &str,
+        texts: &[&str],
+    ) -> Result<Outcome, Refusal> {
+        let sorted: std::collections::BTreeSet<IpNet> = prefixes(texts).into_iter().collect();
         self.run(Command::Import {
-            list: ListKind::Block,
+            list,
             name: name.to_owned(),
-            prefixes: prefixes(texts),
+            prefixes: sorted.into_iter().collect(),
             duration: None,
             reason: String::new(),
             force: false,
@@ -185,7 +200,10 @@ fn one_of_two_nested_entries_of_a_command_is_useless() {
         Refused,
         &["192.0.2.7/32", "192.0.2.0/24", "same command"],
     );
-    assert!(host.state.list(Block).is_empty(), "nothing was changed");
+    assert!(
+        host.state.list(Block).count(None) == 0,
+        "nothing was changed"
+    );
 }
 
 #[test]
@@ -226,7 +244,7 @@ fn what_is_not_there_cannot_be_removed_and_what_covers_it_is_named() {
         NotFound,
         &["198.51.100.1"],
     );
-    assert_eq!(host.state.list(Block).len(), 2, "all or nothing");
+    assert_eq!(host.state.list(Block).count(None), 2, "all or nothing");
 }
 
 #[test]
@@ -253,10 +271,10 @@ fn flushing_empties_the_blocklist_and_no_other() {
     host.import("feed", &["203.0.113.0/24", "192.0.2.0/24"])
         .expect("imported");
     host.add(Allow, &["198.51.100.7"]).expect("added");
-    let outcome = host.run(Command::Flush).expect("flushed");
-    assert_eq!(outcome.removed, 2, "each prefix counts once");
-    assert!(host.state.list(Block).is_empty());
-    assert_eq!(host.state.list(Allow).len(), 1);
+    let outcome = host.run(Command::Flush { list: Block }).expect("flushed");
+    assert_eq!(outcome.removed, 3, "each entry counts");
+    assert!(host.state.list(Block).count(None) == 0);
+    assert_eq!(host.state.list(Allow).count(None), 1);
 }
 
 #[test]
@@ -273,13 +291,15 @@ fn a_full_list_takes_no_more_but_keeps_what_it_has() {
         .expect("one of them is there already");
     host.add(Block, &["192.0.2.1"])
         .expect("an update needs no room");
+    host.config.tables.allow = 1;
+    host.add(Allow, &["203.0.113.1"]).expect("added");
     refused(
-        host.import("feed", &["203.0.113.1"]),
+        host.import_to(Allow, "feed", &["203.0.113.2"]),
         Refused,
-        &["room for 3"],
+        &["room for 1", "`allow`"],
     );
-    host.import("feed", &["192.0.2.1", "192.0.2.2"])
-        .expect("they are there already");
+    host.import_to(Allow, "feed", &["203.0.113.1"])
+        .expect("it is there already");
 }
 
 #[test]
@@ -317,7 +337,7 @@ fn harm_is_refused_unless_it_is_forced() {
         &["203.0.113.1/32"],
     );
     refused(host.add(Allow, &["0.0.0.0/2"]), Refused, &["eighth"]);
-    assert!(host.state.list(Block).is_empty());
+    assert!(host.state.list(Block).count(None) == 0);
     host.run(Command::Add {
         list: Block,
         prefixes: prefixes(&["203.0.113.0/24"]),
@@ -356,26 +376,65 @@ fn no_end_lies_beyond_what_can_be_written() {
 #[test]
 fn a_limit_by_hand_is_an_override_until_it_is_given_back() {
     let mut host = Host::new();
-    let command = |rate| Command::SetLimit {
-        class: Class::Syn,
-        rate,
+    let syn = LimitName::Source(Class::Syn);
+    let command = |rate: Option<Rate>| Command::SetLimit {
+        name: syn.clone(),
+        rate: rate.map(LimitRate::Packets),
         duration: None,
     };
     let outcome = host.run(command(Some(Rate::per_second(10)))).expect("set");
     assert_eq!(outcome.notes, ["limit source.syn is 10/s"]);
-    let in_force = settings::limit(&host.config, &host.state, Class::Syn);
+    let in_force = settings::limit(&host.config, &host.state, &syn);
     assert_eq!(
         (in_force.rate, in_force.always),
-        (Some(Rate::per_second(10)), true)
+        (Some(LimitRate::Packets(Rate::per_second(10))), true)
     );
     host.run(command(None)).expect("off");
-    assert_eq!(
-        settings::limit(&host.config, &host.state, Class::Syn).rate,
-        None
-    );
-    host.run(Command::AutoLimit { class: Class::Syn })
+    assert_eq!(settings::limit(&host.config, &host.state, &syn).rate, None);
+    host.run(Command::AutoLimit { name: syn })
         .expect("given back");
-    assert!(host.state.limit(Class::Syn).is_none());
+    assert!(host.state.limits.is_empty());
+}
+
+#[test]
+fn the_limit_of_a_service_needs_the_service() {
+    let mut host = Host::new();
+    let name = || LimitName::Service("web".to_owned(), Measure::Bytes);
+    let set = || Command::SetLimit {
+        name: name(),
+        rate: Some(LimitRate::Bytes(ByteRate::per_second(1_000_000))),
+        duration: None,
+    };
+    refused(
+        host.run(set()),
+        NotFound,
+        &["\"web\"", "[[service]]", "there is none"],
+    );
+    let service = crate::config::Service {
+        name: "web".to_owned(),
+        matches: crate::rules::ServiceMatch {
+            to: prefixes(&["203.0.113.10"]),
+            protocol: 6,
+            port: Some(443),
+        },
+        packets: None,
+        bytes: None,
+    };
+    host.config.services.push(service);
+    host.run(set()).expect("set");
+    let in_force = settings::limit(&host.config, &host.state, &name());
+    assert_eq!(
+        in_force.rate,
+        Some(LimitRate::Bytes(ByteRate::per_second(1_000_000)))
+    );
+    host.config.services.clear();
+    host.run(Command::AutoLimit { name: name() })
+        .expect("what was set for a service that is gone can be given back");
+    refused(
+        host.run(Command::AutoLimit { name: name() }),
+        NotFound,
+        &["\"web\""],
+    );
 }
 
 #[test]

@@ -42,7 +42,10 @@ fn block_anywhere(text: &str) -> Option<String> {
     harm(
         ListKind::Block,
         &prefixes(&[text]),
-        &List::default(),
+        Before {
+            list: &List::default(),
+            without: None,
+        },
         &config,
         &facts,
     )
@@ -58,7 +61,15 @@ fn block(texts: &[&str], before: &List) -> Option<String> {
         }]),
         ..Config::default()
     };
-    harm(ListKind::Block, &prefixes(texts), before, &config, &facts())
+    {
+        let before = Before {
+            list: before,
+            without: None,
+        };
+        let mut prefixes = prefixes(texts);
+        prefixes.sort_unstable();
+        harm(ListKind::Block, &prefixes, before, &config, &facts())
+    }
 }
 
 #[test]
@@ -73,7 +84,10 @@ fn nothing_is_blocked_while_nobody_can_tell_whom_it_cuts_off() {
         harm(
             kind,
             &prefixes,
-            &List::default(),
+            Before {
+                list: &List::default(),
+                without: None,
+            },
             &Config::default(),
             &facts,
         )
@@ -246,6 +260,7 @@ fn imported_lists_count_too() {
     let imported = Imported {
         prefixes: prefixes(&["16.0.0.0/4", "32.0.0.0/4"]).into(),
         note: note(),
+        number: Some(0),
     };
     before.imports.insert("feed".to_owned(), imported);
     refused(&["48.0.0.0/8"], &before, &["in all"]);
@@ -259,7 +274,10 @@ fn own_addresses_may_be_allowed_but_not_everything() {
         harm(
             ListKind::Allow,
             &prefixes,
-            &List::default(),
+            Before {
+                list: &List::default(),
+                without: None,
+            },
             &Config::default(),
             &facts(),
         )

@@ -50,7 +50,7 @@ impl Kernel {
     }
 
     /// Brings the program of a pinned link up to date, if the link still sits on the interface.
-    fn update_link(&mut self, interface: &str) -> Result<bool, DataplaneError> {
+    pub(super) fn update_link(&mut self, interface: &str) -> Result<bool, DataplaneError> {
         let path = self.folder.link(interface);
         if !path.exists() {
             return Ok(false);
@@ -97,7 +97,7 @@ impl Kernel {
         mode: XdpMode,
     ) -> Result<(), ProgramError> {
         let path = self.folder.link(interface);
-        let program = match self.ebpf.program_mut("floodwall") {
+        let program = match self.loaded.ebpf.program_mut("floodwall") {
             Some(program) => <&mut Xdp>::try_from(program)?,
             None => return Err(ProgramError::NotLoaded),
         };

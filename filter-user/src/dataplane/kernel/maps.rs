@@ -13,10 +13,10 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         settings::Settings,
     },
-    logic::gate::LINE_WORDS,
+    logic::gate::LINES,
 };
 
-use super::rules::Rules;
+use super::{memory::Lines, rules::Rules, services::Services};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -24,34 +24,38 @@ pub(super) struct Maps {
     pub(super) counters: PerCpuArray<MapData, Counter>,
     pub(super) lists: BTreeMap<ListId, HashMap<MapData, EntryKey, EntryValue>>,
     pub(super) lengths: Array<MapData, Lengths>,
-    pub(super) gate: Array<MapData, [u64; LINE_WORDS]>,
+    pub(super) gate: Lines,
+    pub(super) list_hits: PerCpuArray<MapData, Counter>,
     pub(super) lifelines: Array<MapData, Lifelines>,
     pub(super) sessions: HashMap<MapData, SessionKey, u8>,
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
     pub(super) rules: Rules,
-    pub(super) memory: u64,
+    pub(super) services: Services,
 }
 
 impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
-        let memory = ebpf.maps().filter_map(|(_, map)| memory(map)).sum();
         let lists = BTreeMap::from([
             (ListId::Allow, take(ebpf, "ALLOW")?),
             (ListId::Block, take(ebpf, "BLOCK")?),
+            (ListId::Ban, take(ebpf, "BANS")?),
         ]);
+        let gate = take_map(ebpf, "GATE")?;
+        let gate = map_data(&gate).ok_or_else(|| DataplaneError("GATE is no array".to_owned()))?;
         Ok(Self {
             settings: take(ebpf, "SETTINGS")?,
             counters: take(ebpf, "COUNTERS_BY_REASON")?,
             lists,
             lengths: take(ebpf, "LENGTHS")?,
-            gate: take(ebpf, "GATE")?,
+            gate: Lines::of("GATE", gate.fd(), LINES as usize)?,
+            list_hits: take(ebpf, "LIST_HITS")?,
             lifelines: take(ebpf, "LIFELINES")?,
             sessions: take(ebpf, "SESSIONS")?,
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
             rules: Rules::take(ebpf)?,
-            memory,
+            services: Services::take(ebpf)?,
         })
     }
 }
@@ -60,10 +64,14 @@ pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &str,
 ) -> Result<M, DataplaneError> {
-    let map = ebpf
-        .take_map(name)
-        .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))?;
-    M::try_from(map).map_err(|error| map_error(&format!("opening the map {name}"), error))
+    M::try_from(take_map(ebpf, name)?)
+        .map_err(|error| map_error(&format!("opening the map {name}"), error))
+}
+
+/// A map of the object, whatever its kind.
+pub(super) fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map, DataplaneError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))
 }
 
 pub(super) fn read_counters(
@@ -71,20 +79,33 @@ pub(super) fn read_counters(
 ) -> Result<Counters, DataplaneError> {
     let mut counters = [Counter::default(); COUNTERS as usize];
     for (index, sum) in (0..COUNTERS).zip(counters.iter_mut()) {
-        let values = map
-            .get(&index, 0)
-            .map_err(|error| map_error("reading counters", error))?;
-        for value in values.iter() {
-            sum.packets = sum.packets.wrapping_add(value.packets);
-            sum.bytes = sum.bytes.wrapping_add(value.bytes);
-        }
+        *sum = read_counter(map, index)?;
     }
     Ok(counters)
 }
 
+pub(super) fn read_counter(
+    map: &PerCpuArray<MapData, Counter>,
+    index: u32,
+) -> Result<Counter, DataplaneError> {
+    let values = map
+        .get(&index, 0)
+        .map_err(|error| map_error("reading counters", error))?;
+    Ok(values
+        .iter()
+        .fold(Counter::default(), |sum, value| Counter {
+            packets: sum.packets.wrapping_add(value.packets),
+            bytes: sum.bytes.wrapping_add(value.bytes),
+        }))
+}
+
 /// Memory of a map, as the kernel counts it.
-fn memory(map: &Map) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
+pub(super) fn memory(map: &Map) -> Option<u64> {
+    memory_of(map_data(map)?)
+}
+
+pub(super) fn memory_of(map: &MapData) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", fd_number(map.fd()));
     let text = fs::read_to_string(path).ok()?;
     let line = text
         .lines()
@@ -97,7 +118,7 @@ fn memory(map: &Map) -> Option<u64> {
     clippy::wildcard_enum_match_arm,
     reason = "the object has no other kinds"
 )]
-fn map_data(map: &Map) -> Option<&MapData> {
+pub(super) fn map_data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
             Some(data)

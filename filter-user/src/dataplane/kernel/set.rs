@@ -11,11 +11,11 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use filter_common::{
-    abi::{self, settings::PACKET_CLASSES},
-    logic::source::WAYS,
+    abi,
+    logic::{lines::Line, set4::DIRECTORY},
 };
 
-use super::maps::map_error;
+use super::{maps::map_error, senders};
 use crate::{
     config::Tables,
     dataplane::{DataplaneError, bpffs},
@@ -76,17 +76,26 @@ impl Drop for Unfinished {
 pub(super) fn load_object(
     path: &Path,
     sizes: &BTreeMap<&'static str, u32>,
+    features: u64,
+    others: &[(&'static str, PathBuf)],
 ) -> Result<Ebpf, DataplaneError> {
+    let senders = senders::fit(path, features, |name| sizes.get(name).copied())?;
     let mut loader = EbpfLoader::new();
     for name in MAPS {
         loader.map_pin_path(name, path.join(name));
     }
+    for (name, pin) in others {
+        loader.map_pin_path(name, pin);
+    }
     for (name, size) in sizes {
         loader.map_max_entries(name, *size);
     }
-    let lines = sizes.get("SOURCES").copied().unwrap_or(2);
-    let shift = 64 - lines.max(2).trailing_zeros();
-    loader.override_global("SOURCE_SHIFT", &shift, true);
+    for table in &senders {
+        let (constant, value) = &table.constant;
+        loader.map_max_entries(table.map, table.lines);
+        loader.override_global(constant, value, true);
+    }
+    loader.override_global("FEATURES", &features, true);
     loader.load(OBJECT).map_err(|error| {
         DataplaneError::new(
             "making the maps (they need root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and memory; \
@@ -104,16 +113,17 @@ pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp,
 }
 
 pub(super) fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
-    BTreeMap::from([
+    let entries = [
         ("ALLOW", tables.allow),
         ("BLOCK", tables.block),
-        ("SOURCES", tables.sources / WAYS as u32),
-    ])
+        ("BANS", tables.bans),
+    ];
+    entries.into_iter().chain(senders::lines(tables)).collect()
 }
 
 /// Bytes that the maps will take, before they are made: an element of a hash is its key, its value
 /// and 48 bytes (`struct htab_elem`), and each has one bucket of 16 bytes or two.
-pub(super) fn estimate(tables: &Tables) -> u64 {
+pub(super) fn estimate(tables: &Tables, features: u64) -> u64 {
     const ELEMENT: u64 = 48 + 24 + 16;
     const BUCKET: u64 = 16;
     /// The gate, the samples, and what is small.
@@ -122,20 +132,34 @@ pub(super) fn estimate(tables: &Tables) -> u64 {
         let entries = u64::from(entries);
         entries * ELEMENT + entries.next_power_of_two() * BUCKET
     };
-    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * PACKET_CLASSES as u64;
-    hash(tables.allow) + hash(tables.block) + sources + FIXED
+    let senders = senders::memory(tables, features);
+    hash(tables.allow) + hash(tables.block) + hash(tables.bans) + senders + sets(tables) + FIXED
+}
+
+/// Bytes of the big sets when they are full: of IPv4, a line for each prefix and the directory; of
+/// IPv6, for each prefix two keys, of which nine take the room of eight, two spans, and three
+/// stretches.
+fn sets(tables: &Tables) -> u64 {
+    const LINE: u64 = size_of::<Line>() as u64;
+    const WORD: u64 = size_of::<u64>() as u64;
+    let v4 = DIRECTORY + tables.lists_v4 + tables.owner_lines();
+    let v6 = u64::from(tables.lists_v6) * WORD * (2 + 2 + 3 * 2) * 9 / 8;
+    u64::from(v4) * LINE + v6
 }
 
 /// Whether a folder holds a whole set of maps of this version and of these sizes.
 pub(super) fn is_ours(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> bool {
     read_version(&path.join(META)) == Some(abi::VERSION)
-        && MAPS.iter().all(|name| {
-            MapInfo::from_pin(path.join(name)).is_ok_and(|info| {
-                sizes
-                    .get(name)
-                    .is_none_or(|size| *size == info.max_entries())
+        && MAPS
+            .iter()
+            .filter(|name| !senders::is_table(name))
+            .all(|name| {
+                MapInfo::from_pin(path.join(name)).is_ok_and(|info| {
+                    sizes
+                        .get(name)
+                        .is_none_or(|size| *size == info.max_entries())
+                })
             })
-        })
 }
 
 pub(super) fn read_version(path: &Path) -> Option<u32> {

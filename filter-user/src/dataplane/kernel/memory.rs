@@ -1,0 +1,77 @@
+//! Arrays that userspace writes without a system call for each element.
+
+use std::{
+    num::NonZeroUsize,
+    os::fd::AsFd,
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use filter_common::logic::lines::{Line, WORDS};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::dataplane::DataplaneError;
+
+/// The lines of an array map that was made with `BPF_F_MMAPABLE`, in this process's memory.
+#[derive(Debug)]
+pub(super) struct Lines {
+    start: NonNull<Line>,
+    count: usize,
+}
+
+// SAFETY: the memory belongs to the map, not to a thread.
+unsafe impl Send for Lines {}
+
+impl Lines {
+    /// Of a map of `count` lines.
+    pub(super) fn of(name: &str, map: impl AsFd, count: usize) -> Result<Self, DataplaneError> {
+        let none = || DataplaneError(format!("the map {name} has no lines"));
+        let bytes = NonZeroUsize::new(count * size_of::<Line>()).ok_or_else(none)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
+        let start = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, map, 0) };
+        let start = start
+            .map_err(|error| DataplaneError::new(format!("mapping {name} into memory"), error))?;
+        Ok(Self {
+            start: start.cast(),
+            count,
+        })
+    }
+
+    /// Writes lines from the first on, while no program reads them.
+    pub(super) fn fill(&mut self, lines: &[Line]) {
+        let count = lines.len().min(self.count);
+        // SAFETY: there are `count` lines on both sides, which cannot overlap, for only this
+        // borrows the mapping.
+        unsafe {
+            self.start
+                .as_ptr()
+                .copy_from_nonoverlapping(lines.as_ptr(), count);
+        }
+    }
+
+    /// Writes a line word by word, each of which programs see either as it was or as it is. A line
+    /// that is not there is passed over.
+    pub(super) fn set(&mut self, index: usize, line: &Line) {
+        if index >= self.count {
+            return;
+        }
+        // SAFETY: the line lies within the mapping.
+        let words = unsafe { self.start.as_ptr().add(index) }.cast::<u64>();
+        for (place, word) in (0..WORDS).zip(line) {
+            // SAFETY: the word lies within its line, and a page's words are aligned; programs read
+            // it as a whole, as an atomic store writes it.
+            unsafe { AtomicU64::from_ptr(words.add(place)) }.store(*word, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, of this length, and nobody borrows it any more.
+        let result = unsafe { munmap(self.start.cast(), self.count * size_of::<Line>()) };
+        if let Err(error) = result {
+            tracing::warn!("unmapping a map: {error}");
+        }
+    }
+}
