@@ -369,6 +369,10 @@ impl<D: Dataplane> Daemon<D> {
             single(ListKind::Ban),
             of(v4, (room.lists_v4, "lists_v4")),
             of(v6, (room.lists_v6, "lists_v6")),
+            of(
+                (self.config.rules.len() + self.state.rules.len()) as u64,
+                (filter_common::abi::rules::RULES, "rules"),
+            ),
         ])
     }
 

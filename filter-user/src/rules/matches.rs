@@ -48,7 +48,7 @@ fn protocol(wanted: Protocol, packet: &Packet) -> bool {
     let right = wanted
         .number()
         .is_none_or(|number| number == packet.protocol);
-    let behind = match packet.transport {
+    let behind = match packet.transport() {
         Transport::Tcp {
             source_port,
             destination_port,

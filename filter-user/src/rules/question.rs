@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn known(packet: &Packet) -> Option<Known> {
-        let (source_port, destination_port) = match packet.transport {
+        let (source_port, destination_port) = match packet.transport() {
             Transport::Tcp {
                 source_port,
                 destination_port,

@@ -294,7 +294,7 @@ mod tests {
             for transport in [seen, Transport::Opaque] {
                 let packet = Packet {
                     fragment,
-                    transport,
+                    header: transport.into(),
                     ..strategy::plain_packet()
                 };
                 let matches = Matches {

@@ -198,10 +198,11 @@ pub fn plain_packet() -> Packet {
         fragment_id: 0,
         length: 28,
         payload: 42,
-        transport: Transport::Udp {
+        header: Transport::Udp {
             source_port: 1024,
             destination_port: 53,
-        },
+        }
+        .into(),
         defect: None,
     }
 }
@@ -248,7 +249,7 @@ pub fn packet() -> impl Strategy<Value = Packet> {
                 hops,
                 fragment,
                 length,
-                transport,
+                header: transport.into(),
                 ..plain_packet()
             }
         },

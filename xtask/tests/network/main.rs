@@ -22,5 +22,6 @@ mod limits;
 mod mode;
 mod refusals;
 mod restart;
+mod rules;
 mod state;
 mod swap;

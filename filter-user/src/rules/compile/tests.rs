@@ -78,7 +78,7 @@ fn net(address: IpAddr, length: u8) -> IpNet {
 
 /// Whether a packet is sent to a service.
 fn is_sent_to(service: &ServiceMatch, packet: &Packet) -> bool {
-    let to_port = match packet.transport {
+    let to_port = match packet.transport() {
         Transport::Tcp {
             destination_port, ..
         }

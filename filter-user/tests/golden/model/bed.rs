@@ -145,6 +145,8 @@ impl Bed {
             pressure_until: 0,
             sample_passed: 0,
             sample_dropped: 0,
+            passed_spent: 0,
+            dropped_spent: 0,
             control: [0; 3],
             lifeline: [0; RULES],
             sessions: 0,

@@ -15,6 +15,12 @@ use crate::frame::{
 /// Ports that situations speak of, beside others.
 pub const PORTS: [u16; 6] = [22, 53, 80, 443, 123, 4500];
 
+/// Frames from anywhere.
+pub fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let pool = ["192.0.2.1", "198.51.100.77", "2001:db8::7", "3fff::1"];
+    frame(&pool.map(|address| address.parse().expect("an address")))
+}
+
 /// Frames that are nearly right: well-formed ones, of which some bytes are changed and some ends
 /// are cut off; and noise. Most come from one of the `pool`.
 pub fn frame(pool: &[IpAddr]) -> impl Strategy<Value = Vec<u8>> + use<> {

@@ -28,6 +28,7 @@ use self::{
     oracle::{Crowds, Oracle, Verdict},
     situation::{FRAMES, Situation, situation},
 };
+pub use self::{frames::frames, oracle::way};
 use crate::bench;
 
 const CASES: usize = 100_000;

@@ -152,7 +152,7 @@ impl<'s> Oracle<'s> {
     }
 
     fn lifeline(&mut self, packet: &Packet) -> ControlFlow<Reason> {
-        let (own, port, opens) = match packet.transport {
+        let (own, port, opens) = match packet.transport() {
             Transport::Tcp {
                 source_port,
                 destination_port,
@@ -268,7 +268,7 @@ impl<'s> Oracle<'s> {
     /// A packet is charged to everything that counts it, or, if anything refuses it, to nothing.
     fn limits(&mut self, packet: &Packet, length: u64) -> ControlFlow<Reason> {
         let (source, prefix) = self.senders(packet);
-        let own = match packet.transport {
+        let own = match packet.transport() {
             Transport::Tcp { flags, .. } if flags.opens() => Some(Class::Syn),
             Transport::Udp { .. } => Some(Class::Udp),
             Transport::Icmp { .. } => Some(Class::Icmp),
@@ -377,6 +377,20 @@ impl<'s> Oracle<'s> {
             counter.bytes += length;
         }
     }
+}
+
+/// What the stages before the lists say of a frame, where everything is enforced and nothing else
+/// is in force.
+pub fn way(frame: &[u8]) -> ControlFlow<Reason> {
+    let packet = parse::packet(&frame)?;
+    match control::classify(&packet) {
+        Control::Discovery | Control::Membership | Control::Dhcp => {
+            return ControlFlow::Break(Reason::Control);
+        }
+        Control::Forged => return ControlFlow::Break(Reason::ForgedDiscovery),
+        Control::No => {}
+    }
+    sanity::check(&packet, ControlFlow::Break)
 }
 
 /// What follows the transport header, to the end of the frame.
