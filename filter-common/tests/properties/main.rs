@@ -3,6 +3,7 @@
 mod address;
 mod bucket;
 mod bytes;
+mod flood;
 mod parse;
 mod sanity;
 mod source;

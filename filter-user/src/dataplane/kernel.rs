@@ -10,6 +10,7 @@ mod rules;
 mod senders;
 mod services;
 mod set;
+mod specimen;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,8 +34,9 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
+pub use self::specimen::{Plain, Specimen};
 use self::{
-    maps::{Maps, map_error, read_counter, read_counters},
+    maps::{Maps, each_sample, map_error, read_counter, read_counters},
     place::Loaded,
     set::Unfinished,
 };
@@ -388,14 +390,7 @@ impl Dataplane for Kernel {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-        while let Some(item) = self.maps.samples.next() {
-            if item.len() >= size_of::<Sample>() {
-                // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the
-                // length was checked; `read_unaligned` asks for no alignment.
-                let sample = unsafe { item.as_ptr().cast::<Sample>().read_unaligned() };
-                take(&sample);
-            }
-        }
+        each_sample(&mut self.maps.samples, take);
     }
 
     fn program(&mut self) -> Result<ProgramReport, DataplaneError> {

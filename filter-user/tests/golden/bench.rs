@@ -301,7 +301,7 @@ fn name(index: u32) -> String {
 }
 
 /// The secret of the tables here.
-const HASH_KEY: HashKey = HashKey::from_random([
+pub const HASH_KEY: HashKey = HashKey::from_random([
     0x9e37_79b9_7f4a_7c15,
     0xc2b2_ae3d_27d4_eb4f,
     0x1656_67b1_9e37_79f9,
@@ -383,7 +383,7 @@ pub fn only(packets: u64, hz: u64) -> Limit {
 }
 
 /// Samples, ceilings and pressure are counted for each CPU.
-fn pin_to_one_cpu() {
+pub fn pin_to_one_cpu() {
     let mut cpus = CpuSet::new();
     cpus.set(sched_getcpu().expect("a CPU"))
         .expect("its number fits");

@@ -1,6 +1,6 @@
 //! The maps that the daemon reads and writes.
 
-use std::{collections::BTreeMap, fs};
+use std::{borrow::Borrow, collections::BTreeMap, fs};
 
 use aya::{
     Ebpf,
@@ -11,6 +11,7 @@ use filter_common::{
         counter::{COUNTERS, Counter},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
+        sample::Sample,
         settings::Settings,
     },
     logic::gate::LINES,
@@ -74,8 +75,8 @@ pub(super) fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map, DataplaneErro
         .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))
 }
 
-pub(super) fn read_counters(
-    map: &PerCpuArray<MapData, Counter>,
+pub(super) fn read_counters<T: Borrow<MapData>>(
+    map: &PerCpuArray<T, Counter>,
 ) -> Result<Counters, DataplaneError> {
     let mut counters = [Counter::default(); COUNTERS as usize];
     for (index, sum) in (0..COUNTERS).zip(counters.iter_mut()) {
@@ -84,8 +85,19 @@ pub(super) fn read_counters(
     Ok(counters)
 }
 
-pub(super) fn read_counter(
-    map: &PerCpuArray<MapData, Counter>,
+pub(super) fn each_sample(ring: &mut RingBuf<MapData>, take: &mut dyn FnMut(&Sample)) {
+    while let Some(item) = ring.next() {
+        if item.len() >= size_of::<Sample>() {
+            // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the length
+            // was checked; `read_unaligned` asks for no alignment.
+            let sample = unsafe { item.as_ptr().cast::<Sample>().read_unaligned() };
+            take(&sample);
+        }
+    }
+}
+
+pub(super) fn read_counter<T: Borrow<MapData>>(
+    map: &PerCpuArray<T, Counter>,
     index: u32,
 ) -> Result<Counter, DataplaneError> {
     let values = map
