@@ -102,7 +102,7 @@ impl Judge {
     /// Whether no rule can match the packet.
     #[inline(always)]
     pub fn has_no_candidates(&self) -> bool {
-        self.scratch.summary() == 0
+        self.scratch.candidates.is_empty()
     }
 
     /// The services that the packet belongs to, as a set.

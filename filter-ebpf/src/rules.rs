@@ -15,7 +15,7 @@ use filter_common::{
         rules::{BANK_LINES, BANKS, PATTERN, RULES as MOST_RULES, RuleAction, RuleEntry, SLOTS},
     },
     logic::{
-        classify::{self, Classes, MOST_STEPS, SERVICES_WORD, SUMMARY_WORD, Step},
+        classify::{self, Candidates, Classes, MOST_STEPS, Step},
         hash::source_number,
         lines::{Line, Lines},
         packet::Packet,
@@ -69,8 +69,8 @@ impl classify::Table for RuleTable {
     }
 
     #[inline(always)]
-    fn common(&self, _classes: &Classes, index: u32) -> u64 {
-        rules_common(index)
+    fn intersect(&self, _candidates: &mut Candidates, _classes: &Classes, index: u32) {
+        rules_intersect(index);
     }
 }
 
@@ -82,14 +82,16 @@ extern "C" fn rules_ranked(bank: u32, tree: u32, number: u64) -> u32 {
     classify::ranked(&RuleTable, bank, tree, number).map_or(UNDECIDED, u32::from)
 }
 
-/// [`Classes::word`] of the classes in the scratch.
+/// [`Candidates::intersect`] of the candidates and classes in the scratch.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn rules_common(index: u32) -> u64 {
-    match cpu::notes() {
-        Some(scratch) => scratch.classes.word(&RuleTable, index),
-        None => 0,
-    }
+extern "C" fn rules_intersect(index: u32) -> u32 {
+    let Some(scratch) = cpu::notes() else {
+        return 0;
+    };
+    let (candidates, classes) = (&mut scratch.candidates, &scratch.classes);
+    candidates.intersect(&RuleTable, classes, index);
+    1
 }
 
 /// What [`rules_step`] gives when there is no further candidate.
@@ -133,12 +135,14 @@ extern "C" fn rules_classify() -> u32 {
         classes, numbers, ..
     } = &mut *scratch;
     if classes.find(&table, bank, numbers).is_none() {
-        scratch.note_candidates(0, 0);
+        scratch.note_services(0);
+        scratch.candidates = Candidates::default();
         return 0;
     }
-    let services = rules_common(SERVICES_WORD);
-    let summary = rules_common(SUMMARY_WORD);
-    scratch.note_candidates(services, summary);
+    let (candidates, classes) = (&mut scratch.candidates, &scratch.classes);
+    candidates.begin(&table, classes);
+    let services = candidates.services();
+    scratch.note_services(services);
     1
 }
 

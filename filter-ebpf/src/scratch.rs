@@ -56,18 +56,11 @@ impl Scratch {
         unsafe { &*self.packet.as_ptr() }
     }
 
-    /// Notes what classification found.
+    /// Notes the services that the packet belongs to.
     #[inline(always)]
-    pub fn note_candidates(&mut self, services: u64, summary: u64) {
+    pub fn note_services(&mut self, services: u64) {
         self.services = services;
-        self.candidates = Candidates::from_summary(summary);
         forget();
-    }
-
-    /// Which words of rules may hold a candidate, as a set.
-    #[inline(always)]
-    pub fn summary(&self) -> u64 {
-        self.candidates.summary()
     }
 
     /// The services that the packet belongs to, as a set.
