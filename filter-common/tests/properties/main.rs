@@ -2,6 +2,7 @@
 
 mod address;
 mod bucket;
+mod bytes;
 mod flood;
 mod parse;
 mod sanity;

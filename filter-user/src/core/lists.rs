@@ -163,13 +163,9 @@ impl List {
 
     /// The lists that make the big sets, with their names and numbers.
     pub fn sets(&self) -> impl Iterator<Item = (&str, u8, &Imported)> {
-        let numbered = |(name, list): (_, _)| numbered(name, list);
-        self.imports.iter().filter_map(numbered)
+        let imports = self.imports.iter();
+        imports.filter_map(|(name, list)| Some((name.as_str(), list.number?, list)))
     }
-}
-
-fn numbered<'a>(name: &'a String, list: &'a Imported) -> Option<(&'a str, u8, &'a Imported)> {
-    list.number.map(|number| (name.as_str(), number, list))
 }
 
 impl Imported {

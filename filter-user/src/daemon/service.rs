@@ -362,18 +362,15 @@ impl<D: Dataplane> Daemon<D> {
             v4 += first_v6 as u64;
             v6 += (list.prefixes.len() - first_v6) as u64;
         }
-        let rules = TableStatus {
-            entries: (self.config.rules.len() + self.state.rules.len()) as u64,
-            capacity: u64::from(filter_common::abi::rules::RULES),
-        };
         let single = |kind| of(self.tables.entries(kind), room.room(kind));
+        let rules = self.config.rules.len() + self.state.rules.len();
         BTreeMap::from([
             single(ListKind::Allow),
             single(ListKind::Block),
             single(ListKind::Ban),
             of(v4, (room.lists_v4, "lists_v4")),
             of(v6, (room.lists_v6, "lists_v6")),
-            ("rules".to_owned(), rules),
+            of(rules as u64, (filter_common::abi::rules::RULES, "rules")),
         ])
     }
 

@@ -35,6 +35,7 @@ use crate::{
 };
 
 mod imports;
+mod shape;
 
 const OPERATOR: Actor = Actor::Operator {
     uid: 1000,

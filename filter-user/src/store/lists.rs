@@ -15,12 +15,12 @@ const MAGIC: &str = "# floodwall list, crc32 ";
 
 /// Writes a list under a new name, durably, and gives the name.
 pub fn write(folder: &Path, name: &str, prefixes: &[IpNet]) -> io::Result<String> {
-    let mut body = String::with_capacity(prefixes.len() * 20);
+    let mut body = Vec::with_capacity(prefixes.len() * 20);
     for prefix in prefixes {
-        body.push_str(&prefix.to_string());
-        body.push('\n');
+        append(&mut body, prefix);
+        body.push(b'\n');
     }
-    let checksum = crc32fast::hash(body.as_bytes());
+    let checksum = crc32fast::hash(&body);
     let folder = folder.join(FOLDER);
     let mut file = tempfile::Builder::new()
         .prefix(&format!("{name}."))
@@ -28,13 +28,37 @@ pub fn write(folder: &Path, name: &str, prefixes: &[IpNet]) -> io::Result<String
         .rand_bytes(8)
         .tempfile_in(&folder)?;
     writeln!(file, "{MAGIC}{checksum:08x}")?;
-    file.write_all(body.as_bytes())?;
+    file.write_all(&body)?;
     file.as_file().sync_all()?;
     let (_, path) = file.keep().map_err(|error| error.error)?;
     fs::File::open(&folder)?.sync_all()?;
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .ok_or_else(|| io::Error::other("a list file without a name"))
+}
+
+/// Appends a prefix as text; those of IPv4, of which there are a million, digit by digit.
+fn append(body: &mut Vec<u8>, prefix: &IpNet) {
+    let IpNet::V4(net) = prefix else {
+        body.extend_from_slice(prefix.to_string().as_bytes());
+        return;
+    };
+    let [a, b, c, d] = net.addr().octets();
+    for (number, behind) in [(a, b'.'), (b, b'.'), (c, b'.'), (d, b'/')] {
+        append_number(body, number);
+        body.push(behind);
+    }
+    append_number(body, net.prefix_len());
+}
+
+fn append_number(body: &mut Vec<u8>, number: u8) {
+    if number >= 100 {
+        body.push(b'0' + number / 100);
+    }
+    if number >= 10 {
+        body.push(b'0' + number / 10 % 10);
+    }
+    body.push(b'0' + number % 10);
 }
 
 /// Reads a list back.
@@ -73,6 +97,24 @@ pub fn sweep(folder: &Path, named: &[String]) {
         if name.ends_with(".list") && !named.contains(&name) {
             // What stays is tried again next time.
             let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_prefix_is_written_as_it_is_shown(address: std::net::IpAddr, length in 0..=128_u8) {
+            let width = if address.is_ipv4() { 32 } else { 128 };
+            let net = IpNet::new(address, length % (width + 1)).expect("a length that fits");
+            let mut body = Vec::new();
+            append(&mut body, &net);
+            prop_assert_eq!(body, net.to_string().into_bytes());
         }
     }
 }

@@ -105,8 +105,9 @@ impl Store {
                 let aside = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
-                     it: entries, rules, overrides and the journal start anew; the entries and the \
-                     mode that the kernel still has are taken over when the daemon starts",
+                     it: entries, rules, overrides and the journal start anew; single entries and \
+                     the mode that the kernel still has are taken over when the daemon starts, \
+                     block lists have to be imported again",
                     path.display(),
                     aside.display()
                 );

@@ -1,6 +1,6 @@
 //! The loaded program, alone in a bpffs of its own, on one CPU.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use filter_common::abi::{
     counter::{self, COUNTERS},
@@ -15,7 +15,9 @@ use filter_user::{
     config::{AttachPreference, Config, Tables as Sizes},
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
-    dataplane::{CompiledRules, Counters, Dataplane as _, Image, bpffs::PinFolder, kernel::Kernel},
+    dataplane::{
+        CompiledRules, Counters, Dataplane, Image, ProgramReport, bpffs::PinFolder, kernel::Kernel,
+    },
     rules::{
         Rule,
         compile::{Member, compile},
@@ -92,6 +94,18 @@ impl Bench {
             bank: 0,
             _pins: pins,
         }
+    }
+
+    /// Replaces the program by one with other features; tells what is loaded then.
+    pub fn reshape(&mut self, features: u64) -> (ProgramReport, BTreeMap<String, u64>) {
+        let image = Image {
+            features,
+            sets: None,
+        };
+        self.kernel.place(image).expect("the program is replaced");
+        let report = Dataplane::program(&mut self.kernel).expect("a program");
+        let maps = self.kernel.maps().into_iter();
+        (report, maps.map(|map| (map.name, map.bytes)).collect())
     }
 
     pub fn hz(&self) -> u64 {

@@ -17,6 +17,7 @@ mod row;
 mod rules;
 mod services;
 mod sets;
+mod shape;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 

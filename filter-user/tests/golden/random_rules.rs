@@ -1,13 +1,10 @@
 //! Random rules and random frames: the kernel decides as the model, one rule after the other.
 
-use std::{net::IpAddr, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use filter_common::{
     abi::{entry::EntryValue, reason::Reason},
-    logic::{
-        control::{self, Control},
-        parse, sanity,
-    },
+    logic::parse,
 };
 use filter_user::{
     dataplane::Dataplane as _,
@@ -24,7 +21,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use crate::{bench::Bench, force::Force, model::frames};
+use crate::{bench::Bench, force::Force, model};
 
 const SETS: u32 = 40;
 const FRAMES: u32 = 150;
@@ -34,7 +31,7 @@ fn the_kernel_follows_random_rules_as_the_model_does() {
     let mut bench = Bench::new();
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let (frames, sets) = (frames::frame(&sources()), rules());
+    let (frames, sets) = (model::frames(), rules());
     let mut met = [0_u32; 64];
     for set in 0..SETS {
         let rules = sets.new_tree(&mut runner).expect("rules").current();
@@ -79,7 +76,7 @@ fn the_kernel_follows_random_rules_as_the_model_does() {
 
 /// What the rules make of a frame that is not decided before them; counts what each met.
 fn decide(rules: &[Rule], frame: &[u8], hits: &mut [u64]) -> Reason {
-    if let ControlFlow::Break(reason) = way(frame) {
+    if let ControlFlow::Break(reason) = model::way(frame) {
         return reason;
     }
     let ControlFlow::Continue(packet) = parse::packet(&frame) else {
@@ -96,33 +93,6 @@ fn decide(rules: &[Rule], frame: &[u8], hits: &mut [u64]) -> Reason {
         }
     }
     Reason::Clean
-}
-
-/// What decides before rules do, where nothing else is in force.
-fn way(frame: &[u8]) -> ControlFlow<Reason> {
-    let packet = parse::packet(&frame)?;
-    match control::classify(&packet) {
-        Control::Discovery | Control::Membership | Control::Dhcp => {
-            return ControlFlow::Break(Reason::Control);
-        }
-        Control::Forged => return ControlFlow::Break(Reason::ForgedDiscovery),
-        Control::No => {}
-    }
-    sanity::check(&packet, ControlFlow::Break)
-}
-
-/// Where frames come from, beside anywhere.
-fn sources() -> Vec<IpAddr> {
-    [
-        "192.0.2.1",
-        "203.0.113.9",
-        "140.1.2.3",
-        "2001:db8::7",
-        "2001:db8::1",
-        "a001::1",
-    ]
-    .map(|text| text.parse().expect("an address"))
-    .to_vec()
 }
 
 fn texts(rules: &[Rule]) -> String {

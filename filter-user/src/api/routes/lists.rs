@@ -16,7 +16,7 @@ use crate::{
         types::{EntriesQuery, EntryPage, ImportQuery, ListKind, Outcome},
         wish,
     },
-    config::list::{ListError, ListParser},
+    config::list::{self, ListError, ListParser},
     core::{actor::Actor, command::Command, refusal::Refusal},
 };
 
@@ -53,13 +53,13 @@ pub async fn page(
 pub async fn import(
     api: &Api,
     actor: Actor,
-    list: ListKind,
+    kind: ListKind,
     query: ImportQuery,
     mut body: Body,
 ) -> Result<Json<Outcome>, ApiError> {
     let (dry_run, force) = (query.dry_run, query.force);
-    let result = match wish::import(list, query) {
-        Ok(command) => receive(api, list, &mut body)
+    let result = match wish::import(kind, query) {
+        Ok(command) => receive(api, kind, &mut body)
             .await
             .map(|prefixes| (command, prefixes)),
         Err(refusal) => Err(refusal.into()),
@@ -86,14 +86,14 @@ pub async fn import(
 }
 
 /// At most a table full of prefixes out of a body.
-async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Arc<[IpNet]>, ApiError> {
+async fn receive(api: &Api, kind: ListKind, body: &mut Body) -> Result<Arc<[IpNet]>, ApiError> {
     let _room = api.imports.try_acquire().map_err(|_| {
         ApiError::with_status(
             StatusCode::SERVICE_UNAVAILABLE,
             Refusal::failed("other imports are under way; try again when they are done"),
         )
     })?;
-    let mut parser = ListParser::new(api.capacity(list));
+    let mut parser = ListParser::new(api.capacity(kind));
     let mut bytes = 0_usize;
     loop {
         let frame = timeout(api.bounds.body, body.frame()).await.map_err(|_| {
@@ -115,17 +115,11 @@ async fn receive(api: &Api, list: ListKind, body: &mut Body) -> Result<Arc<[IpNe
         parser.push(&chunk).map_err(refusal)?;
     }
     // Here nobody waits for it, on the daemon's thread everybody would.
-    let sorted = tokio::task::spawn_blocking(move || parser.finish().map(sorted)).await;
+    let sorted = tokio::task::spawn_blocking(move || parser.finish().map(list::sorted)).await;
     match sorted {
         Ok(sorted) => Ok(sorted.map_err(refusal)?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
-}
-
-fn sorted(mut prefixes: Vec<IpNet>) -> Arc<[IpNet]> {
-    prefixes.sort_unstable();
-    prefixes.dedup();
-    prefixes.into()
 }
 
 fn refusal(error: ListError) -> Refusal {

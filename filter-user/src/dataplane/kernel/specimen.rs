@@ -1,9 +1,11 @@
 //! The program with chosen features over maps of its own that are pinned nowhere: what benchmarks
 //! and model tests run, so that no second implementation is measured or tested.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{ProgramFd, TestRun as _, TestRunOptions},
     util::nr_cpus,
 };
@@ -14,6 +16,19 @@ use super::{
     set::{self, OBJECT},
 };
 use crate::dataplane::{Counters, DataplaneError};
+
+/// What `BPF_MAP_UPDATE_ELEM` takes: the beginning of the kernel's `union bpf_attr`.
+#[repr(C)]
+struct UpdateElement {
+    map: i32,
+    reserved: u32,
+    key: *const u32,
+    value: *const u64,
+    flags: u64,
+}
+
+/// The command's number (`enum bpf_cmd`).
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 
 /// What can lie in a map.
 pub use aya::Pod as Plain;
@@ -116,20 +131,41 @@ impl Specimen {
             .map_err(|error| map_error(&format!("reading {map}"), error))
     }
 
-    /// Writes an element of an array that every CPU has, the same for each.
-    pub fn set_each<V: Pod>(
-        &mut self,
-        map: &str,
-        index: u32,
-        value: &V,
-    ) -> Result<(), DataplaneError> {
-        let wrap = |error| map_error(&format!("writing to {map}"), error);
+    /// Zeroes the first element of an array that every CPU has, whatever lies in it.
+    pub fn clear_each(&mut self, map: &str) -> Result<(), DataplaneError> {
+        let Some(Map::PerCpuArray(data)) = self.ebpf.map(map) else {
+            return Err(DataplaneError(format!("{map} is no array of each CPU")));
+        };
+        let size = data
+            .info()
+            .map_err(|error| map_error(&format!("asking about {map}"), error))?
+            .value_size();
         let cpus = nr_cpus()
             .map_err(|(path, error)| DataplaneError::new(format!("reading {path}"), error))?;
-        let values = PerCpuValues::try_from(vec![*value; cpus])
-            .map_err(|error| DataplaneError::new(format!("writing to {map}"), error))?;
-        let mut array: PerCpuArray<&mut MapData, V> = self.opened(map)?;
-        array.set(index, values, 0).map_err(wrap)
+        let zeros = vec![0_u64; (size as usize).div_ceil(size_of::<u64>()) * cpus];
+        let key = 0_u32;
+        let update = UpdateElement {
+            map: data.fd().as_fd().as_raw_fd(),
+            reserved: 0,
+            key: &raw const key,
+            value: zeros.as_ptr(),
+            flags: 0,
+        };
+        // SAFETY: the kernel reads a key of four bytes, and a value of `size` bytes, rounded up to
+        // words, for each CPU; both outlive the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_MAP_UPDATE_ELEM,
+                &raw const update,
+                size_of::<UpdateElement>(),
+            )
+        };
+        if result < 0 {
+            let error = std::io::Error::last_os_error();
+            return Err(DataplaneError::new(format!("clearing {map}"), error));
+        }
+        Ok(())
     }
 
     /// The sum over all CPUs of a counter.

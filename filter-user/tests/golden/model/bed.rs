@@ -5,10 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 use filter_common::{
     abi::{
         counter::Counter,
-        cpu::CpuState,
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         feature::Feature,
-        lifeline::{LifelineRule, Lifelines, RULES, SessionKey, gate_bit},
+        lifeline::{LifelineRule, Lifelines, SessionKey, gate_bit},
         rules::{RuleEntry, SLOTS},
         sample::Sample,
         settings::{CLASSES, Class, Metering, Settings},
@@ -136,20 +135,8 @@ impl Bed {
         self.fill("FRAGMENT_BUCKET", 0, &[0_u64]);
         self.fill("RULE_BUCKETS", 0, &vec![0_u64; SLOTS as usize]);
         self.fill("RULE_SOURCES", 0, &lines(RULE_SOURCES_LOG2));
-        let blank = CpuState {
-            pressure: 0,
-            pressure_until: 0,
-            sample_passed: 0,
-            sample_dropped: 0,
-            control: [0; 3],
-            lifeline: [0; RULES],
-            sessions: 0,
-            seen: 0,
-            passed_spent: 0,
-            dropped_spent: 0,
-        };
         self.specimen
-            .set_each("CPU", 0, &blank)
+            .clear_each("CPU")
             .expect("the CPUs' state is written");
         self.samples();
     }

@@ -15,8 +15,14 @@ use crate::frame::{
 /// Ports that situations speak of, beside others.
 pub const PORTS: [u16; 6] = [22, 53, 80, 443, 123, 4500];
 
-/// Frames that are nearly right: well-formed ones, of which some bytes are changed some ends
-/// are cut off, and some padded; and noise. Most come from one of the `pool`.
+/// Frames from anywhere.
+pub fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let pool = ["192.0.2.1", "198.51.100.77", "2001:db8::7", "3fff::1"];
+    frame(&pool.map(|address| address.parse().expect("an address")))
+}
+
+/// Frames that are nearly right: well-formed ones, of which some bytes are changed, and some
+/// ends are cut off or padded; and noise. Most come from one of the `pool`.
 pub fn frame(pool: &[IpAddr]) -> impl Strategy<Value = Vec<u8>> + use<> {
     let (pool4, pool6): (Vec<IpAddr>, Vec<IpAddr>) = pool.iter().partition(|it| it.is_ipv4());
     let tags = prop::collection::vec(prop_oneof![Just(0x8100), Just(0x88a8), Just(0x9100)], 0..4);

@@ -4,7 +4,7 @@
 //! and `FLOODWALL_MODEL_SEED` runs that situation alone.
 
 mod bed;
-pub mod frames;
+mod frames;
 mod oracle;
 mod situation;
 
@@ -28,6 +28,7 @@ use self::{
     oracle::{Crowds, Oracle, Verdict},
     situation::{FRAMES, Situation, situation},
 };
+pub use self::{frames::frames, oracle::way};
 use crate::bench;
 
 const CASES: usize = 100_000;

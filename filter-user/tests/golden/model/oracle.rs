@@ -379,6 +379,20 @@ impl<'s> Oracle<'s> {
     }
 }
 
+/// What the stages before the lists say of a frame, where everything is enforced and nothing else
+/// is in force.
+pub fn way(frame: &[u8]) -> ControlFlow<Reason> {
+    let packet = parse::packet(&frame)?;
+    match control::classify(&packet) {
+        Control::Discovery | Control::Membership | Control::Dhcp => {
+            return ControlFlow::Break(Reason::Control);
+        }
+        Control::Forged => return ControlFlow::Break(Reason::ForgedDiscovery),
+        Control::No => {}
+    }
+    sanity::check(&packet, ControlFlow::Break)
+}
+
 fn flow(packet: &Packet) -> Flow {
     let (from, to) = (
         IpAddr::from(packet.source),
