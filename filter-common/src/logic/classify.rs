@@ -131,7 +131,7 @@ pub const BY_LENGTH: u32 = 4160;
 pub const POOL: u32 = 6208;
 /// Lines of a vector.
 pub const VECTOR_LINES: u32 = 3;
-/// The word of a vector that has the services.
+/// The word of a vector that has the services; the first, as [`Candidates::services`] takes it.
 pub const SERVICES_WORD: u32 = 0;
 /// The word of a vector that says which groups of [`GROUP`] rules are not empty.
 pub const SUMMARY_WORD: u32 = 1;
@@ -243,7 +243,7 @@ impl Classes {
         for ((dimension, table), number) in TABLES.into_iter().zip(numbers.small) {
             if used & dimension.bit() != 0 {
                 let class = lines::half(lines, bank.wrapping_add(table), number)?;
-                self.vectors[dimension as usize] = vector(class);
+                self.set(dimension, vector(class));
             }
         }
         for (high, low, trees, halves) in [
@@ -265,12 +265,12 @@ impl Classes {
                     .family
                     .wrapping_mul((Root::High0 as u32).wrapping_add(top(halves[0])));
                 let class = lines.ranked(bank, trees.wrapping_add(root), halves[0])?;
-                self.vectors[high as usize] = vector(class);
+                self.set(high, vector(class));
             }
             if used & low.bit() != 0 && numbers.family != 0 {
                 let root = (Root::Low0 as u32).wrapping_add(top(halves[1]));
                 let class = lines.ranked(bank, trees.wrapping_add(root), halves[1])?;
-                self.vectors[low as usize] = vector(class);
+                self.set(low, vector(class));
             }
         }
         self.used = if numbers.family == 0 {
@@ -279,6 +279,13 @@ impl Classes {
             used
         };
         Some(())
+    }
+
+    #[inline(always)]
+    fn set(&mut self, dimension: Dimension, vector: u32) {
+        if let Some(place) = self.vectors.get_mut(dimension as usize) {
+            *place = vector;
+        }
     }
 }
 
@@ -344,14 +351,16 @@ impl Candidates {
         self.word = 0;
         lines.intersect(self, classes, 0);
         // Those of the first line are at hand.
-        self.groups = self.common[SUMMARY_WORD as usize] & !GROUPS_BY_LINE[0];
+        let [_, summary, ..] = self.common;
+        self.groups = summary & !GROUPS_BY_LINE[0];
         self.words &= !0_u32 << FIRST_RULES_WORD;
     }
 
     /// The services that the packet belongs to, as a set; right after [`Candidates::begin`].
     #[inline(always)]
     pub const fn services(&self) -> u64 {
-        self.common[SERVICES_WORD as usize]
+        let [services, ..] = self.common;
+        services
     }
 
     /// Whether no rule is left.
@@ -445,6 +454,7 @@ pub const MOST_STEPS: u32 = VECTOR_LINES + crate::abi::rules::MOST_CANDIDATES + 
 #[inline(always)]
 pub fn lowest(word: u64) -> u32 {
     const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const TABLE: [u8; 64] = {
         let mut table = [0; 64];
         let mut bit = 0_usize;
@@ -456,5 +466,6 @@ pub fn lowest(word: u64) -> u32 {
     };
     static PLACES: [u8; 64] = TABLE;
     let isolated = word & word.wrapping_neg();
-    u32::from(PLACES[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize & 63])
+    let place = (isolated.wrapping_mul(SEQUENCE) >> 58) as usize & 63;
+    PLACES.get(place).map_or(0, |bit| u32::from(*bit))
 }
