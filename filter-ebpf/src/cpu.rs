@@ -24,8 +24,13 @@ pub fn state() -> Option<&'static mut CpuState> {
 /// while after the last packet above the floor, so that limits do not flicker.
 #[inline(always)]
 pub fn under_pressure(state: &mut CpuState, settings: &Settings, now: Tick) -> bool {
+    let until = now.count().wrapping_add(settings.pressure_hold);
+    // A bucket that refused a packet refuses every one of the same tick.
+    if state.pressure_until == until {
+        return true;
+    }
     if !bucket::take(&mut state.pressure, now.moment(), &settings.pressure) {
-        state.pressure_until = now.count().wrapping_add(settings.pressure_hold);
+        state.pressure_until = until;
     }
     state.pressure_until > now.count()
 }

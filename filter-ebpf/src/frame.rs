@@ -25,7 +25,12 @@ impl XdpFrame {
     /// The frame of this context.
     #[inline(always)]
     pub fn new(ctx: XdpContext) -> Self {
-        let ctx = ctx.ctx;
+        Self::of(ctx.ctx)
+    }
+
+    /// The same, of the context as the kernel passes it.
+    #[inline(always)]
+    pub fn of(ctx: *mut xdp_md) -> Self {
         Self {
             ctx,
             start: field!(ctx, data) as usize,
@@ -35,7 +40,7 @@ impl XdpFrame {
 
     /// Bytes in the first buffer.
     #[inline(always)]
-    fn linear(&self) -> u32 {
+    pub fn linear(&self) -> u32 {
         self.end.wrapping_sub(self.start) as u32
     }
 
@@ -121,6 +126,11 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn holds(&self, length: u32) -> bool {
         length <= self.linear() || length <= self.length()
+    }
+
+    #[inline(always)]
+    fn first_holds(&self, length: u32) -> bool {
+        length <= self.linear()
     }
 
     #[inline(always)]

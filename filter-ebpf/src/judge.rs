@@ -11,7 +11,7 @@ use filter_common::{
         reason::{Action, Reason},
         settings::Settings,
     },
-    logic::{classify::Numbers, packet::Packet},
+    logic::{classify::Numbers, packet::Packet, parse},
 };
 
 use crate::{
@@ -36,7 +36,7 @@ pub struct Judge {
 impl Judge {
     /// A judge with the settings of the moment.
     #[inline(always)]
-    pub fn new(frame: &XdpFrame) -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let settings = settings::current()?;
         let cpu = cpu::state()?;
         let scratch = Scratch::blank()?;
@@ -47,7 +47,7 @@ impl Judge {
             cpu,
             now,
             pressure,
-            length: frame.length(),
+            length: 0,
             scratch,
         })
     }
@@ -105,26 +105,16 @@ impl Judge {
         self.scratch.services()
     }
 
-    /// The end of the way: nothing spoke against the packet.
+    /// Parses the frame and notes what was found. What cannot be parsed and is only watched has no
+    /// further stages.
     #[inline(always)]
-    pub fn clean(&self) -> Reason {
-        if !shape::has(Feature::Services) {
-            return Reason::Clean;
+    pub fn parse(&mut self, frame: &XdpFrame) -> ControlFlow<Reason, &'static Packet> {
+        if let Some(packet) = parse::plain(frame) {
+            self.length = frame.linear();
+            return ControlFlow::Continue(self.scratch.keep_plain(packet));
         }
-        match self.scratch.spared() {
-            Some(code) if code == Reason::Allowed.code() => Reason::Allowed,
-            Some(_) => Reason::RulePass,
-            None => Reason::Clean,
-        }
-    }
-
-    /// The parser's result. What cannot be parsed and is only watched has no further stages.
-    #[inline(always)]
-    pub fn parsed(
-        &mut self,
-        result: ControlFlow<Reason, Packet>,
-    ) -> ControlFlow<Reason, &'static Packet> {
-        match result {
+        self.length = frame.length();
+        match parse::packet(frame) {
             ControlFlow::Continue(packet) => ControlFlow::Continue(self.scratch.keep(packet)),
             ControlFlow::Break(reason) => {
                 self.found(reason)?;
@@ -133,21 +123,35 @@ impl Judge {
         }
     }
 
+    /// Concludes when nothing spoke against the packet: the way of almost every packet of a
+    /// visitor, compiled for itself.
+    #[inline(always)]
+    pub fn conclude_clean(self, frame: &XdpFrame) -> u32 {
+        if !self.is_spared() {
+            return self.conclude(frame, Reason::Clean);
+        }
+        match self.scratch.spared() {
+            Some(code) if code == Reason::Allowed.code() => self.conclude(frame, Reason::Allowed),
+            _ => self.conclude(frame, Reason::RulePass),
+        }
+    }
+
     /// Counts the verdict, samples it, and turns it into what the driver does.
     #[inline(always)]
-    pub fn conclude(mut self, frame: &XdpFrame, reason: Reason) -> u32 {
+    pub fn conclude(self, frame: &XdpFrame, reason: Reason) -> u32 {
         log::verdict(frame, reason);
         let length = self.length;
+        let action = reason.action();
         count::add(counter::happened(reason), length);
-        let shown = match (reason.action(), self.scratch.observed()) {
+        let shown = match (action, self.scratch.observed()) {
             (Action::Pass, Some(code)) => {
                 count::add(counter::observed(code), length);
                 code
             }
             (Action::Pass, None) | (Action::Drop, _) => reason.code(),
         };
-        sample::maybe(frame, length, shown, reason.action(), &mut self);
-        match reason.action() {
+        sample::maybe(frame, shown, action, &self);
+        match action {
             Action::Pass => xdp_action::XDP_PASS,
             Action::Drop => xdp_action::XDP_DROP,
         }

@@ -29,7 +29,7 @@ static SESSIONS: HashMap<SessionKey, u8> = HashMap::with_max_entries(4096, 0);
 /// packet is like any other, for sources can be forged.
 #[inline(always)]
 pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
-    let (source_port, port, opening) = match packet.transport {
+    let (source_port, port, opening) = match packet.transport() {
         Transport::Tcp {
             source_port,
             destination_port,

@@ -205,7 +205,7 @@ fn active(metering: &Metering, pressure: bool) -> u32 {
 /// The class of a packet beside "all".
 #[inline(always)]
 fn class(packet: &Packet) -> Option<Class> {
-    match packet.transport {
+    match packet.transport() {
         Transport::Tcp { flags, .. } if flags.opens() => Some(Class::Syn),
         Transport::Udp { .. } => Some(Class::Udp),
         Transport::Icmp { .. } => Some(Class::Icmp),

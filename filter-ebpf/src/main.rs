@@ -28,8 +28,8 @@ use core::ops::ControlFlow;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use filter_common::{
-    abi::reason::Reason,
-    logic::{packet::Packet, parse},
+    abi::reason::{Action, Reason},
+    logic::packet::Packet,
 };
 
 use crate::{frame::XdpFrame, judge::Judge};
@@ -39,21 +39,23 @@ use crate::{frame::XdpFrame, judge::Judge};
 pub fn floodwall(ctx: XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
     // Both look-ups are of entry 0 of a map of one entry; the verifier wants to hear it.
-    let Some(mut judge) = Judge::new(&frame) else {
+    let Some(mut judge) = Judge::new() else {
         return xdp_action::XDP_PASS;
     };
-    let reason = match judge.parsed(parse::packet(&frame)) {
-        ControlFlow::Continue(packet) => {
-            let reason = match way(&frame, packet, &mut judge) {
-                ControlFlow::Break(reason) => reason,
-                ControlFlow::Continue(()) => judge.clean(),
-            };
-            fragments::remember(packet, reason.action(), &judge);
-            reason
-        }
-        ControlFlow::Break(reason) => reason,
+    let packet = match judge.parse(&frame) {
+        ControlFlow::Continue(packet) => packet,
+        ControlFlow::Break(reason) => return judge.conclude(&frame, reason),
     };
-    judge.conclude(&frame, reason)
+    match way(&frame, packet, &mut judge) {
+        ControlFlow::Break(reason) => {
+            fragments::remember(packet, reason.action(), &judge);
+            judge.conclude(&frame, reason)
+        }
+        ControlFlow::Continue(()) => {
+            fragments::remember(packet, Action::Pass, &judge);
+            judge.conclude_clean(&frame)
+        }
+    }
 }
 
 /// The packet's way: each stage goes on, or breaks with the reason of the verdict.

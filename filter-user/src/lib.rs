@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod host;
 pub mod render;
+pub mod rules;
 pub mod sets;
 pub mod stats;
 pub mod store;

@@ -114,6 +114,8 @@ impl Toolchain {
             format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH),
             "-Cdebuginfo=2".to_owned(),
             "-Clink-arg=--btf".to_owned(),
+            // Without it, setting or moving a few words is a call of a loop over their bytes.
+            "-Clink-arg=--disable-expand-memcpy-in-order".to_owned(),
             format!("-Clinker={}", self.linker.display()),
         ];
         // BTF carries file names: none may tell where it was built. The last match wins.

@@ -22,9 +22,13 @@ pub struct CpuState {
     pub sessions: u64,
     /// The rate at which sources are noted as seen in calm.
     pub seen: u64,
+    /// The tick in which the budget of samples of passed packets was found to be spent.
+    pub passed_spent: u64,
+    /// The same of dropped packets.
+    pub dropped_spent: u64,
 }
 
 /// Kinds of [`CpuState::control`].
 pub const CONTROLS: usize = 3;
 
-map_value!(CpuState: 200);
+map_value!(CpuState: 216);

@@ -147,7 +147,7 @@ pub const fn form(packet: &Packet) -> u32 {
         Fragment::First => 1,
         Fragment::Later => 2,
     };
-    match packet.transport {
+    match packet.transport() {
         Transport::Opaque => piece,
         Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Icmp { .. } => piece | 4,
     }
@@ -180,7 +180,7 @@ impl Numbers {
     /// Of a packet.
     #[inline(always)]
     pub fn of(packet: &Packet) -> Self {
-        let (source_port, destination_port, flags) = match packet.transport {
+        let (source_port, destination_port, flags) = match packet.transport() {
             Transport::Tcp {
                 source_port,
                 destination_port,

@@ -39,7 +39,7 @@ mod icmpv6 {
 /// Tells what a packet is.
 #[inline(always)]
 pub fn classify(packet: &Packet) -> Control {
-    match packet.transport {
+    match packet.transport() {
         Transport::Icmp { kind, code } if packet.protocol == protocol::ICMPV6 => {
             icmpv6(packet, kind, code)
         }

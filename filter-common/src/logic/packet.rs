@@ -72,6 +72,97 @@ pub enum Transport {
     Opaque,
 }
 
+/// A [`Transport`] in integers that always have a value. An enum leaves what a variant lacks
+/// undefined, and the verifier refuses a program that as much as copies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Header {
+    /// Source port.
+    first: u16,
+    /// Destination port.
+    second: u16,
+    /// A [`HeaderKind`].
+    kind: u8,
+    /// TCP flags, or ICMP type.
+    third: u8,
+    /// ICMP code.
+    fourth: u8,
+    reserved: u8,
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum HeaderKind {
+    Opaque = 0,
+    Tcp = 1,
+    Udp = 2,
+    Icmp = 3,
+}
+
+impl Header {
+    /// Of a packet whose transport header is not seen.
+    pub const OPAQUE: Self = Self {
+        first: 0,
+        second: 0,
+        kind: HeaderKind::Opaque as u8,
+        third: 0,
+        fourth: 0,
+        reserved: 0,
+    };
+
+    /// TCP, with ports and flags.
+    #[inline(always)]
+    pub const fn tcp(source_port: u16, destination_port: u16, flags: TcpFlags) -> Self {
+        Self {
+            first: source_port,
+            second: destination_port,
+            kind: HeaderKind::Tcp as u8,
+            third: flags.0,
+            ..Self::OPAQUE
+        }
+    }
+
+    /// UDP, with ports.
+    #[inline(always)]
+    pub const fn udp(source_port: u16, destination_port: u16) -> Self {
+        Self {
+            first: source_port,
+            second: destination_port,
+            kind: HeaderKind::Udp as u8,
+            ..Self::OPAQUE
+        }
+    }
+
+    /// ICMP or ICMPv6, with type and code.
+    #[inline(always)]
+    pub const fn icmp(kind: u8, code: u8) -> Self {
+        Self {
+            kind: HeaderKind::Icmp as u8,
+            third: kind,
+            fourth: code,
+            ..Self::OPAQUE
+        }
+    }
+}
+
+impl From<Transport> for Header {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp {
+                source_port,
+                destination_port,
+                flags,
+            } => Self::tcp(source_port, destination_port, flags),
+            Transport::Udp {
+                source_port,
+                destination_port,
+            } => Self::udp(source_port, destination_port),
+            Transport::Icmp { kind, code } => Self::icmp(kind, code),
+            Transport::Opaque => Self::OPAQUE,
+        }
+    }
+}
+
 /// Whether the packet is a piece of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
@@ -103,8 +194,42 @@ pub struct Packet {
     /// Where in the frame the payload of TCP, UDP or ICMP begins; zero where there is none.
     pub payload: u16,
     /// The transport header.
-    pub transport: Transport,
+    pub header: Header,
     /// What the parser noticed that sanity should judge; if it is that a header is cut short, lies or
     /// nests too deep, `transport` is opaque.
     pub defect: Option<Reason>,
+}
+
+impl Packet {
+    /// The transport header.
+    #[inline(always)]
+    pub const fn transport(&self) -> Transport {
+        let Header {
+            first,
+            second,
+            kind,
+            third,
+            fourth,
+            ..
+        } = self.header;
+        const TCP: u8 = HeaderKind::Tcp as u8;
+        const UDP: u8 = HeaderKind::Udp as u8;
+        const ICMP: u8 = HeaderKind::Icmp as u8;
+        match kind {
+            TCP => Transport::Tcp {
+                source_port: first,
+                destination_port: second,
+                flags: TcpFlags(third),
+            },
+            UDP => Transport::Udp {
+                source_port: first,
+                destination_port: second,
+            },
+            ICMP => Transport::Icmp {
+                kind: third,
+                code: fourth,
+            },
+            _ => Transport::Opaque,
+        }
+    }
 }

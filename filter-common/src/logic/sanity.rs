@@ -33,10 +33,10 @@ pub fn check<B>(
     if is_martian(&packet.source) {
         found(Reason::MartianSource)?;
     }
-    if packet.source.words() == packet.destination.words() {
+    if is_land(packet) {
         found(Reason::Land)?;
     }
-    match packet.transport {
+    match packet.transport() {
         Transport::Tcp {
             source_port,
             destination_port,
@@ -52,6 +52,14 @@ pub fn check<B>(
             destination_port,
         } => ports(source_port, destination_port, found),
         Transport::Icmp { .. } | Transport::Opaque => core::ops::ControlFlow::Continue(()),
+    }
+}
+
+#[inline(always)]
+fn is_land(packet: &Packet) -> bool {
+    match packet.source.family() {
+        Family::V4 => packet.source.high32() == packet.destination.high32(),
+        Family::V6 => packet.source.words() == packet.destination.words(),
     }
 }
 

@@ -52,6 +52,21 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_as_plain_is_read_so_by_the_closer_look(
+        frame in frames(), changes in prop::collection::vec((0..60_usize, any::<u8>()), 0..3),
+    ) {
+        let mut frame = frame;
+        for (at, value) in changes {
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = value;
+            }
+        }
+        if let Some(plain) = parse::plain(&frame.as_slice()) {
+            prop_assert_eq!(ControlFlow::Continue(plain), parse::packet(&frame.as_slice()));
+        }
+    }
+
+    #[test]
     fn a_frame_that_ends_within_its_packet_is_none_or_a_truncated_one(frame in frames(), cut in 1..64_usize) {
         let headers = 14;
         let end = frame.len().saturating_sub(cut).max(headers);
@@ -61,7 +76,7 @@ proptest! {
                 ControlFlow::Break(_) => true,
                 ControlFlow::Continue(packet) => {
                     packet.defect == Some(Reason::Truncated)
-                        && packet.transport == Transport::Opaque
+                        && packet.transport() == Transport::Opaque
                 }
             };
             prop_assert!(is_told, "{:?}", cut);
@@ -149,7 +164,7 @@ fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
         fragment_id: if fragment == Fragment::Whole { 0 } else { id },
         length,
         payload: behind_header(&seen, payload, frame),
-        transport: seen,
+        header: seen.into(),
         defect: None,
     }
 }

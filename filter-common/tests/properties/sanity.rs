@@ -6,7 +6,7 @@ use filter_common::{
     abi::reason::Reason,
     logic::{
         address::Address,
-        packet::{Fragment, Packet, TcpFlags, Transport, protocol},
+        packet::{Fragment, Header, Packet, TcpFlags, Transport, protocol},
         sanity,
     },
 };
@@ -77,11 +77,7 @@ fn tcp(flags: u8) -> Packet {
         fragment_id: 0,
         length: 40,
         payload: 54,
-        transport: Transport::Tcp {
-            source_port: 40_000,
-            destination_port: 80,
-            flags: TcpFlags(flags),
-        },
+        header: Header::tcp(40_000, 80, TcpFlags(flags)),
         defect: None,
     }
 }
@@ -118,11 +114,12 @@ proptest! {
         let packet = Packet {
             source: Address::from(source),
             destination: Address::from(destination),
-            transport: Transport::Tcp {
+            header: Transport::Tcp {
                 source_port: ports[0] & 1,
                 destination_port: ports[1],
                 flags: TcpFlags(flags),
-            },
+            }
+            .into(),
             ..tcp(0)
         };
         let all = reasons(&packet);

@@ -53,7 +53,7 @@ pub fn is_known(packet: &Packet, settings: &Settings, now: Tick) -> bool {
 #[doc(alias = "bpf_skc_lookup_tcp")]
 #[inline(always)]
 pub fn is_established(context: *mut xdp_md, packet: &Packet) -> bool {
-    match packet.transport {
+    match packet.transport() {
         Transport::Tcp {
             source_port,
             destination_port,

@@ -6,7 +6,7 @@ use utoipa::OpenApi;
 use crate::api::{
     error::ApiError,
     extract::NoQuery,
-    routes::{allow, ban, block, events, interfaces, limits, mode, samples, status, why},
+    routes::{allow, ban, block, events, interfaces, limits, mode, rules, samples, status, why},
     types::{ErrorBody, ErrorKind},
 };
 
@@ -75,6 +75,9 @@ pub enum Errors {
         limits::list,
         limits::set,
         limits::auto,
+        rules::list,
+        rules::add,
+        rules::remove,
         mode::set,
         why::why,
         events::events,

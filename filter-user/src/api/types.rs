@@ -353,8 +353,89 @@ pub struct Outcome {
     pub updated: u64,
     /// Entries removed.
     pub removed: u64,
+    /// Ids of the rules added or removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// What was done, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// `GET /v1/rules`: every rule, in the order in which packets meet them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rules {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The rules: those of the file, then those added at run time.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RuleStatus {
+    /// `file:1` for the first of the file; a number for one that was added.
+    pub id: String,
+    /// The rule in its one canonical spelling.
+    pub expression: String,
+    /// What it does.
+    pub state: RuleState,
+    /// Packets that it decided, or would have decided in shadow; of a limit, those above it.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Who added it: `file`, `uid 0 (root)`.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when; null for the file's.
+    pub since: Option<Timestamp>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleState {
+    /// What it says.
+    Enforced,
+    /// It counts what it would do, for it says `shadow`.
+    Shadow,
+    /// It counts what it would do, for the mode does not enforce rules.
+    Watched,
+}
+
+/// `POST /v1/rules`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddRule {
+    /// The rule, as `drop udp sport 123 length > 400`.
+    pub expression: String,
+    /// How long, as `90s`, `1h`, `7d`; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+    /// Why, at most 200 bytes.
+    #[serde(default)]
+    pub reason: String,
+    /// Id of the rule before which it is to stand; behind all others if not given.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Do it even where it would cut off this host or its operators.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `POST /v1/rules/remove`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveRules {
+    /// Their ids.
+    pub ids: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// `PUT /v1/mode`.
@@ -443,6 +524,10 @@ pub struct Why {
     pub sentence: String,
     /// The entries that cover the source, those that decide first.
     pub entries: Vec<Entry>,
+    /// Rules that match it, or would if it had something that was not asked about: a sentence each,
+    /// in order.
+    #[serde(default)]
+    pub rules: Vec<String>,
     /// What the limits say of the source: a sentence each.
     pub limits: Vec<String>,
 }

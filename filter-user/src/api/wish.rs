@@ -9,9 +9,12 @@ use filter_common::abi::{
 use ipnet::IpNet;
 
 use crate::{
-    api::types::{AddEntries, DetachQuery, ImportQuery, ListKind, Mode, SetLimit, SetMode},
+    api::types::{
+        AddEntries, AddRule, DetachQuery, ImportQuery, ListKind, Mode, SetLimit, SetMode,
+    },
     config::{file::check_interface, nearest::suggestion, text, units},
-    core::{command::Command, refusal::Refusal},
+    core::{command::Command, refusal::Refusal, rules::RuleId},
+    rules::{Rule, SyntaxError},
     stats::reasons,
 };
 
@@ -44,6 +47,38 @@ pub fn import(list: ListKind, query: ImportQuery) -> Result<Command, Refusal> {
         reason: reason(&query.reason)?,
         force: query.force,
     })
+}
+
+/// To add a rule.
+pub fn add_rule(wish: &AddRule) -> Result<Command, Refusal> {
+    let rule: Rule = wish
+        .expression
+        .parse()
+        .map_err(|error: SyntaxError| Refusal::invalid(error.to_string()))?;
+    Ok(Command::AddRule {
+        rule: Box::new(rule),
+        before: wish.before.as_deref().map(rule_id).transpose()?,
+        duration: duration(wish.duration.as_deref())?,
+        reason: reason(&wish.reason)?,
+        force: wish.force,
+    })
+}
+
+/// To remove rules.
+pub fn remove_rules(wish: &[String]) -> Result<Command, Refusal> {
+    if wish.is_empty() {
+        return Err(Refusal::invalid("no rule is given; name at least one id"));
+    }
+    let ids = wish
+        .iter()
+        .map(|id| rule_id(id))
+        .collect::<Result<_, _>>()?;
+    Ok(Command::RemoveRules { ids })
+}
+
+fn rule_id(text: &str) -> Result<RuleId, Refusal> {
+    text.parse()
+        .map_err(|error: String| Refusal::invalid(error))
 }
 
 /// To set a limit.

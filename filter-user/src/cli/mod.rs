@@ -14,6 +14,7 @@ mod limit;
 mod lists;
 mod mode;
 mod reload;
+mod rule;
 mod run;
 mod samples;
 mod stats;
@@ -84,6 +85,9 @@ enum Command {
     /// Show or set the limits per source
     #[command(subcommand)]
     Limit(limit::Limit),
+    /// Show, add or remove rules
+    #[command(subcommand)]
+    Rule(rule::Rule),
     /// Show the mode, watch only, or drop
     Mode(mode::Mode),
     /// Tell what would happen to a packet from an address, and because of what
@@ -150,6 +154,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ban(command) => command.execute(context)?,
         Command::Allow(command) => command.execute(context)?,
         Command::Limit(command) => command.execute(context)?,
+        Command::Rule(command) => command.execute(context)?,
         Command::Mode(command) => command.execute(context)?,
         Command::Why(command) => command.execute(context)?,
         Command::Events(command) => command.execute(context)?,

@@ -1,6 +1,9 @@
 //! Arguments that are judged before anybody is asked.
 
-use crate::config::{text, units};
+use crate::{
+    config::{text, units},
+    core::rules::RuleId,
+};
 
 /// An address or a prefix; kept as it was typed, for the daemon's words about it.
 pub fn prefix(text: &str) -> Result<String, String> {
@@ -20,6 +23,11 @@ pub fn limit(text: &str) -> Result<String, String> {
 /// The name of a limit.
 pub fn limit_name(text: &str) -> Result<String, String> {
     units::parse_class(text).map(|_| text.to_owned())
+}
+
+/// The id of a rule.
+pub fn rule_id(text: &str) -> Result<String, String> {
+    text.parse::<RuleId>().map(|_| text.to_owned())
 }
 
 /// Text that is kept and shown.

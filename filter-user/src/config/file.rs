@@ -145,6 +145,7 @@ impl Default for Config {
                 read_group: "floodwall".to_owned(),
                 admin_group: "floodwall-admin".to_owned(),
             },
+            rules: Vec::new(),
         }
     }
 }
@@ -254,6 +255,10 @@ const ROOT: &[Key<Config>] = &[
     Key {
         name: "access",
         read: |r, config, node| r.section(node, ACCESS, &mut config.access),
+    },
+    Key {
+        name: "rules",
+        read: |r, config, node| config.rules = super::rules::rules(r, node),
     },
 ];
 

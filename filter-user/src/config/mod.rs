@@ -3,6 +3,7 @@
 pub mod file;
 pub mod list;
 pub mod nearest;
+mod rules;
 pub mod schema;
 pub mod text;
 pub mod units;
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 use crate::{
     api::types::{ListKind, Mode},
     config::units::Rate,
+    rules::Rule,
 };
 
 /// All of it, with defaults for what the file does not say.
@@ -42,6 +44,8 @@ pub struct Config {
     pub control: Control,
     /// Who may.
     pub access: Access,
+    /// Rules, in order.
+    pub rules: Vec<Rule>,
 }
 
 /// Native, generic, or native with generic where the driver cannot.

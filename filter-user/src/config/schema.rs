@@ -84,6 +84,14 @@ impl<'t> Reader<'t> {
         self.complain(&node.value.span(), format!("`{}`: {message}", node.path));
     }
 
+    /// Notes a problem with bytes of a string.
+    pub fn complain_within(&mut self, node: Node<'_>, part: &Range<usize>, message: &str) {
+        let span = node
+            .within(self.text, part)
+            .unwrap_or_else(|| node.value.span());
+        self.complain(&span, format!("`{}`: {message}", node.path));
+    }
+
     /// Reads a table by its keys. Unknown ones are noted with the nearest known.
     pub fn table<T>(&mut self, path: &str, table: &DeTable<'_>, keys: &[Key<T>], target: &mut T) {
         for (name, value) in table {
@@ -199,6 +207,17 @@ impl<'a> Node<'a> {
             DeValue::Array(_) => "an array".to_owned(),
             DeValue::Table(_) => "a table".to_owned(),
         }
+    }
+
+    /// Where bytes of a string stand in the document, if they stand there as they are.
+    pub fn within(self, document: &str, part: &Range<usize>) -> Option<Range<usize>> {
+        let text = self.value.get_ref().as_str()?;
+        let whole = self.value.span();
+        // Between quotation marks, without escapes.
+        let start = whole.start.checked_add(1)?;
+        let there = document.get(start..start.checked_add(text.len())?)?;
+        (there == text && whole.len() == text.len().checked_add(2)?)
+            .then(|| start.saturating_add(part.start)..start.saturating_add(part.end))
     }
 
     /// A string; `example` says how one is written.

@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use filter_common::abi::{reason::Reason, settings::Class};
 use ipnet::IpNet;
 
+use super::rules::RuleId;
 use crate::{
     api::types::{ListKind, Mode},
     config::units::Rate,
+    rules::Rule,
 };
 
 /// A wish.
@@ -66,6 +68,24 @@ pub enum Command {
     AutoLimit {
         /// Which.
         class: Class,
+    },
+    /// Put a rule among those added at run time.
+    AddRule {
+        /// What it does with which packets.
+        rule: Box<Rule>,
+        /// Before which other; behind all if none.
+        before: Option<RuleId>,
+        /// For how long.
+        duration: Option<Duration>,
+        /// Why; clean text.
+        reason: String,
+        /// Even where it would do harm.
+        force: bool,
+    },
+    /// Take rules away that were added at run time.
+    RemoveRules {
+        /// Which.
+        ids: Vec<RuleId>,
     },
     /// Change the mode.
     SetMode {

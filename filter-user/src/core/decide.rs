@@ -1,7 +1,9 @@
-//! From a command to changes: those on the lists in `entries` and `import`, all others here.
+//! From a command to changes: those on the lists in `entries` and `import`, those of rules in
+//! `rules`, all others here.
 
 mod entries;
 mod import;
+mod rules;
 
 use std::time::Duration;
 
@@ -86,6 +88,17 @@ pub fn decide(
             duration,
         } => situation.set_limit(by, *class, *rate, *duration),
         Command::AutoLimit { class } => Ok(situation.auto_limit(*class)),
+        Command::AddRule {
+            rule,
+            before,
+            duration,
+            reason,
+            force,
+        } => {
+            let note = situation.note(by, reason, *duration)?;
+            situation.add_rule(rule, *before, note, *force)
+        }
+        Command::RemoveRules { ids } => situation.remove_rules(ids),
         Command::SetMode {
             mode,
             reasons,

@@ -10,7 +10,15 @@ use super::{
     facts::{Facts, Part},
     lists::{List, within},
 };
-use crate::{api::types::ListKind, config::Config};
+use crate::{
+    api::types::ListKind,
+    config::Config,
+    rules::{
+        Rule,
+        question::{Answer, Known},
+        rule::{Action, Addresses, Matches},
+    },
+};
 
 /// What a list holds beside what is put on it.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +44,46 @@ pub fn harm(
         }
     };
     protected.or_else(|| covers_too_much(kind, prefixes, before))
+}
+
+/// Why adding this rule would do harm; `None` if it would not: it drops all that comes from
+/// somewhere which a block may not cover, or what this host's name servers answer.
+pub fn rule_harm(rule: &Rule, config: &Config, facts: &Facts) -> Option<String> {
+    match rule.action {
+        Action::Drop if !rule.shadow => {}
+        Action::Drop | Action::Pass | Action::Limit { .. } => return None,
+    }
+    let nothing = Before {
+        list: &List::default(),
+        without: None,
+    };
+    let covered = whole_sources(&rule.matches)
+        .and_then(|sources| harm(ListKind::Block, &sources, nothing, config, facts));
+    covered.or_else(|| {
+        let answered =
+            |resolver: &&IpAddr| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes;
+        let resolver = facts.resolvers.iter().find(answered)?;
+        Some(format!(
+            "this rule drops what {resolver}, a resolver of this host, answers"
+        ))
+    })
+}
+
+/// The sources of which every packet fulfils the conditions; `None` if these are about more.
+fn whole_sources(matches: &Matches) -> Option<Vec<IpNet>> {
+    let addresses = matches.addresses;
+    let only_addresses = Matches {
+        addresses,
+        ..Matches::everything()
+    };
+    if *matches != only_addresses {
+        return None;
+    }
+    match addresses {
+        Addresses::Any => Some(vec![Ipv4Net::default().into(), Ipv6Net::default().into()]),
+        Addresses::V4 { from, to } => (to.prefix_len() == 0).then(|| vec![from.into()]),
+        Addresses::V6 { from, to } => (to.prefix_len() == 0).then(|| vec![from.into()]),
+    }
 }
 
 /// Without these, nobody can tell whom a block would cut off. Name servers may be unknown: a host

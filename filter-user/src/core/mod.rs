@@ -11,6 +11,7 @@ pub mod gate;
 pub mod guard;
 pub mod lists;
 pub mod refusal;
+pub mod rules;
 pub mod settings;
 pub mod shadow;
 pub mod state;

@@ -206,7 +206,8 @@ fn cpu_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
     kernel_limit(rate, hz, 1)
 }
 
-fn kernel_limit(rate: Rate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
+/// A limit as the kernel counts it, where so many CPUs share its bucket.
+pub fn kernel_limit(rate: Rate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
     bucket::Limit::new(rate.packets, rate.burst, hz, cpus).ok_or_else(|| {
         Refusal::invalid(format!(
             "the kernel cannot count {rate}: take a burst of at most some minutes' worth, and a \

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::abi::{
-    reason::Reason,
-    settings::{CLASSES, Class},
+use filter_common::{
+    abi::{
+        reason::Reason,
+        settings::{CLASSES, Class},
+    },
+    logic::set4::LISTS,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::lists::{End, Imported, List, Note};
+use super::{
+    lists::{End, Imported, List, Note},
+    rules::AddedRule,
+};
 use crate::{
     api::types::{Entry, ListKind, Mode},
     config::units::Rate,
@@ -27,6 +33,10 @@ pub struct State {
     pub limits: [Option<Set<Option<Rate>>>; CLASSES],
     /// Interfaces that an operator detached.
     pub detached: BTreeMap<String, Set<()>>,
+    /// Rules that were added, by number.
+    pub rules: BTreeMap<u32, AddedRule>,
+    /// The number of the next rule, if any was ever added.
+    pub next_rule: u32,
 }
 
 /// Something that was set, by whom, and until when.
@@ -78,6 +88,10 @@ pub enum Change {
     Limit(Class, Option<Set<Option<Rate>>>),
     /// Whether an interface is detached.
     Detached(String, Option<Set<()>>),
+    /// A rule that was added; `None` removes it.
+    Rule(u32, Option<AddedRule>),
+    /// The number of the next rule.
+    NextRule(u32),
 }
 
 impl State {
@@ -93,6 +107,17 @@ impl State {
     /// The live entries of a list that cover a prefix, as [`List::covering`].
     pub fn covering(&self, kind: ListKind, prefix: IpNet, now: Timestamp) -> Vec<Entry> {
         self.list(kind).covering(kind, prefix, now)
+    }
+
+    /// Gives block lists that have no number one that is free: those that an earlier version kept.
+    pub fn number_lists(&mut self) {
+        let imports = &mut self.block.imports;
+        let taken: Vec<u8> = imports.values().filter_map(|list| list.number).collect();
+        let free = (0..LISTS as u8).filter(|number| !taken.contains(number));
+        let without = imports.values_mut().filter(|list| list.number.is_none());
+        for (list, number) in without.zip(free) {
+            list.number = Some(number);
+        }
     }
 
     fn list_mut(&mut self, kind: ListKind) -> &mut List {
@@ -134,6 +159,16 @@ impl State {
                 };
                 Change::Detached(name, before)
             }
+            Change::Rule(number, rule) => {
+                let before = match rule {
+                    Some(rule) => self.rules.insert(number, rule),
+                    None => self.rules.remove(&number),
+                };
+                Change::Rule(number, before)
+            }
+            Change::NextRule(number) => {
+                Change::NextRule(std::mem::replace(&mut self.next_rule, number))
+            }
         }
     }
 
@@ -161,6 +196,8 @@ impl State {
         }
         let detached = self.detached.iter().filter(|(_, set)| over(set.until));
         changes.extend(detached.map(|(name, _)| Change::Detached(name.clone(), None)));
+        let rules = self.rules.iter().filter(|(_, rule)| over(rule.note.until));
+        changes.extend(rules.map(|(number, _)| Change::Rule(*number, None)));
         for class in Class::ALL {
             if self.limit(class).is_some_and(|limit| over(limit.until)) {
                 changes.push(Change::Limit(class, None));
@@ -198,8 +235,17 @@ impl Change {
                 all.dedup();
                 all.into_iter().map(|prefix| (*kind, prefix)).collect()
             }
-            Self::Mode(_) | Self::Limit(..) | Self::Detached(..) => Vec::new(),
+            Self::Mode(_)
+            | Self::Limit(..)
+            | Self::Detached(..)
+            | Self::Rule(..)
+            | Self::NextRule(_) => Vec::new(),
         }
+    }
+
+    /// Whether it changes the rules.
+    pub const fn is_of_rules(&self) -> bool {
+        matches!(self, Self::Rule(..))
     }
 }
 
@@ -273,6 +319,17 @@ mod properties {
             (prop::sample::select(Class::ALL.to_vec()), set(rates))
                 .prop_map(|(class, set)| Change::Limit(class, set)),
             ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
+            (
+                1..4_u32,
+                1..9_u64,
+                crate::rules::strategy::rule(),
+                prop::option::of(notes())
+            )
+                .prop_map(|(number, place, rule, note)| {
+                    let added = note.map(|note| AddedRule { place, rule, note });
+                    Change::Rule(number, added)
+                }),
+            (0..9_u32).prop_map(Change::NextRule),
         ]
     }
 
@@ -342,6 +399,10 @@ mod properties {
                     let is_live = list.note.until.is_none_or(|until| until > now);
                     prop_assert_eq!(after.imports.contains_key(name), is_live);
                 }
+            }
+            for (number, rule) in &original.rules {
+                let is_live = rule.note.until.is_none_or(|until| until > now);
+                prop_assert_eq!(state.rules.contains_key(number), is_live);
             }
             for (name, set) in &original.detached {
                 let is_live = set.until.is_none_or(|until| until > now);

@@ -15,13 +15,17 @@ use jiff::Timestamp;
 
 use super::{
     decide::{ending, limit_name},
-    lists,
+    lists, rules,
     settings::{self, is_enforced},
     state::State,
 };
 use crate::{
     api::types::{self, Entry, ListKind, SCHEMA, Why},
     config::Config,
+    rules::{
+        question::{Answer, Known},
+        rule,
+    },
     stats::reasons,
 };
 
@@ -66,6 +70,7 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         let entry = entries.iter().find(|entry| is(entry))?;
         Some((reason, because(entry)))
     };
+    let rules = rules(situation, question);
     let found = [
         martian(question),
         lifeline(situation, question),
@@ -75,6 +80,7 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
             entry.kind == ListKind::Block && entry.list == lists::MANUAL
         }),
         listed(situation.state, &entries),
+        rules.verdict,
     ];
 
     let verdict = judge(situation.settings, found.into_iter().flatten());
@@ -89,6 +95,11 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         enforced: verdict.enforced,
         sentence: verdict.sentence(question.address),
         entries,
+        rules: if reaches_rules(&verdict) {
+            rules.notes
+        } else {
+            Vec::new()
+        },
         limits: limits(situation, question, verdict.reason),
     }
 }
@@ -102,6 +113,15 @@ fn listed(state: &State, entries: &[Entry]) -> Option<(Reason, String)> {
         .filter(|entry| entry.kind == ListKind::Block && entry.list != lists::MANUAL);
     let entry = listed.min_by_key(|entry| number(entry))?;
     Some((Reason::Listed, because(entry)))
+}
+
+/// Whether a packet is asked about rules, too: only what is enforced keeps it from them.
+const fn reaches_rules(verdict: &Verdict) -> bool {
+    !verdict.enforced
+        || matches!(
+            verdict.reason,
+            Reason::Clean | Reason::RuleDrop | Reason::RulePass
+        )
 }
 
 /// What becomes of a packet.
@@ -147,6 +167,57 @@ impl Verdict {
             }
         };
         format!("A packet from {address} {fate}: {}.", self.because)
+    }
+}
+
+/// What rules say: the first that decides whatever else the packet is, and a sentence for each
+/// before it that may.
+struct OfRules {
+    verdict: Option<(Reason, String)>,
+    notes: Vec<String>,
+}
+
+fn rules(situation: Situation<'_>, question: Question) -> OfRules {
+    let known = Known {
+        source: question.address,
+        protocol: question.protocol,
+        source_port: None,
+        destination_port: question.port,
+    };
+    let mut notes = Vec::new();
+    for listed in rules::all(situation.config, situation.state) {
+        if listed.until().is_some_and(|until| until <= situation.now) {
+            continue;
+        }
+        let condition = match listed.rule.matches.ask(known) {
+            Answer::No => continue,
+            Answer::Yes => None,
+            Answer::If(more) => Some(more),
+        };
+        let name = format!("rule {} ({})", listed.id, listed.rule);
+        let verb = match (listed.rule.action, listed.rule.shadow) {
+            (rule::Action::Drop, false) => "drops it",
+            (rule::Action::Pass, false) => "passes it, except for ceilings of services",
+            (rule::Action::Limit { .. }, false) => "drops it above its rate",
+            (rule::Action::Drop, true) => "counts it as one it would drop",
+            (rule::Action::Pass, true) => "counts it as one it would pass",
+            (rule::Action::Limit { .. }, true) => "counts it above its rate",
+        };
+        let reason = reasons::of_action(listed.rule.action);
+        match condition {
+            Some(more) => notes.push(format!("{name} {verb}, if it matches `{more}` too")),
+            None if reason != Reason::RuleLimit && !listed.rule.shadow => {
+                return OfRules {
+                    verdict: Some((reason, format!("{name} {verb}{}", ending(listed.until())))),
+                    notes,
+                };
+            }
+            None => notes.push(format!("{name} {verb}")),
+        }
+    }
+    OfRules {
+        verdict: None,
+        notes,
     }
 }
 

@@ -114,7 +114,7 @@ pub fn summary(bytes: &[u8], length: u32) -> String {
     };
     let source = IpAddr::from(packet.source);
     let destination = IpAddr::from(packet.destination);
-    let mut text = match packet.transport {
+    let mut text = match packet.transport() {
         Transport::Tcp {
             source_port,
             destination_port,

@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::types::{
-        EntryPage, Event, EventPage, Limits, ListKind, Outcome, SamplePage, SampleQuery, Stats,
-        Status, Why, WhyQuery,
+        EntryPage, Event, EventPage, Limits, ListKind, Outcome, Rules, SamplePage, SampleQuery,
+        Stats, Status, Why, WhyQuery,
     },
     core::{actor::Actor, command::Command, refusal::Refusal},
 };
@@ -28,6 +28,8 @@ pub trait Service: Send {
     ) -> Result<EntryPage, Refusal>;
     /// All limits.
     fn limits(&mut self) -> Result<Limits, Refusal>;
+    /// All rules, in order.
+    fn rules(&mut self) -> Result<Rules, Refusal>;
     /// What would happen to a packet.
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal>;
     /// At most `limit` events with an id above `after`; the newest if `after` is `None`.

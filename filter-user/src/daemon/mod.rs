@@ -5,6 +5,7 @@ pub mod handle;
 mod interfaces;
 pub mod meter;
 mod rounds;
+mod rulebook;
 mod service;
 mod sets;
 mod start;

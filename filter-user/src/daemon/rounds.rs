@@ -81,6 +81,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         let text = match changes.as_slice() {
             [Change::Manual(kind, prefix, _)] => format!("{prefix} on the {kind} ended"),
+            [Change::Rule(number, _)] => format!("rule {number} ended"),
             [Change::Mode(_)] => "the mode is the file's again".to_owned(),
             many => format!("{} entries and overrides ended", many.len()),
         };

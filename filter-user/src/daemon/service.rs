@@ -14,7 +14,8 @@ use super::{
 use crate::{
     api::types::{
         Entry, EntryPage, EventPage, Interface, LimitStatus, Limits, ListKind, Mode, Outcome,
-        Override, SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why, WhyQuery,
+        Override, Rules, SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why,
+        WhyQuery,
     },
     clock,
     config::units::format_limit,
@@ -141,6 +142,10 @@ impl<D: Dataplane> Service for Daemon<D> {
         })
     }
 
+    fn rules(&mut self) -> Result<Rules, Refusal> {
+        self.rule_list()
+    }
+
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
         let question = why::Question {
             address: canonical(query.address),
@@ -216,7 +221,10 @@ impl<D: Dataplane> Service for Daemon<D> {
         if command == Command::Reload {
             return self.reload(actor);
         }
-        if matches!(command, Command::Add { .. } | Command::Import { .. }) {
+        if matches!(
+            command,
+            Command::Add { .. } | Command::Import { .. } | Command::AddRule { .. }
+        ) {
             self.refresh_facts();
         }
         let situation = decide::Situation {
@@ -269,13 +277,17 @@ impl<D: Dataplane> Daemon<D> {
                  filter stays attached meanwhile. Nothing was changed"
             )));
         }
+        let moment = self.moment()?;
         let old = std::mem::replace(&mut self.config, new);
+        let rulebook = self.rulebook.clone();
         let result = self
             .put_lifelines()
+            .and_then(|()| self.put_rules(moment))
             .and_then(|()| self.put_settings())
             .and_then(|()| self.protect());
         if let Err(refusal) = result {
             self.config = old;
+            self.rulebook = rulebook;
             self.put_lifelines()?;
             self.put_settings()?;
             return Err(Refusal {
@@ -287,6 +299,7 @@ impl<D: Dataplane> Daemon<D> {
             Some(file) => format!("{} was read again", file.display()),
             None => "there is no configuration file; the defaults hold".to_owned(),
         };
+        self.keep_slots();
         self.tell(actor, "config.reload", &text);
         Ok(Outcome {
             schema: SCHEMA,
@@ -368,6 +381,10 @@ impl<D: Dataplane> Daemon<D> {
             };
             (name.to_owned(), status)
         };
+        let rules = TableStatus {
+            entries: (self.config.rules.len() + self.state.rules.len()) as u64,
+            capacity: u64::from(filter_common::abi::rules::RULES),
+        };
         let (mut v4, mut v6) = (0, 0);
         for (_, _, list) in self.state.list(ListKind::Block).sets() {
             let first_v6 = list
@@ -383,6 +400,7 @@ impl<D: Dataplane> Daemon<D> {
             single(ListKind::Ban),
             of(v4, (room.lists_v4, "lists_v4")),
             of(v6, (room.lists_v6, "lists_v6")),
+            ("rules".to_owned(), rules),
         ])
     }
 

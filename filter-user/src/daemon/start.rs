@@ -14,6 +14,7 @@ use super::{
     handle::Handle,
     meter::Meter,
     rounds::Next,
+    rulebook::Rulebook,
     sets::Members,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
@@ -59,6 +60,12 @@ impl<D: Dataplane> Daemon<D> {
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
         let is_unreconciled = restored.is_unreconciled;
+        // New maps have counted nothing.
+        let slots = if taken_over {
+            store.slots().map_err(failed)?
+        } else {
+            BTreeMap::new()
+        };
         let mut daemon = Self {
             plane,
             store,
@@ -72,6 +79,10 @@ impl<D: Dataplane> Daemon<D> {
             features: u64::MAX,
             placed: Members::default(),
             approximate_owners: 0,
+            rulebook: Rulebook {
+                bank: found.rule_bank & 1,
+                slots,
+            },
             settings: found,
             emergency: 0,
             lifelines,
@@ -103,7 +114,10 @@ impl<D: Dataplane> Daemon<D> {
         if let Some(built) = built {
             daemon.place(built)?;
         }
+        let moment = daemon.moment()?;
+        daemon.put_rules(moment)?;
         daemon.put_settings()?;
+        daemon.keep_slots();
         if is_unreconciled && let Err(error) = daemon.store.reconciled() {
             // The next start asks the kernel once more: it has nothing else by then.
             daemon.trouble("reconciling", error.to_string());

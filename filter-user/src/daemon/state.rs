@@ -12,6 +12,7 @@ use super::{
     interfaces::Protection,
     meter::Meter,
     rounds::Next,
+    rulebook::Rulebook,
     sets::{Built, Members},
     tables::{Moment, Move, Tables},
 };
@@ -87,6 +88,7 @@ pub struct Daemon<D> {
     pub(super) placed: Members,
     /// Leaves and runs of theirs that name the first of several lists only.
     pub(super) approximate_owners: usize,
+    pub(super) rulebook: Rulebook,
     pub(super) settings: Settings,
     /// The moment of an emergency that is an override already, until the kernel's settings no
     /// longer speak of it.
@@ -219,12 +221,15 @@ impl<D: Dataplane> Daemon<D> {
             return Err(failed(error));
         }
         let old = self.settings;
+        let rulebook = self.rulebook.clone();
         let committed = built
             .map_or(Ok(()), |built| self.place(built))
+            .and_then(|()| self.put_changed_rules(changes, moment))
             .and_then(|()| self.put_settings())
             .and_then(|()| self.store.commit().map_err(failed));
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);
+            self.rulebook = rulebook;
             if let Err(refusal) = self.write_settings(old) {
                 tracing::error!("taking settings back: {refusal}");
                 self.settings = old;
@@ -236,16 +241,26 @@ impl<D: Dataplane> Daemon<D> {
         Ok(())
     }
 
+    /// Writes rules into the kernel's other bank if changes are about rules.
+    fn put_changed_rules(&mut self, changes: &[Change], moment: Moment) -> Result<(), Refusal> {
+        if !changes.iter().any(Change::is_of_rules) {
+            return Ok(());
+        }
+        self.put_rules(moment)?;
+        self.store.write_slots(&self.rulebook.slots).map_err(failed)
+    }
+
     /// Writes the settings that configuration and overrides ask for.
     pub(super) fn put_settings(&mut self) -> Result<(), Refusal> {
         let open = self.tables.is_gate_open_v6();
-        let settings = settings::settings(
+        let mut settings = settings::settings(
             &self.config,
             &self.state,
             self.fixed,
             &self.facts.ssh_ports,
             open,
         )?;
+        settings.rule_bank = self.rulebook.bank;
         self.write_settings(settings)
     }
 

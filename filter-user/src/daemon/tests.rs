@@ -1,5 +1,7 @@
 //! The daemon over maps in memory, on a host of which nothing is known.
 
+mod rules;
+
 use std::{fs, path::Path};
 
 use filter_common::{

@@ -7,13 +7,14 @@ use filter_common::{
         counter::{COUNTERS, Counter},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
+        rules::SLOTS,
         sample::Sample,
         settings::Settings,
     },
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
-use super::{Attachment, Counters, Dataplane, DataplaneError, Image, ListHits};
+use super::{Attachment, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits};
 use crate::{api::types::AttachMode, sets::Sets};
 
 /// The maps in memory.
@@ -45,6 +46,10 @@ pub struct Fake {
     pub counters: Option<Counters>,
     /// Samples that wait.
     pub samples: Vec<Sample>,
+    /// Both banks of rules.
+    pub rules: [CompiledRules; 2],
+    /// What rules met, by slot, where anything was.
+    pub rule_hits: BTreeMap<u32, Counter>,
     /// Interfaces it is attached to.
     pub attached: BTreeSet<String>,
     /// Entries that a list has room for; any number if `None`.
@@ -196,6 +201,28 @@ impl Dataplane for Fake {
 
     fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError> {
         Ok(self.sessions.iter().copied().collect())
+    }
+
+    fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
+        self.write()?;
+        match self.rules.get_mut(bank as usize) {
+            Some(slot) if bank != self.settings.rule_bank => {
+                slot.clone_from(rules);
+                Ok(())
+            }
+            _ => Err(DataplaneError(format!("bank {bank} is in force"))),
+        }
+    }
+
+    fn rule_hits(&mut self) -> Result<Vec<Counter>, DataplaneError> {
+        let hits = |slot| self.rule_hits.get(&slot).copied().unwrap_or_default();
+        Ok((0..SLOTS).map(hits).collect())
+    }
+
+    fn clear_rule(&mut self, slot: u32) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.rule_hits.remove(&slot);
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<Counters, DataplaneError> {

@@ -5,6 +5,7 @@ mod maps;
 mod memory;
 pub(super) mod pinned;
 mod place;
+mod rules;
 mod set;
 
 use std::{
@@ -35,7 +36,7 @@ use self::{
     set::Unfinished,
 };
 use super::{
-    Attachment, Counters, Dataplane, DataplaneError, Image, ListHits,
+    Attachment, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -338,6 +339,18 @@ impl Dataplane for Kernel {
             .keys()
             .collect::<Result<_, _>>()
             .map_err(|error| map_error("reading administrators' sessions", error))
+    }
+
+    fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
+        self.maps.rules.set(bank, rules)
+    }
+
+    fn rule_hits(&mut self) -> Result<Vec<Counter>, DataplaneError> {
+        self.maps.rules.hits()
+    }
+
+    fn clear_rule(&mut self, slot: u32) -> Result<(), DataplaneError> {
+        self.maps.rules.clear(slot)
     }
 
     fn counters(&mut self) -> Result<Counters, DataplaneError> {

@@ -15,10 +15,11 @@ use filter_common::{
         counter::{COUNTERS, Counter},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
+        rules::RuleEntry,
         sample::Sample,
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
+    logic::{address::Family, gate::LINE_WORDS, lines::Line, set4::LISTS},
 };
 
 use crate::{api::types::AttachMode, sets::Sets};
@@ -38,6 +39,15 @@ pub struct Image<'a> {
     pub features: u64,
     /// The big sets; those in force if `None`.
     pub sets: Option<&'a Sets>,
+}
+
+/// Rules and services as the kernel reads them: what lies in one bank.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompiledRules {
+    /// The table that packets are classified by, from its first line on.
+    pub table: Vec<Line>,
+    /// The rules, in order.
+    pub entries: Vec<RuleEntry>,
 }
 
 /// Something the kernel did not do. Says what, and what mends it.
@@ -123,6 +133,16 @@ pub trait Dataplane: Send {
 
     /// The administrators' sessions there are.
     fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError>;
+
+    /// Writes rules into a bank, 0 or 1, that is not in force; waits until no packet that met them
+    /// when it was is under way. [`Settings::rule_bank`] puts them in force.
+    fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError>;
+
+    /// What each rule met, by slot.
+    fn rule_hits(&mut self) -> Result<Vec<Counter>, DataplaneError>;
+
+    /// Sets the counter and the bucket of a slot to nothing.
+    fn clear_rule(&mut self, slot: u32) -> Result<(), DataplaneError>;
 
     /// All counters.
     fn counters(&mut self) -> Result<Counters, DataplaneError>;

@@ -7,6 +7,7 @@ pub mod limits;
 pub mod lists;
 pub mod number;
 pub mod outcome;
+pub mod rules;
 pub mod samples;
 pub mod stats;
 pub mod status;

@@ -43,6 +43,7 @@ mod tests {
             added: 1_000_000,
             updated: 0,
             removed: 3,
+            rules: Vec::new(),
             notes: vec!["blocked the list feed".to_owned()],
         };
         let expected = "\

@@ -25,6 +25,11 @@ pub fn render(out: &mut impl Write, why: &Why, style: &Style) -> io::Result<()> 
         writeln!(out, "Entries that cover it, the one that decides first:")?;
         entries::render(out, &why.entries)?;
     }
+    if !why.rules.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "Rules:")?;
+        bullets(out, &why.rules)?;
+    }
     if !why.limits.is_empty() {
         writeln!(out)?;
         writeln!(out, "Limits:")?;
@@ -48,11 +53,15 @@ mod tests {
             enforced: false,
             sentence: "The source is on the blocklist.".to_owned(),
             entries: Vec::new(),
+            rules: vec!["rule 7 (drop udp) would drop it".to_owned()],
             limits: vec!["source.syn: 3 of 200 left".to_owned()],
         };
         let expected = "\
 192.0.2.9 PASSES, would be dropped if enforced (blocked)
 The source is on the blocklist.
+
+Rules:
+  - rule 7 (drop udp) would drop it
 
 Limits:
   - source.syn: 3 of 200 left

@@ -2,6 +2,8 @@
 
 use filter_common::abi::reason::Reason;
 
+use crate::rules::rule::Action;
+
 /// The name in JSON, metrics and commands.
 pub const fn name(reason: Reason) -> &'static str {
     match reason {
@@ -45,6 +47,15 @@ pub const fn name(reason: Reason) -> &'static str {
         Reason::CeilingNew => "ceiling_new",
         Reason::CeilingHeavy => "ceiling_heavy",
         Reason::CeilingFull => "ceiling_full",
+    }
+}
+
+/// The reason that a rule's action gives; a limit's is that of packets above it.
+pub const fn of_action(action: Action) -> Reason {
+    match action {
+        Action::Drop => Reason::RuleDrop,
+        Action::Pass => Reason::RulePass,
+        Action::Limit { .. } => Reason::RuleLimit,
     }
 }
 

@@ -7,6 +7,7 @@ mod rows;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -66,8 +67,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE imports (
         list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, number TEXT,
-        crc32 INTEGER NOT NULL, PRIMARY KEY (list, name)
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, crc32 INTEGER NOT NULL,
+        PRIMARY KEY (list, name)
     ) WITHOUT ROWID;
     CREATE TABLE overrides (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
@@ -77,6 +78,18 @@ const SCHEMA: &str = "
         id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, by TEXT NOT NULL,
         kind TEXT NOT NULL, text TEXT NOT NULL
     );
+";
+/// What version 2 added.
+const SCHEMA_2: &str = "
+    ALTER TABLE imports ADD COLUMN number TEXT;
+    CREATE TABLE rules (
+        number TEXT NOT NULL PRIMARY KEY, rule TEXT NOT NULL, reason TEXT NOT NULL,
+        by TEXT NOT NULL, since TEXT NOT NULL, until TEXT, place TEXT NOT NULL,
+        crc32 INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE rule_slots (
+        owner TEXT NOT NULL PRIMARY KEY, slot TEXT NOT NULL, crc32 INTEGER NOT NULL
+    ) WITHOUT ROWID;
 ";
 
 impl Store {
@@ -93,9 +106,9 @@ impl Store {
                 let aside = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
-                     it: entries, overrides and the journal start anew; single entries that the \
-                     kernel still has are taken over when the daemon starts, block lists have to \
-                     be imported again",
+                     it: entries, rules, overrides and the journal start anew; the single entries \
+                     and the mode that the kernel still has are taken over when the daemon \
+                     starts, block lists have to be imported again",
                     path.display(),
                     aside.display()
                 );
@@ -149,13 +162,18 @@ impl Store {
         let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {
-                database.execute_batch(&format!("BEGIN; {SCHEMA}"))?;
+                database.execute_batch(&format!("BEGIN; {SCHEMA} {SCHEMA_2}"))?;
                 rows::put_unreconciled(&database, why, now)?;
                 let end = format!("PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
                 database.execute_batch(&end)?;
             }
+            1 => {
+                let all =
+                    format!("BEGIN; {SCHEMA_2} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+                database.execute_batch(&all)?;
+            }
             SCHEMA_VERSION => {}
-            odd @ (..SCHEMA_VERSION | MOST_VERSION..) => {
+            odd @ (..0 | MOST_VERSION..) => {
                 return Err(Damage::Corrupt(format!("its schema has the number {odd}")));
             }
             newer => {
@@ -168,7 +186,14 @@ impl Store {
         }
         // A table that lost a column is damage too, and shows here rather than in the middle of
         // an attack.
-        for table in ["entries", "imports", "overrides", "events"] {
+        for table in [
+            "entries",
+            "imports",
+            "overrides",
+            "events",
+            "rules",
+            "rule_slots",
+        ] {
             database.prepare(&format!("SELECT * FROM {table} LIMIT 1"))?;
         }
         Ok(database)
@@ -193,6 +218,16 @@ impl Store {
                 .map_err(|error| self.error("writing", &error))?;
         }
         Ok(())
+    }
+
+    /// Notes which slots rules have, within [`Store::begin`] and [`Store::commit`].
+    pub fn write_slots(&mut self, slots: &BTreeMap<String, u32>) -> Result<(), StoreError> {
+        rows::write_slots(&self.database, slots).map_err(|error| self.error("writing", &error))
+    }
+
+    /// The slots that rules have, by what [`Store::write_slots`] called them.
+    pub fn slots(&self) -> Result<BTreeMap<String, u32>, StoreError> {
+        rows::read_slots(&self.database).map_err(|error| self.error("reading", &error.into()))
     }
 
     /// Adds an event to the journal.

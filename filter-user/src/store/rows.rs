@@ -1,6 +1,6 @@
 //! Changes as rows, and rows as state.
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, num::ParseIntError, path::Path, sync::Arc};
 
 use filter_common::abi::settings::Class;
 use ipnet::IpNet;
@@ -14,8 +14,10 @@ use crate::{
     core::{
         decide::{limit_name, mode_text},
         lists::{Imported, Note},
+        rules::AddedRule,
         state::{Change, ModeChoice, Set, State},
     },
+    rules::SyntaxError,
     stats::reasons,
 };
 
@@ -105,7 +107,7 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
                 Some(file),
                 list.number.map(|number| number.to_string()),
             ];
-            put(database, insert, &row)?;
+            put_with(database, insert, &row, checksum_of_import(&row))?;
         }
         Change::Mode(set) => {
             write_override(database, MODE, set.as_ref(), mode_text)?;
@@ -115,6 +117,33 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             write_override(database, &name, set.as_ref(), |rate| {
                 rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
             })?;
+        }
+        Change::Rule(number, None) => {
+            database.execute("DELETE FROM rules WHERE number = ?1", [number.to_string()])?;
+        }
+        Change::Rule(number, Some(added)) => {
+            let insert = "INSERT OR REPLACE INTO rules
+                (number, rule, reason, by, since, until, place, crc32)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+            let row = [
+                Some(number.to_string()),
+                Some(added.rule.to_string()),
+                Some(added.note.reason.clone()),
+                Some(added.note.by.clone()),
+                Some(added.note.since.to_string()),
+                text(added.note.until),
+                Some(added.place.to_string()),
+            ];
+            put(database, insert, &row)?;
+        }
+        Change::NextRule(number) => {
+            let set = Set {
+                value: *number,
+                by: String::new(),
+                since: Timestamp::UNIX_EPOCH,
+                until: None,
+            };
+            write_override(database, NEXT_RULE, Some(&set), ToString::to_string)?;
         }
         Change::Detached(interface, set) => {
             let name = format!("{DETACHED}{interface}");
@@ -128,6 +157,8 @@ const MODE: &str = "mode";
 /// No override: what is kept was begun anew, and the kernel may know more. A row like the others,
 /// so that damage to it shows; the value says what was lost.
 const UNRECONCILED: &str = "unreconciled";
+/// No override: the number of the next rule.
+const NEXT_RULE: &str = "rule.next";
 const LIMIT: &str = "limit.";
 const DETACHED: &str = "detached.";
 
@@ -180,13 +211,22 @@ fn text(until: Option<Timestamp>) -> Option<String> {
 
 /// Writes a row with its checksum behind it, for SQLite keeps none.
 fn put(database: &Connection, insert: &str, row: &[Option<String>]) -> rusqlite::Result<usize> {
+    put_with(database, insert, row, checksum(row))
+}
+
+fn put_with(
+    database: &Connection,
+    insert: &str,
+    row: &[Option<String>],
+    checksum: u32,
+) -> rusqlite::Result<usize> {
     let mut statement = database.prepare_cached(insert)?;
     let mut place = 1;
     for column in row {
         statement.raw_bind_parameter(place, column)?;
         place += 1;
     }
-    statement.raw_bind_parameter(place, checksum(row))?;
+    statement.raw_bind_parameter(place, checksum)?;
     statement.raw_execute()
 }
 
@@ -202,8 +242,24 @@ fn checksum(row: &[Option<String>]) -> u32 {
     hasher.finalize()
 }
 
+/// A number that is not there does not count, for version 1 knew none.
+fn checksum_of_import(row: &[Option<String>]) -> u32 {
+    match row {
+        [first @ .., None] => checksum(first),
+        all => checksum(all),
+    }
+}
+
 /// Says whether a row of so many columns is as it was written.
 fn check(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
+    check_by(row, columns, checksum)
+}
+
+fn check_by(
+    row: &Row<'_>,
+    columns: usize,
+    checksum: impl Fn(&[Option<String>]) -> u32,
+) -> rusqlite::Result<()> {
     let texts: Vec<Option<String>> = (0..columns)
         .map(|column| row.get(column))
         .collect::<rusqlite::Result<_>>()?;
@@ -263,6 +319,16 @@ pub fn read(
         }
     }
 
+    let mut statement = database
+        .prepare("SELECT number, rule, reason, by, since, until, place, crc32 FROM rules")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match rule(row) {
+            Ok(change) => changes.push(change),
+            Err(error) => losses.push(format!("a rule could not be read and is lost: {error}")),
+        }
+    }
+
     let mut statement =
         database.prepare("SELECT name, value, by, since, until, crc32 FROM overrides")?;
     let mut rows = statement.query([])?;
@@ -280,6 +346,7 @@ pub fn read(
     for change in changes {
         state.apply(change);
     }
+    state.number_lists();
     for change in state.expired(now) {
         // A row that cannot be removed now is left out again next time.
         let _ = write(database, folder, &change);
@@ -297,13 +364,62 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
 
 /// Which list, its name, its file, its number, and what is known of it.
 fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Option<u8>, Note)> {
-    check(row, 8)?;
+    check_by(row, 8, checksum_of_import)?;
     let number: Option<String> = row.get(7)?;
     let number = number
         .map(|number| number.parse())
         .transpose()
         .map_err(|error| conversion(7, error))?;
     Ok((kind(row)?, row.get(1)?, row.get(6)?, number, note(row)?))
+}
+
+fn rule(row: &Row<'_>) -> rusqlite::Result<Change> {
+    check(row, 7)?;
+    let texts: [String; 3] = [row.get(0)?, row.get(1)?, row.get(6)?];
+    let [number, rule, place] = texts;
+    let added = AddedRule {
+        place: place
+            .parse()
+            .map_err(|error: ParseIntError| conversion(6, error))?,
+        rule: rule
+            .parse()
+            .map_err(|error: SyntaxError| conversion(1, error))?,
+        note: note(row)?,
+    };
+    let number = number
+        .parse()
+        .map_err(|error: ParseIntError| conversion(0, error))?;
+    Ok(Change::Rule(number, Some(added)))
+}
+
+/// Replaces the slots of rules, by who has them.
+pub fn write_slots(database: &Connection, slots: &BTreeMap<String, u32>) -> Result<(), Error> {
+    database.execute("DELETE FROM rule_slots", [])?;
+    for (owner, slot) in slots {
+        let insert = "INSERT INTO rule_slots (owner, slot, crc32) VALUES (?, ?, ?)";
+        put(
+            database,
+            insert,
+            &[Some(owner.clone()), Some(slot.to_string())],
+        )?;
+    }
+    Ok(())
+}
+
+/// The slots of rules. What cannot be read is left out: its rule gets another, and counts anew.
+pub fn read_slots(database: &Connection) -> rusqlite::Result<BTreeMap<String, u32>> {
+    let mut statement = database.prepare("SELECT owner, slot, crc32 FROM rule_slots")?;
+    let mut rows = statement.query([])?;
+    let mut slots = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let whole = check(row, 2).and_then(|()| Ok((row.get(0)?, row.get::<_, String>(1)?)));
+        if let Ok((owner, slot)) = whole
+            && let Ok(slot) = slot.parse()
+        {
+            slots.insert(owner, slot);
+        }
+    }
+    Ok(slots)
 }
 
 /// Columns: 2 reason, 3 by, 4 since, 5 until.
@@ -340,6 +456,10 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
     };
     if name == UNRECONCILED {
         return Ok(Kept::Unreconciled(value));
+    }
+    if name == NEXT_RULE {
+        let number = value.parse().map_err(|_| unknown())?;
+        return Ok(Kept::Change(Change::NextRule(number)));
     }
     if name == MODE {
         let mode = mode(&value).ok_or_else(unknown)?;

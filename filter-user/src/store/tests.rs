@@ -9,6 +9,7 @@ use crate::{
     config::units::Rate,
     core::{
         lists::{Imported, Note},
+        rules::AddedRule,
         state::{ModeChoice, Set},
     },
 };
@@ -58,6 +59,14 @@ fn import(prefixes: &[&str]) -> Option<Imported> {
     })
 }
 
+fn rule(place: u64, text: &str) -> AddedRule {
+    AddedRule {
+        place,
+        rule: text.parse().expect("a rule"),
+        note: note("it floods", Some("2030-02-03T04:05:06.789Z")),
+    }
+}
+
 /// One of each kind.
 fn every_change() -> Vec<Change> {
     let enforce = |reasons: &[Reason]| ModeChoice {
@@ -101,6 +110,12 @@ fn every_change() -> Vec<Change> {
         ),
         Change::Limit(Class::Icmp, set(Some(Rate::per_second(1_500_000)))),
         Change::Detached("eth0.100".to_owned(), set(())),
+        Change::Rule(7, Some(rule(u64::MAX, "drop udp sport 123 length > 400"))),
+        Change::Rule(
+            u32::MAX,
+            Some(rule(1, "shadow limit 5/s burst 7 per source icmp6")),
+        ),
+        Change::NextRule(8),
     ]
 }
 
@@ -516,4 +531,68 @@ fn a_full_disk_changes_nothing_and_says_so() {
     assert_eq!(state, applied(every_change()));
     drop(store);
     umount2(path, MntFlags::MNT_DETACH).expect("it is unmounted");
+}
+
+#[test]
+fn a_database_of_before_there_were_rules_is_taken_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let change = Change::Detached("eth0".to_owned(), set(()));
+    {
+        let (mut store, _) = open(folder.path());
+        store.reconciled().expect("nothing to compare with");
+        write(&mut store, std::slice::from_ref(&change));
+        let old = "DROP TABLE rules; DROP TABLE rule_slots; PRAGMA user_version = 1;";
+        store.database.execute_batch(old).expect("an old database");
+    }
+    let (mut store, state) = open_whole(folder.path());
+    assert!(state.detached.contains_key("eth0"));
+    write(&mut store, &[Change::Rule(1, Some(rule(1, "drop udp")))]);
+    drop(store);
+    let (_, state) = open_whole(folder.path());
+    assert_eq!(state.rules[&1], rule(1, "drop udp"));
+}
+
+#[test]
+fn a_damaged_rule_is_lost_and_others_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    {
+        let (mut store, _) = open(folder.path());
+        let rules = [(1, "drop udp"), (2, "drop tcp")];
+        for (number, text) in rules {
+            write(&mut store, &[Change::Rule(number, Some(rule(1, text)))]);
+        }
+        let damage = "UPDATE rules SET rule = 'pass udp' WHERE number = '1'";
+        store.database.execute_batch(damage).expect("damage");
+    }
+    let (_, restored) = open(folder.path());
+    assert_eq!(restored.losses.len(), 1, "{:?}", restored.losses);
+    assert!(
+        restored.losses[0].contains("a rule"),
+        "{:?}",
+        restored.losses
+    );
+    assert_eq!(
+        restored.state.rules.keys().copied().collect::<Vec<_>>(),
+        [2]
+    );
+}
+
+#[test]
+fn slots_are_kept_and_replaced_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slots = |all: &[(&str, u32)]| {
+        let all = all.iter().map(|(owner, slot)| ((*owner).to_owned(), *slot));
+        all.collect::<BTreeMap<_, _>>()
+    };
+    let (mut store, _) = open(folder.path());
+    for kept in [
+        slots(&[("1", 0), ("file drop udp", 2047)]),
+        slots(&[("2", 5)]),
+        slots(&[]),
+    ] {
+        store.begin().expect("a change begins");
+        store.write_slots(&kept).expect("slots are written");
+        store.commit().expect("a change is made to last");
+        assert_eq!(store.slots().expect("slots are read"), kept);
+    }
 }

@@ -6,7 +6,7 @@ use filter_common::abi::{reason::Reason, settings::Class};
 use filter_user::{
     api::{openapi::Document, types::*},
     config::units::Rate,
-    core::{actor::Actor, command::Command, refusal::Refusal},
+    core::{actor::Actor, command::Command, refusal::Refusal, rules::RuleId},
 };
 use serde_json::Value;
 use utoipa::OpenApi;
@@ -144,6 +144,7 @@ fn looking_gives_what_the_daemon_says() {
     assert_eq!(get("/v1/status")["mode"], "monitor");
     assert_eq!(get("/v1/stats")["at"], "2026-01-02T03:04:05Z");
     assert_eq!(get("/v1/limits")["pressure"], "20000/s");
+    assert_eq!(get("/v1/rules")["rules"][0]["state"], "enforced");
     assert_eq!(
         get("/v1/samples?reason=blocked&limit=3")["samples"][0]["bytes"],
         "00ff"
@@ -240,6 +241,26 @@ fn changes_become_commands() {
             class: Class::Udp,
             rate: None,
             duration: None
+        }
+    );
+    assert_eq!(
+        lab.command(
+            "POST",
+            "/v1/rules",
+            r#"{"expression": "drop udp  dport 53", "for": "1h", "before": "7", "reason": "scan"}"#
+        ),
+        Command::AddRule {
+            rule: Box::new("drop udp dport 53".parse().unwrap()),
+            before: Some(RuleId::Added(7)),
+            duration: hour,
+            reason: "scan".to_owned(),
+            force: false,
+        }
+    );
+    assert_eq!(
+        lab.command("POST", "/v1/rules/remove", r#"{"ids": ["7", "file:1"]}"#),
+        Command::RemoveRules {
+            ids: vec![RuleId::Added(7), RuleId::File(1)]
         }
     );
     assert_eq!(
@@ -354,6 +375,7 @@ fn every_kind_of_refusal_has_its_status() {
             ("GET", "/v1/stats"),
             ("GET", "/v1/block"),
             ("GET", "/v1/limits"),
+            ("GET", "/v1/rules"),
             ("GET", "/v1/why?address=192.0.2.1"),
             ("GET", "/v1/events"),
             ("GET", "/v1/events?follow=true"),
@@ -494,6 +516,28 @@ fn nonsense_is_refused_and_named() {
             r#"{"rate": "0/s"}"#,
             400,
             "off",
+        ),
+        (
+            "POST",
+            "/v1/rules",
+            r#"{"expression": "drop udp sprot 5"}"#,
+            400,
+            "column 10: \"sprot\"",
+        ),
+        (
+            "POST",
+            "/v1/rules",
+            r#"{"expression": "drop udp", "before": "x"}"#,
+            400,
+            "rule list",
+        ),
+        ("POST", "/v1/rules/remove", r#"{"ids": []}"#, 400, "one id"),
+        (
+            "POST",
+            "/v1/rules/remove",
+            r#"{"ids": ["0"]}"#,
+            400,
+            "rule list",
         ),
         ("DELETE", "/v1/limits/none", "", 404, "none"),
         ("DELETE", "/v1/block", "{}", 400, "no body"),

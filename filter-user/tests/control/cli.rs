@@ -72,6 +72,7 @@ fn what_looks_prints_text_or_nothing_but_json() {
         ("status", "MONITOR: nothing is dropped"),
         ("stats", "received"),
         ("limit show", "20000/s"),
+        ("rule list", "drop udp sport 123"),
         ("mode", "MONITOR"),
         ("why 192.0.2.1 --protocol udp --dport 53", "PASSES"),
         ("events", "event 1"),
@@ -101,6 +102,8 @@ fn what_changes_reaches_the_daemon() {
         "allow del 192.0.2.1",
         "limit set source.syn 20k/s burst 400",
         "limit auto source.syn",
+        "rule add drop udp sport 123 length > 400 --for 1h",
+        "rule del 7",
         "mode monitor",
         "mode enforce blocked",
         "reload",
@@ -394,4 +397,20 @@ fn a_daemon_that_hangs_is_not_waited_for_when_it_is_urgent() {
             assert!(err(&output).contains(words), "{line}: {output:?}");
         }
     }
+}
+
+#[test]
+fn a_rule_that_is_not_understood_is_pointed_at() {
+    let lab = Lab::new(As::Admin);
+    let output = run(&lab, "rule add drop udp sprot 123");
+    assert_eq!(code(&output), 2, "{output:?}");
+    let expected = "\
+floodwall: \"sprot\" is no word of a rule: did you mean `sport`?
+  drop udp sprot 123
+           ^^^^^
+";
+    assert_eq!(err(&output), expected);
+    assert!(lab.notes().is_empty(), "nobody was asked");
+    let output = run(&lab, "rule del seven");
+    assert_eq!(code(&output), 2, "{output:?}");
 }

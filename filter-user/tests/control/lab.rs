@@ -138,6 +138,25 @@ impl Service for Fake {
         })
     }
 
+    fn rules(&mut self) -> Result<Rules, Refusal> {
+        self.refusal()?;
+        let rule = RuleStatus {
+            id: "7".to_owned(),
+            expression: "drop udp sport 123".to_owned(),
+            state: RuleState::Enforced,
+            packets: 3,
+            bytes: 180,
+            by: "uid 0 (root)".to_owned(),
+            reason: String::new(),
+            since: Some(time()),
+            until: None,
+        };
+        Ok(Rules {
+            schema: SCHEMA,
+            rules: vec![rule],
+        })
+    }
+
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
         self.refusal()?;
         Ok(Why {
@@ -148,6 +167,7 @@ impl Service for Fake {
             enforced: true,
             sentence: format!("asked for {:?} {:?}", query.protocol, query.port),
             entries: Vec::new(),
+            rules: Vec::new(),
             limits: Vec::new(),
         })
     }

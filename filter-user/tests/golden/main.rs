@@ -10,6 +10,7 @@ mod lists;
 mod model;
 mod modes;
 mod row;
+mod rules;
 mod sets;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};

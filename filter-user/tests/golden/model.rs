@@ -33,7 +33,7 @@ fn model(frame: &[u8]) -> Reason {
     }
 }
 
-fn way(frame: &[u8]) -> ControlFlow<Reason> {
+pub fn way(frame: &[u8]) -> ControlFlow<Reason> {
     let packet = parse::packet(&frame)?;
     match control::classify(&packet) {
         Control::Discovery | Control::Membership | Control::Dhcp => {
@@ -99,7 +99,7 @@ fn the_kernel_says_of_random_frames_what_the_model_says() {
 
 /// Frames that are nearly right: well-formed ones, of which some bytes are changed and some ends
 /// are cut off; and noise.
-fn frames() -> impl Strategy<Value = Vec<u8>> {
+pub fn frames() -> impl Strategy<Value = Vec<u8>> {
     let tags = prop::collection::vec(prop_oneof![Just(0x8100), Just(0x88a8), Just(0x9100)], 0..4);
     let tags = prop_oneof![3 => Just(Vec::new()), 1 => tags];
     let packet = prop_oneof![packet4(), packet6()];

@@ -21,4 +21,5 @@ mod limits;
 mod mode;
 mod refusals;
 mod restart;
+mod rules;
 mod state;

@@ -44,7 +44,7 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
         fragment_id,
         length: header.be16::<2>(),
         payload: upper.payload,
-        transport: upper.transport,
+        header: upper.header,
         defect: upper.defect,
     })
 }

@@ -5,9 +5,12 @@
 mod ethernet;
 mod ipv4;
 mod ipv6;
+mod plain;
 mod transport;
 
 use core::ops::ControlFlow;
+
+pub use self::plain::plain;
 
 use super::packet::Packet;
 use crate::abi::reason::Reason;
@@ -21,6 +24,12 @@ pub trait Frame {
 
     /// Whether the frame, over all its buffers, has this many bytes.
     fn holds(&self, length: u32) -> bool;
+
+    /// Whether the first buffer has this many bytes.
+    #[inline(always)]
+    fn first_holds(&self, length: u32) -> bool {
+        self.holds(length)
+    }
 
     /// The `N` bytes at an offset, if they lie in the first buffer.
     fn piece<const N: usize>(&self, offset: u32) -> Option<Self::Piece<'_, N>>;

@@ -5,13 +5,13 @@ use core::ops::ControlFlow;
 use super::{Frame, Piece as _};
 use crate::{
     abi::reason::Reason,
-    logic::packet::{Fragment, TcpFlags, Transport, protocol},
+    logic::packet::{Fragment, Header, TcpFlags, protocol},
 };
 
 /// What is known of what an IP packet carries.
 pub struct Upper {
     /// The transport header.
-    pub transport: Transport,
+    pub header: Header,
     /// Where in the frame its payload begins.
     pub payload: u16,
     /// What sanity should judge.
@@ -23,7 +23,7 @@ impl Upper {
     #[inline(always)]
     pub const fn opaque(defect: Option<Reason>) -> Self {
         Self {
-            transport: Transport::Opaque,
+            header: Header::OPAQUE,
             payload: 0,
             defect,
         }
@@ -57,10 +57,7 @@ pub fn header(
         _ => {
             let header = frame.need::<2>(offset)?;
             ControlFlow::Continue(Upper {
-                transport: Transport::Icmp {
-                    kind: header.byte::<0>(),
-                    code: header.byte::<1>(),
-                },
+                header: Header::icmp(header.byte::<0>(), header.byte::<1>()),
                 payload: offset.wrapping_add(8) as u16,
                 defect: None,
             })
@@ -80,18 +77,17 @@ fn tcp(
     if length < 20 || (length > room && !matches!(fragment, Fragment::First)) {
         return ControlFlow::Break(Reason::Malformed);
     }
-    let transport = Transport::Tcp {
-        source_port: header.be16::<0>(),
-        destination_port: header.be16::<2>(),
-        flags: TcpFlags(header.byte::<13>()),
-    };
     let defect = if length > room {
         Some(Reason::TinyFragment)
     } else {
         None
     };
     ControlFlow::Continue(Upper {
-        transport,
+        header: Header::tcp(
+            header.be16::<0>(),
+            header.be16::<2>(),
+            TcpFlags(header.byte::<13>()),
+        ),
         payload: offset.wrapping_add(length) as u16,
         defect,
     })
@@ -109,12 +105,8 @@ fn udp(
     if length < 8 || (length > room && !matches!(fragment, Fragment::First)) {
         return ControlFlow::Break(Reason::Malformed);
     }
-    let transport = Transport::Udp {
-        source_port: header.be16::<0>(),
-        destination_port: header.be16::<2>(),
-    };
     ControlFlow::Continue(Upper {
-        transport,
+        header: Header::udp(header.be16::<0>(), header.be16::<2>()),
         payload: offset.wrapping_add(8) as u16,
         defect: None,
     })

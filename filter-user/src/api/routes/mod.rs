@@ -9,6 +9,7 @@ pub mod interfaces;
 pub mod limits;
 mod lists;
 pub mod mode;
+pub mod rules;
 pub mod samples;
 pub mod status;
 pub mod why;
@@ -109,6 +110,8 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/ban/remove", post(ban::remove)),
         ("/v1/limits", get(limits::list)),
         ("/v1/limits/{name}", put(limits::set).delete(limits::auto)),
+        ("/v1/rules", get(rules::list).post(rules::add)),
+        ("/v1/rules/remove", post(rules::remove)),
         ("/v1/mode", put(mode::set)),
         ("/v1/why", get(why::why)),
         ("/v1/events", get(events::events)),

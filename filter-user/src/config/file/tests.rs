@@ -65,6 +65,7 @@ fn what_the_example_comments_out_is_right_too() {
 fn everything_can_be_said() {
     let config = parse(
         r#"
+        rules = ["drop udp sport 123 length > 400", 'pass dport 443 tcp']
         interfaces = ["eth0", "wan.100"]
         mode = "enforce"
         attach = "native"
@@ -117,6 +118,10 @@ fn everything_can_be_said() {
     assert_eq!(
         config,
         Config {
+            rules: vec![
+                "drop udp sport 123 length > 400".parse().unwrap(),
+                "pass tcp dport 443".parse().unwrap(),
+            ],
             interfaces: vec!["eth0".into(), "wan.100".into()],
             mode: Mode::Enforce,
             attach: AttachPreference::Native,
@@ -313,6 +318,35 @@ fn lifelines_fit_the_kernel() {
     refused(
         &(table(10) + &table(6) + &table(1)),
         &[&["f.toml:4:1: ", "more than 15"]],
+    );
+}
+
+#[test]
+fn a_rule_that_is_wrong_is_shown_by_line_and_column() {
+    refused(
+        "rules = [\n  \"drop udp dport 53\",\n  \"drop udp sprot 5\",\n  'pass icmp dport 5',\n]",
+        &[
+            &["3:13: `rules`", "\"sprot\"", "`sport`"],
+            &["4:14: `rules`", "only TCP and UDP have ports"],
+        ],
+    );
+    // Where the text is not what stands in the file, the string is pointed at.
+    refused(
+        "rules = [\"drop \\u0075dp sprot 5\"]",
+        &[&["1:10: `rules`", "\"sprot\""]],
+    );
+    refused(
+        "rules = [\"drop udp\", \"drop proto 17\"]",
+        &[&["1:22:", "named twice"]],
+    );
+    refused("rules = \"drop udp\"", &[&["an array of rules"]]);
+    refused("rules = [5]", &[&["write a string, as \"drop udp"]]);
+    let limits: Vec<String> = (0..17)
+        .map(|port| format!("\"limit 5/s udp dport {port}-99\""))
+        .collect();
+    refused(
+        &format!("rules = [\"pass tcp\", {}]", limits.join(", ")),
+        &[&["1:22: `rules`", "more than 16 rules"]],
     );
 }
 

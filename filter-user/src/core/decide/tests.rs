@@ -1,3 +1,5 @@
+mod rules;
+
 use ipnet::IpNet;
 use jiff::ToSpan as _;
 

@@ -16,7 +16,7 @@ use filter_common::{
     logic::gate::LINES,
 };
 
-use super::memory::Lines;
+use super::{memory::Lines, rules::Rules};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -30,6 +30,7 @@ pub(super) struct Maps {
     pub(super) sessions: HashMap<MapData, SessionKey, u8>,
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
+    pub(super) rules: Rules,
     pub(super) memory: u64,
 }
 
@@ -55,12 +56,13 @@ impl Maps {
             sessions: take(ebpf, "SESSIONS")?,
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
+            rules: Rules::take(ebpf)?,
             memory,
         })
     }
 }
 
-fn take<M: TryFrom<Map, Error = MapError>>(
+pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &str,
 ) -> Result<M, DataplaneError> {

@@ -1,0 +1,217 @@
+//! The operator's rules on their way to the kernel, and what they met there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use filter_common::{
+    abi::{
+        entry::EntryValue,
+        reason,
+        rules::{RuleAction, RuleEntry, SLOTS},
+    },
+    logic::bucket::Limit,
+};
+
+use super::{
+    state::{Daemon, failed},
+    tables::Moment,
+};
+use crate::{
+    api::types::{RuleState, RuleStatus, Rules, SCHEMA},
+    core::{
+        refusal::Refusal,
+        rules::{self, Listed, RuleId},
+        settings,
+    },
+    dataplane::{CompiledRules, Dataplane},
+    rules::{
+        Rule,
+        rule::{Action, Scope},
+    },
+    stats::reasons,
+};
+
+/// Which half of the kernel's rules is in force, and which counter each rule has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rulebook {
+    /// The bank in force: 0 or 1.
+    pub bank: u32,
+    /// Slots by [`owner`].
+    pub slots: BTreeMap<String, u32>,
+}
+
+/// Whom a slot belongs to: an added rule by its number, one of the file by what it says, so that it
+/// keeps its count wherever it stands.
+fn owner(listed: &Listed<'_>) -> String {
+    match listed.id {
+        RuleId::Added(number) => number.to_string(),
+        RuleId::File(_) => format!("file {}", listed.rule),
+    }
+}
+
+impl<D: Dataplane> Daemon<D> {
+    /// Writes the rules into the bank that is not in force, and notes it as the one that is to be.
+    /// The settings put it in force.
+    pub(super) fn put_rules(&mut self, moment: Moment) -> Result<(), Refusal> {
+        let all = rules::all(&self.config, &self.state);
+        let table = rules::table(&all, &[])?;
+        let (slots, new) = self.rulebook.assigned(all.iter().map(owner));
+        let entries = all
+            .iter()
+            .map(|listed| {
+                let slot = slots.get(&owner(listed)).copied().unwrap_or(0);
+                entry(listed, slot, moment, self.fixed)
+            })
+            .collect::<Result<_, _>>()?;
+        for slot in new {
+            self.plane.clear_rule(slot).map_err(failed)?;
+        }
+        let bank = self.rulebook.bank ^ 1;
+        self.plane
+            .set_rules(bank, &CompiledRules { table, entries })
+            .map_err(failed)?;
+        self.rulebook = Rulebook { bank, slots };
+        Ok(())
+    }
+
+    /// Notes which slots rules have, in a transaction of its own. Without that, only counts suffer.
+    pub(super) fn keep_slots(&mut self) {
+        let kept = self.store.begin().and_then(|()| {
+            self.store.write_slots(&self.rulebook.slots)?;
+            self.store.commit()
+        });
+        match kept {
+            Ok(()) => {
+                self.troubles.remove("slots");
+            }
+            Err(error) => {
+                self.store.rollback();
+                self.trouble("slots", error.to_string());
+            }
+        }
+    }
+
+    /// All rules, with what they met.
+    pub(super) fn rule_list(&mut self) -> Result<Rules, Refusal> {
+        let hits = self.plane.rule_hits().map_err(failed)?;
+        let enforced = self.settings.enforced;
+        let status = |listed: &Listed<'_>| {
+            let slot = self.rulebook.slots.get(&owner(listed)).copied();
+            let count = slot
+                .and_then(|slot| hits.get(slot as usize))
+                .copied()
+                .unwrap_or_default();
+            let note = listed.note;
+            RuleStatus {
+                id: listed.id.to_string(),
+                expression: listed.rule.to_string(),
+                state: state(listed.rule, enforced),
+                packets: count.packets,
+                bytes: count.bytes,
+                by: note.map_or_else(|| "file".to_owned(), |note| note.by.clone()),
+                reason: note.map_or_else(String::new, |note| note.reason.clone()),
+                since: note.map(|note| note.since),
+                until: note.and_then(|note| note.until),
+            }
+        };
+        let all = rules::all(&self.config, &self.state);
+        Ok(Rules {
+            schema: SCHEMA,
+            rules: all.iter().map(status).collect(),
+        })
+    }
+}
+
+impl Rulebook {
+    /// A slot for each owner: the one it had, or one that neither an old rule has nor another new
+    /// one. And the slots that are given anew.
+    fn assigned(&self, owners: impl Iterator<Item = String>) -> (BTreeMap<String, u32>, Vec<u32>) {
+        let taken: BTreeSet<u32> = self.slots.values().copied().collect();
+        let mut free = (0..SLOTS).filter(|slot| !taken.contains(slot));
+        let mut slots = BTreeMap::new();
+        let mut new = Vec::new();
+        for owner in owners {
+            let slot = self.slots.get(&owner).copied().or_else(|| {
+                let slot = free.next()?;
+                new.push(slot);
+                Some(slot)
+            });
+            // There are twice as many slots as rules, so that none is left without.
+            slots.insert(owner, slot.unwrap_or(0));
+        }
+        (slots, new)
+    }
+}
+
+/// What a rule does where these reasons are enforced. Those that pass are always.
+fn state(rule: &Rule, enforced: u64) -> RuleState {
+    let reason = reasons::of_action(rule.action);
+    match reason.action() {
+        _ if rule.shadow => RuleState::Shadow,
+        reason::Action::Drop if enforced & reason.bit() == 0 => RuleState::Watched,
+        reason::Action::Drop | reason::Action::Pass => RuleState::Enforced,
+    }
+}
+
+/// A rule as the kernel has it.
+fn entry(
+    listed: &Listed<'_>,
+    slot: u32,
+    moment: Moment,
+    fixed: settings::Fixed,
+) -> Result<RuleEntry, Refusal> {
+    let rule = listed.rule;
+    let (action, limit) = match rule.action {
+        Action::Drop => (RuleAction::Drop, Limit::default()),
+        Action::Pass => (RuleAction::Pass, Limit::default()),
+        Action::Limit { rate, scope } => {
+            let action = match scope {
+                Scope::All => RuleAction::LimitAll,
+                Scope::Source => RuleAction::LimitSource,
+            };
+            (action, settings::kernel_limit(rate, fixed.hz, fixed.cpus)?)
+        }
+    };
+    let mut entry = RuleEntry {
+        limit,
+        until: match listed.until() {
+            Some(until) => moment.until(Some(until)),
+            None => EntryValue::NEVER,
+        },
+        slot,
+        action: action as u8,
+        shadow: rule.shadow.into(),
+        ..RuleEntry::default()
+    };
+    if let Some(payload) = &rule.matches.payload {
+        entry.offset = payload.offset();
+        let bytes = payload.bytes();
+        let places = entry.pattern.iter_mut().zip(&mut entry.mask).zip(bytes);
+        for ((pattern, mask), (value, looked_at)) in places {
+            (*pattern, *mask) = (*value, *looked_at);
+            entry.compared += 1;
+        }
+    }
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_keeps_its_slot_and_gets_none_that_another_had() {
+        let owners = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let (slots, new) = Rulebook::default().assigned(owners(&["1", "2", "3"]).into_iter());
+        assert_eq!(new, [0, 1, 2]);
+        let book = Rulebook { bank: 0, slots };
+        let (slots, new) = book.assigned(owners(&["4", "3", "1"]).into_iter());
+        assert_eq!((slots["3"], slots["1"]), (2, 0));
+        // Rule 2 counts in slot 1 until the new rules are in force.
+        assert_eq!((slots["4"], new), (3, vec![3]));
+    }
+}
