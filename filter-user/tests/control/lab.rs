@@ -263,7 +263,8 @@ pub fn config(socket: PathBuf) -> Config {
     config.paths.socket = socket;
     config.access.read_group = read.name;
     config.access.admin_group = admin.name;
-    config.tables.block = 100;
+    config.tables.lists_v4 = 60;
+    config.tables.lists_v6 = 40;
     config.tables.allow = 10;
     config
 }
