@@ -133,7 +133,7 @@ fn a_bad_line_is_named_and_nothing_changed() {
 
 #[test]
 fn a_list_larger_than_the_table_is_refused_whole() {
-    let p = Protected::with(&Config::new("enforce").table("[tables]\nblock = 1000"));
+    let p = Protected::with(&Config::new("enforce").table("[tables]\nlists_v4 = 1000"));
     p.cli_fed("block import - --list feed", b"198.51.100.1\n")
         .ends(0);
     let list = |entries: u32| -> String {
@@ -144,16 +144,16 @@ fn a_list_larger_than_the_table_is_refused_whole() {
     };
     p.cli_fed("block import - --list feed", list(1001).as_bytes())
         .ends(5)
-        .says("1000 prefixes");
+        .says("would hold 1001 IPv4 prefixes and have room for 1000");
     p.cli_fed("block import - --list other", list(1000).as_bytes())
         .ends(5)
-        .says("would hold 1001 entries and has room for 1000");
+        .says("`lists_v4` under [tables]");
     assert_eq!(p.listed("block"), ["198.51.100.1/32"]);
     assert!(!p.passes("198.51.100.1") && p.passes("198.18.0.1"));
     p.cli_fed("block import - --list feed", list(1000).as_bytes())
         .ends(0);
     assert!(p.passes("198.51.100.1") && !p.passes("198.18.3.249"));
-    assert_eq!(p.status()["tables"]["block"]["entries"], 1000);
+    assert_eq!(p.status()["tables"]["lists_v4"]["entries"], 1000);
 }
 
 #[test]
