@@ -103,22 +103,27 @@ impl Store {
             Ok(loaded) => loaded,
             Err(Damage::Beyond(error)) => return Err(error),
             Err(Damage::Corrupt(what)) => {
-                let aside = set_aside(folder, &path, now)?;
+                let (aside, files_aside) = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
                      it: entries, rules, overrides and the journal start anew; the single entries \
                      and the mode that the kernel still has are taken over when the daemon \
-                     starts, block lists have to be imported again",
+                     starts; block lists whose files are whole are back, without an end",
                     path.display(),
                     aside.display()
                 );
                 losses.clear();
-                Self::load(folder, &path, &why, now, &mut losses).map_err(
-                    |damage| match damage {
-                        Damage::Beyond(error) => error,
-                        Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
-                    },
-                )?
+                let (database, (mut state, is_unreconciled)) =
+                    Self::load(folder, &path, &why, now, &mut losses).map_err(
+                        |damage| match damage {
+                            Damage::Beyond(error) => error,
+                            Damage::Corrupt(what) => {
+                                StoreError(format!("{}: {what}", path.display()))
+                            }
+                        },
+                    )?;
+                rows::recover_lists(&database, folder, &files_aside, now, &mut state);
+                (database, (state, is_unreconciled))
             }
         };
         let store = Self {
@@ -421,7 +426,8 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
 
 /// Moves a database, with its journal files and the lists whose rows it had, to names that tell
 /// when.
-fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+/// Gives where the database lies, and where the lists do.
+fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<(PathBuf, PathBuf), StoreError> {
     let failed = |error: io::Error| {
         StoreError(format!(
             "{} is damaged and cannot be set aside: {error}",
@@ -439,8 +445,9 @@ fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<PathBuf, Stor
     }
     let files = folder.join(lists::FOLDER);
     let files_aside = format!("{}.corrupt-{}", files.display(), now.as_millisecond());
-    fs::rename(&files, files_aside)
+    let files_aside = PathBuf::from(files_aside);
+    fs::rename(&files, &files_aside)
         .and_then(|()| fs::create_dir(&files))
         .map_err(failed)?;
-    Ok(aside)
+    Ok((aside, files_aside))
 }

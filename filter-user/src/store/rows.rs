@@ -355,6 +355,38 @@ pub fn read(
     Ok((state, is_unreconciled))
 }
 
+/// Takes block lists over whose files are whole, after their rows were lost. The kernel cannot give
+/// them back: it knows addresses, and not who listed them.
+pub fn recover_lists(
+    database: &Connection,
+    folder: &Path,
+    files: &Path,
+    now: Timestamp,
+    state: &mut State,
+) {
+    for (name, prefixes) in lists::whole(files, "block-") {
+        let list = Imported {
+            prefixes: Arc::from(prefixes),
+            note: Note {
+                reason: "recovered from its file".to_owned(),
+                by: "floodwall".to_owned(),
+                since: now,
+                until: None,
+            },
+            number: None,
+        };
+        let _ = state.apply(Change::Import(ListKind::Block, name, Some(list)));
+    }
+    state.number_lists();
+    for (name, list) in &state.list(ListKind::Block).imports {
+        let change = Change::Import(ListKind::Block, name.clone(), Some(list.clone()));
+        if let Err(error) = write(database, folder, &change) {
+            // It is in force all the same, until the next start.
+            tracing::error!("keeping the recovered list {name}: {error}");
+        }
+    }
+}
+
 fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
     check(row, 6)?;
     let prefix: String = row.get(1)?;
