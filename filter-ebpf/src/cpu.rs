@@ -6,18 +6,39 @@ use filter_common::{
     logic::bucket,
 };
 
-use crate::clock::Tick;
+use crate::{clock::Tick, scratch::Scratch};
+
+/// All that a CPU has for itself, in one place, so that it is looked up once.
+#[repr(C)]
+struct Own {
+    state: CpuState,
+    scratch: Scratch,
+}
 
 #[map]
-static CPU: PerCpuArray<CpuState> = PerCpuArray::with_max_entries(1, 0);
+static CPU: PerCpuArray<Own> = PerCpuArray::with_max_entries(1, 0);
 
-/// The state of the CPU that runs this.
+/// What belongs to the CPU that runs this: its state, and its notes on the packet at hand.
+#[inline(always)]
+pub fn own() -> Option<(&'static mut CpuState, &'static mut Scratch)> {
+    let own = CPU.get_ptr_mut(0)?;
+    // SAFETY: the entry lives as long as the map, and only this CPU touches it while this
+    // program, which cannot be preempted by itself, runs. An exported function asks again, while
+    // its caller holds no part that both use.
+    let own = unsafe { &mut *own };
+    Some((&mut own.state, &mut own.scratch))
+}
+
+/// The state alone.
 #[inline(always)]
 pub fn state() -> Option<&'static mut CpuState> {
-    let state = CPU.get_ptr_mut(0)?;
-    // SAFETY: the entry lives as long as the map, and only this CPU touches it while this
-    // program, which cannot be preempted by itself, runs.
-    Some(unsafe { &mut *state })
+    Some(own()?.0)
+}
+
+/// The notes alone, for functions that are called with a packet noted.
+#[inline(always)]
+pub fn notes() -> Option<&'static mut Scratch> {
+    Some(own()?.1)
 }
 
 /// Counts a packet of this CPU, and tells whether the CPU is under pressure. Pressure lasts for a

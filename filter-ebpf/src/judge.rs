@@ -26,10 +26,6 @@ pub struct Judge {
     pub cpu: &'static mut CpuState,
     /// The present.
     pub now: Tick,
-    /// Whether this CPU is under pressure.
-    pub pressure: bool,
-    /// Bytes of the frame.
-    pub length: u32,
     scratch: &'static mut Scratch,
 }
 
@@ -38,18 +34,28 @@ impl Judge {
     #[inline(always)]
     pub fn new() -> Option<Self> {
         let settings = settings::current()?;
-        let cpu = cpu::state()?;
-        let scratch = Scratch::blank()?;
+        let (cpu, scratch) = cpu::own()?;
+        scratch.clear();
         let now = Tick::now();
-        let pressure = cpu::under_pressure(cpu, settings, now);
+        scratch.pressure = u32::from(cpu::under_pressure(cpu, settings, now));
         Some(Self {
             settings,
             cpu,
             now,
-            pressure,
-            length: 0,
             scratch,
         })
+    }
+
+    /// Whether this CPU is under pressure.
+    #[inline(always)]
+    pub fn pressure(&self) -> bool {
+        self.scratch.pressure != 0
+    }
+
+    /// Bytes of the frame.
+    #[inline(always)]
+    pub fn length(&self) -> u32 {
+        self.scratch.length
     }
 
     /// A stage found a reason. Breaks if that decides the packet; notes it and goes on if the
@@ -96,7 +102,7 @@ impl Judge {
     /// Whether no rule can match the packet.
     #[inline(always)]
     pub fn has_no_candidates(&self) -> bool {
-        self.scratch.summary() == 0
+        self.scratch.candidates.is_empty()
     }
 
     /// The services that the packet belongs to, as a set.
@@ -110,10 +116,10 @@ impl Judge {
     #[inline(always)]
     pub fn parse(&mut self, frame: &XdpFrame) -> ControlFlow<Reason, &'static Packet> {
         if let Some(packet) = parse::plain(frame) {
-            self.length = frame.linear();
+            self.scratch.length = frame.linear();
             return ControlFlow::Continue(self.scratch.keep_plain(packet));
         }
-        self.length = frame.length();
+        self.scratch.length = frame.length();
         match parse::packet(frame) {
             ControlFlow::Continue(packet) => ControlFlow::Continue(self.scratch.keep(packet)),
             ControlFlow::Break(reason) => {
@@ -140,7 +146,7 @@ impl Judge {
     #[inline(always)]
     pub fn conclude(self, frame: &XdpFrame, reason: Reason) -> u32 {
         log::verdict(frame, reason);
-        let length = self.length;
+        let length = self.length();
         let action = reason.action();
         count::add(counter::happened(reason), length);
         let shown = match (action, self.scratch.observed()) {

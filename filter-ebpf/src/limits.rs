@@ -18,9 +18,7 @@ use filter_common::{
     },
 };
 
-use crate::{
-    atomic, clock::Tick, judge::Judge, lists::MMAPABLE, scratch::Scratch, settings, shape,
-};
+use crate::{atomic, clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, shape};
 
 #[map]
 static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
@@ -42,10 +40,11 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
         return ControlFlow::Continue(());
     }
     let settings = judge.settings;
-    let (by_source, by_prefix) = (
-        active(&settings.source, judge.pressure),
-        active(&settings.prefix, judge.pressure),
-    );
+    let by_source = active(&settings.source, judge.pressure());
+    let mut by_prefix = 0;
+    if shape::has_any(OTHERS) {
+        by_prefix = active(&settings.prefix, judge.pressure());
+    }
     if by_source | by_prefix == 0 {
         return ControlFlow::Continue(());
     }
@@ -57,24 +56,8 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
         refuse(bill.refused, class, &SOURCE_REASONS, judge)?;
     }
     let mut others = 0;
-    if shape::has(Feature::PrefixPackets) {
-        let refused = limits_prefix_packets(by_prefix);
-        refuse(refused, class, &PREFIX_REASONS, judge)?;
-        others |= refused;
-    }
-    if shape::has(Feature::SourceBytes) {
-        let refused = limits_source_bytes(by_source, judge.length);
-        if refused != 0 {
-            judge.found(Reason::LimitBytes)?;
-        }
-        others |= refused;
-    }
-    if shape::has(Feature::PrefixBytes) {
-        let refused = limits_prefix_bytes(by_prefix, judge.length);
-        if refused != 0 {
-            judge.found(Reason::PrefixBytes)?;
-        }
-        others |= refused;
+    if shape::has_any(OTHERS) {
+        others = check_others(class, by_source, by_prefix, judge)?;
     }
     if bill.refused | others == 0 {
         if shape::has(Feature::SourcePackets) {
@@ -85,6 +68,37 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
         }
     }
     ControlFlow::Continue(())
+}
+
+/// What the limits say that are off unless somebody sets them.
+#[inline(always)]
+fn check_others(
+    class: Option<Class>,
+    by_source: u32,
+    by_prefix: u32,
+    judge: &mut Judge,
+) -> ControlFlow<Reason, u32> {
+    let mut others = 0;
+    if shape::has(Feature::PrefixPackets) {
+        let refused = limits_prefix_packets(by_prefix);
+        refuse(refused, class, &PREFIX_REASONS, judge)?;
+        others |= refused;
+    }
+    if shape::has(Feature::SourceBytes) {
+        let refused = limits_source_bytes(by_source, judge.length());
+        if refused != 0 {
+            judge.found(Reason::LimitBytes)?;
+        }
+        others |= refused;
+    }
+    if shape::has(Feature::PrefixBytes) {
+        let refused = limits_prefix_bytes(by_prefix, judge.length());
+        if refused != 0 {
+            judge.found(Reason::PrefixBytes)?;
+        }
+        others |= refused;
+    }
+    ControlFlow::Continue(others)
 }
 
 /// The features whose bills are kept in the scratch.
@@ -118,7 +132,7 @@ fn refuse(
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_prefix_packets(active: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
         return 0;
     };
     let packet = scratch.packet();
@@ -132,7 +146,7 @@ extern "C" fn limits_prefix_packets(active: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
         return 0;
     };
     let sender = Sender::source(scratch.packet(), settings, active);
@@ -145,7 +159,7 @@ extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
         return 0;
     };
     let sender = Sender::prefix(scratch.packet(), settings, active);
@@ -158,7 +172,7 @@ extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_settle() -> u32 {
-    let Some(scratch) = Scratch::noted() else {
+    let Some(scratch) = cpu::notes() else {
         return 0;
     };
     if shape::has(Feature::PrefixPackets) {

@@ -28,7 +28,10 @@ use core::ops::ControlFlow;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use filter_common::{
-    abi::reason::{Action, Reason},
+    abi::{
+        feature::Feature,
+        reason::{Action, Reason},
+    },
     logic::packet::Packet,
 };
 
@@ -65,11 +68,16 @@ fn way(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlow<Reas
     sanity::check(packet, judge)?;
     lifeline::pass(packet, judge)?;
     lists::check(packet, judge)?;
-    fragments::check(packet, judge)?;
-    rules::check(frame, packet, judge)?;
+    if shape::has_any(CLASSIFIED) {
+        fragments::check(packet, judge)?;
+        rules::check(frame, packet, judge)?;
+    }
     limits::check(packet, judge)?;
     services::check(frame, judge)
 }
+
+/// What is off unless somebody asks for it: skipped at one go.
+const CLASSIFIED: u64 = Feature::Fragments.bit() | Feature::Rules.bit() | Feature::Services.bit();
 
 /// The kernel runs this crate, not the host; there it is only checked.
 #[cfg(not(target_arch = "bpf"))]

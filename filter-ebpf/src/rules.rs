@@ -15,7 +15,7 @@ use filter_common::{
         rules::{BANK_LINES, BANKS, PATTERN, RULES as MOST_RULES, RuleAction, RuleEntry, SLOTS},
     },
     logic::{
-        classify::{self, Classes, MOST_STEPS, SERVICES_WORD, SUMMARY_WORD, Step},
+        classify::{self, Candidates, Classes, MOST_STEPS, Step},
         hash::source_number,
         lines::{Line, Lines},
         packet::Packet,
@@ -24,8 +24,8 @@ use filter_common::{
 };
 
 use crate::{
-    atomic, clock::Tick, count, frame::XdpFrame, judge::Judge, lists::MMAPABLE, scratch::Scratch,
-    settings, shape,
+    atomic, clock::Tick, count, cpu, frame::XdpFrame, judge::Judge, lists::MMAPABLE,
+    scratch::Scratch, settings, shape,
 };
 
 #[map]
@@ -69,8 +69,8 @@ impl classify::Table for RuleTable {
     }
 
     #[inline(always)]
-    fn common(&self, _classes: &Classes, index: u32) -> u64 {
-        rules_common(index)
+    fn intersect(&self, _candidates: &mut Candidates, _classes: &Classes, index: u32) {
+        rules_intersect(index);
     }
 }
 
@@ -82,14 +82,16 @@ extern "C" fn rules_ranked(bank: u32, tree: u32, number: u64) -> u32 {
     classify::ranked(&RuleTable, bank, tree, number).map_or(UNDECIDED, u32::from)
 }
 
-/// [`Classes::word`] of the classes in the scratch.
+/// [`Candidates::intersect`] of the candidates and classes in the scratch.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn rules_common(index: u32) -> u64 {
-    match Scratch::noted() {
-        Some(scratch) => scratch.classes.word(&RuleTable, index),
-        None => 0,
-    }
+extern "C" fn rules_intersect(index: u32) -> u32 {
+    let Some(scratch) = cpu::notes() else {
+        return 0;
+    };
+    let (candidates, classes) = (&mut scratch.candidates, &scratch.classes);
+    candidates.intersect(&RuleTable, classes, index);
+    1
 }
 
 /// What [`rules_step`] gives when there is no further candidate.
@@ -112,7 +114,7 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
     if !shape::has(Feature::Rules) || judge.is_spared() || judge.has_no_candidates() {
         return ControlFlow::Continue(());
     }
-    match rules_decide(frame.raw(), judge.length) {
+    match rules_decide(frame.raw(), judge.length()) {
         code if code == Reason::RuleDrop as u32 => judge.found(Reason::RuleDrop),
         code if code == Reason::RuleLimit as u32 => judge.found(Reason::RuleLimit),
         code if code == Reason::RulePass as u32 => judge.spare(Reason::RulePass),
@@ -124,21 +126,23 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_classify() -> u32 {
-    let (Some(scratch), Some(settings)) = (Scratch::noted(), settings::current()) else {
+    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
         return 0;
     };
     let table = RuleTable;
     let bank = (settings.rule_bank & (BANKS - 1)).wrapping_mul(BANK_LINES);
     let Scratch {
         classes, numbers, ..
-    } = scratch;
+    } = &mut *scratch;
     if classes.find(&table, bank, numbers).is_none() {
-        scratch.note_candidates(0, 0);
+        scratch.note_services(0);
+        scratch.candidates = Candidates::default();
         return 0;
     }
-    let services = rules_common(SERVICES_WORD);
-    let summary = rules_common(SUMMARY_WORD);
-    scratch.note_candidates(services, summary);
+    let (candidates, classes) = (&mut scratch.candidates, &scratch.classes);
+    candidates.begin(&table, classes);
+    let services = candidates.services();
+    scratch.note_services(services);
     1
 }
 
@@ -190,7 +194,7 @@ extern "C" fn rules_decide(context: *mut xdp_md, length: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_step() -> u32 {
-    let Some(scratch) = Scratch::noted() else {
+    let Some(scratch) = cpu::notes() else {
         return END;
     };
     match scratch.candidates.step(&RuleTable, &scratch.classes) {
@@ -204,7 +208,7 @@ extern "C" fn rules_step() -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_compare(context: *mut xdp_md, index: u32) -> u32 {
-    let (Some(scratch), Some(rule)) = (Scratch::noted(), RULES.get(index)) else {
+    let (Some(scratch), Some(rule)) = (cpu::notes(), RULES.get(index)) else {
         return 0;
     };
     let payload = u32::from(scratch.packet().payload);
@@ -233,7 +237,7 @@ fn words(bytes: &[u8; PATTERN]) -> [u64; 2] {
 #[unsafe(no_mangle)]
 extern "C" fn rules_charge(index: u32) -> u32 {
     let (Some(scratch), Some(settings), Some(rule)) =
-        (Scratch::noted(), settings::current(), RULES.get(index))
+        (cpu::notes(), settings::current(), RULES.get(index))
     else {
         return 1;
     };

@@ -33,7 +33,7 @@ pub fn maybe(frame: &XdpFrame, reason: u8, action: Action, judge: &Judge) {
     };
     if spent != judge.now.count() {
         let dropped = u32::from(matches!(action, Action::Drop));
-        sample_take(frame.raw(), judge.length, u32::from(reason), dropped);
+        sample_take(frame.raw(), judge.length(), u32::from(reason), dropped);
     }
 }
 

@@ -6,7 +6,6 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{macros::map, maps::PerCpuArray};
 use filter_common::{
     abi::reason::Reason,
     logic::{
@@ -25,6 +24,10 @@ pub struct Scratch {
     observed: u64,
     /// The code of the reason that spares the packet from limits, plus one; 0 for none.
     spared: u64,
+    /// 1: this CPU is under pressure.
+    pub pressure: u32,
+    /// Bytes of the frame.
+    pub length: u32,
     /// The services that the packet belongs to, as a set.
     services: u64,
     /// The rules that the packet may meet.
@@ -37,29 +40,13 @@ pub struct Scratch {
     pub bills: [Bill; BILLS],
 }
 
-#[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-
 impl Scratch {
-    /// The notes of this CPU, blank.
+    /// Forgets the packet before.
     #[inline(always)]
-    pub fn blank() -> Option<&'static mut Self> {
-        let scratch = SCRATCH.get_ptr_mut(0)?;
-        // SAFETY: the entry lives as long as the map, and only this CPU uses it while this
-        // program, which is not preempted by itself, runs.
-        let scratch = unsafe { &mut *scratch };
-        scratch.observed = 0;
-        scratch.spared = 0;
-        scratch.services = 0;
-        Some(scratch)
-    }
-
-    /// The notes of this CPU as they are, for functions that are called with a packet noted.
-    #[inline(always)]
-    pub fn noted() -> Option<&'static mut Self> {
-        let scratch = SCRATCH.get_ptr_mut(0)?;
-        // SAFETY: as above; the caller holds no other reference while the function runs that asks.
-        Some(unsafe { &mut *scratch })
+    pub fn clear(&mut self) {
+        self.observed = 0;
+        self.spared = 0;
+        self.services = 0;
     }
 
     /// The noted packet.
@@ -69,18 +56,11 @@ impl Scratch {
         unsafe { &*self.packet.as_ptr() }
     }
 
-    /// Notes what classification found.
+    /// Notes the services that the packet belongs to.
     #[inline(always)]
-    pub fn note_candidates(&mut self, services: u64, summary: u64) {
+    pub fn note_services(&mut self, services: u64) {
         self.services = services;
-        self.candidates = Candidates::from_summary(summary);
         forget();
-    }
-
-    /// Which words of rules may hold a candidate, as a set.
-    #[inline(always)]
-    pub fn summary(&self) -> u64 {
-        self.candidates.summary()
     }
 
     /// The services that the packet belongs to, as a set.

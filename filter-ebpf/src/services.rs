@@ -37,8 +37,7 @@ use filter_common::{
 };
 
 use crate::{
-    atomic, clock::Tick, cpu, frame::XdpFrame, judge::Judge, lists::MMAPABLE, scratch::Scratch,
-    settings, shape,
+    atomic, clock::Tick, cpu, frame::XdpFrame, judge::Judge, lists::MMAPABLE, settings, shape,
 };
 
 #[map]
@@ -65,7 +64,7 @@ pub fn check(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
     if !shape::has(Feature::Services) || judge.services() == 0 {
         return ControlFlow::Continue(());
     }
-    match services_visit(frame.raw(), judge.length) {
+    match services_visit(frame.raw(), judge.length()) {
         code if code == Reason::CeilingNew as u32 => judge.found(Reason::CeilingNew),
         code if code == Reason::CeilingHeavy as u32 => judge.found(Reason::CeilingHeavy),
         code if code == Reason::CeilingFull as u32 => judge.found(Reason::CeilingFull),
@@ -79,7 +78,7 @@ pub fn check(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
 #[unsafe(no_mangle)]
 extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
     let (Some(scratch), Some(settings), Some(cpu)) =
-        (Scratch::noted(), settings::current(), cpu::state())
+        (cpu::notes(), settings::current(), cpu::state())
     else {
         return 0;
     };

@@ -46,7 +46,7 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
         return ControlFlow::Continue(());
     }
     if let Some(hits) = LIST_HITS.get_ptr_mut(list) {
-        count::to(hits, judge.length);
+        count::to(hits, judge.length());
     }
     judge.found(Reason::Listed)
 }

@@ -26,7 +26,8 @@ pub struct ServiceState {
     pub bytes: u64,
     /// The tick until which the service counts as overloaded.
     pub overloaded_until: u64,
-    /// Packets that one known source may send in a tick, in 1/256, while the service is overloaded.
+    /// The fair share of one source while the service is overloaded, as the interval between its
+    /// packets: units of time as in [`crate::logic::bucket`].
     pub fair: u64,
     /// The tick in which `fair` was last looked at.
     pub fair_tick: u64,

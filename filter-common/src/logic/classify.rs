@@ -4,8 +4,9 @@
 //! no rule tells apart, and each class has a bit vector of the rules that it satisfies. The
 //! rules that a packet meets are the intersection of the vectors of its classes (Lakshman and
 //! Stiliadis, "High-speed policy-based packet forwarding using efficient multi-dimensional range
-//! matching", 1998). A summary, one bit for each word of the vector, says which words are worth
-//! reading (Baboescu and Varghese, "Scalable packet classification", 2001).
+//! matching", 1998). A summary, one bit for sixteen rules, says which lines of the vectors are worth
+//! reading (Baboescu and Varghese, "Scalable packet classification", 2001). Lines are intersected
+//! whole, so that rules whose summaries agree for nothing cost little.
 //!
 //! The table, in lines from the beginning of its bank:
 //!
@@ -27,7 +28,7 @@
 
 use super::{
     address::Family,
-    lines::{self, Lines},
+    lines::{self, Line, Lines},
     packet::{Fragment, Packet, Transport},
     tree::{KEY_LIMIT, Tree},
 };
@@ -41,14 +42,15 @@ pub trait Table: Lines {
         ranked(self, bank, tree, number)
     }
 
-    /// What the vectors of the classes have in common in one of their words.
+    /// Has the candidates look at what the vectors of the classes have in common in one of their
+    /// lines.
     #[inline(always)]
-    fn common(&self, classes: &Classes, index: u32) -> u64 {
-        classes.word(self, index)
+    fn intersect(&self, candidates: &mut Candidates, classes: &Classes, index: u32) {
+        candidates.intersect(self, classes, index);
     }
 }
 
-impl Table for [lines::Line] {}
+impl Table for [Line] {}
 
 /// What packets are told apart by. The numbers are bits of the header's word 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,10 +131,12 @@ pub const BY_LENGTH: u32 = 4160;
 pub const POOL: u32 = 6208;
 /// Lines of a vector.
 pub const VECTOR_LINES: u32 = 3;
-/// The word of a vector that has the services.
+/// The word of a vector that has the services; the first, as [`Candidates::services`] takes it.
 pub const SERVICES_WORD: u32 = 0;
-/// The word of a vector that says which words of rules are not zero.
+/// The word of a vector that says which groups of [`GROUP`] rules are not empty.
 pub const SUMMARY_WORD: u32 = 1;
+/// Rules that share a bit of the summary.
+pub const GROUP: u32 = 16;
 /// The first word of rules.
 pub const FIRST_RULES_WORD: u32 = 2;
 /// Words of rules.
@@ -239,7 +243,7 @@ impl Classes {
         for ((dimension, table), number) in TABLES.into_iter().zip(numbers.small) {
             if used & dimension.bit() != 0 {
                 let class = lines::half(lines, bank.wrapping_add(table), number)?;
-                self.vectors[dimension as usize] = vector(class);
+                self.set(dimension, vector(class));
             }
         }
         for (high, low, trees, halves) in [
@@ -261,12 +265,12 @@ impl Classes {
                     .family
                     .wrapping_mul((Root::High0 as u32).wrapping_add(top(halves[0])));
                 let class = lines.ranked(bank, trees.wrapping_add(root), halves[0])?;
-                self.vectors[high as usize] = vector(class);
+                self.set(high, vector(class));
             }
             if used & low.bit() != 0 && numbers.family != 0 {
                 let root = (Root::Low0 as u32).wrapping_add(top(halves[1]));
                 let class = lines.ranked(bank, trees.wrapping_add(root), halves[1])?;
-                self.vectors[low as usize] = vector(class);
+                self.set(low, vector(class));
             }
         }
         self.used = if numbers.family == 0 {
@@ -277,18 +281,11 @@ impl Classes {
         Some(())
     }
 
-    /// The intersection of one word of the vectors. Zero if no dimension is in use.
     #[inline(always)]
-    pub fn word(&self, lines: &(impl Lines + ?Sized), index: u32) -> u64 {
-        let mut all = if self.used == 0 { 0 } else { u64::MAX };
-        for (dimension, vector) in self.vectors.iter().enumerate() {
-            if self.used & 1_u64.wrapping_shl(dimension as u32) != 0 {
-                all &= lines
-                    .line(vector.wrapping_add(index >> 3))
-                    .map_or(0, |line| lines::at(line, index));
-            }
+    fn set(&mut self, dimension: Dimension, vector: u32) {
+        if let Some(place) = self.vectors.get_mut(dimension as usize) {
+            *place = vector;
         }
-        all
     }
 }
 
@@ -307,70 +304,149 @@ pub fn ranked(lines: &(impl Lines + ?Sized), bank: u32, tree: u32, number: u64) 
     lines::half(lines, bank.wrapping_add(first), rank)
 }
 
-/// The rules whose bits are set in a packet's classes, in order.
+/// What a packet's classes have in common: services, and rules in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Candidates {
-    summary: u64,
+    /// One line of the intersection of the vectors.
+    common: Line,
+    /// Groups of rules in lines that were not looked at, as a set.
+    groups: u64,
+    /// What is left of the word at hand.
     word: u64,
+    /// Words of `common` that are left, as a set.
+    words: u32,
+    /// The number of the rule of the first bit of `common`; meaningless for the words before the
+    /// first of rules.
+    first: u32,
+    /// The number of the rule of the first bit of `word`.
     base: u32,
+    reserved: u32,
 }
+
+/// The groups whose rules lie in each line of a vector.
+const GROUPS_BY_LINE: [u64; VECTOR_LINES as usize] = {
+    const FIRST: u32 = (8 - FIRST_RULES_WORD) * 64 / GROUP;
+    const SECOND: u32 = FIRST + 8 * 64 / GROUP;
+    let first = (1_u64 << FIRST).wrapping_sub(1);
+    let second = (1_u64 << SECOND).wrapping_sub(1);
+    [first, second & !first, !second]
+};
 
 impl Candidates {
     /// All that the classes have in common.
     #[inline(always)]
     pub fn new(lines: &(impl Table + ?Sized), classes: &Classes) -> Self {
-        Self::from_summary(lines.common(classes, SUMMARY_WORD))
+        let mut candidates = Self::default();
+        candidates.begin(lines, classes);
+        candidates
     }
 
-    /// From what [`Candidates::summary`] gave.
+    /// Looks at the first line, which has the services and the summary too. Nothing is in common
+    /// where no dimension is in use.
     #[inline(always)]
-    pub const fn from_summary(summary: u64) -> Self {
-        Self {
-            summary,
-            word: 0,
-            base: 0,
+    pub fn begin(&mut self, lines: &(impl Table + ?Sized), classes: &Classes) {
+        self.words = 0;
+        self.groups = 0;
+        self.word = 0;
+        lines.intersect(self, classes, 0);
+        // Those of the first line are at hand.
+        let [_, summary, ..] = self.common;
+        self.groups = summary & !GROUPS_BY_LINE[0];
+        self.words &= !0_u32 << FIRST_RULES_WORD;
+    }
+
+    /// The services that the packet belongs to, as a set; right after [`Candidates::begin`].
+    #[inline(always)]
+    pub const fn services(&self) -> u64 {
+        let [services, ..] = self.common;
+        services
+    }
+
+    /// Whether no rule is left.
+    #[inline(always)]
+    pub const fn is_empty(&self) -> bool {
+        self.groups == 0 && self.words == 0 && self.word == 0
+    }
+
+    /// Intersects a line of the vectors.
+    #[inline(always)]
+    pub fn intersect(&mut self, lines: &(impl Lines + ?Sized), classes: &Classes, index: u32) {
+        self.common = if classes.used == 0 {
+            [0; lines::WORDS]
+        } else {
+            [u64::MAX; lines::WORDS]
+        };
+        for (dimension, vector) in classes.vectors.iter().enumerate() {
+            if classes.used & 1_u64.wrapping_shl(dimension as u32) == 0 {
+                continue;
+            }
+            if let Some(line) = lines.line(vector.wrapping_add(index)) {
+                for (common, word) in self.common.iter_mut().zip(line) {
+                    *common &= word;
+                }
+            }
         }
+        self.words = 0;
+        for (at, word) in self.common.iter().enumerate() {
+            let is_set = (word | word.wrapping_neg()) >> 63;
+            self.words |= (is_set as u32).wrapping_shl(at as u32);
+        }
+        self.first = index
+            .wrapping_mul(lines::WORDS as u32)
+            .wrapping_sub(FIRST_RULES_WORD)
+            .wrapping_mul(64);
     }
 
-    /// The words that may hold a candidate, as a set; zero if there is none.
-    #[inline(always)]
-    pub const fn summary(&self) -> u64 {
-        self.summary
-    }
-
-    /// Moves on by one rule, or by one word without any. `None` at the end.
+    /// Moves on by one rule, or to another line. `None` at the end.
     #[inline(always)]
     pub fn step(&mut self, lines: &(impl Table + ?Sized), classes: &Classes) -> Option<Step> {
         if self.word == 0 {
-            if self.summary == 0 {
-                return None;
+            if self.words == 0 {
+                let index = self.next_line()?;
+                lines.intersect(self, classes, index);
+                if self.words == 0 {
+                    return Some(Step::Empty);
+                }
             }
-            let index = lowest(self.summary);
-            self.summary &= self.summary.wrapping_sub(1);
-            self.base = index.wrapping_mul(64);
-            self.word = lines.common(classes, FIRST_RULES_WORD.wrapping_add(index));
-            if self.word == 0 {
-                return Some(Step::Empty);
-            }
+            let at = lowest(u64::from(self.words));
+            self.words &= self.words.wrapping_sub(1);
+            self.word = lines::at(&self.common, at);
+            self.base = self.first.wrapping_add(at.wrapping_mul(64));
         }
         let rule = self.base.wrapping_add(lowest(self.word));
         self.word &= self.word.wrapping_sub(1);
         Some(Step::Rule(rule))
+    }
+
+    /// The next line that may hold a candidate.
+    #[inline(always)]
+    fn next_line(&mut self) -> Option<u32> {
+        let second = self.groups & GROUPS_BY_LINE[1];
+        if second != 0 {
+            self.groups &= !GROUPS_BY_LINE[1];
+            return Some(1);
+        }
+        if self.groups == 0 {
+            return None;
+        }
+        self.groups = 0;
+        Some(2)
     }
 }
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A word without a rule.
+    /// A line without a rule.
     Empty,
     /// The rule of this number.
     Rule(u32),
 }
 
 /// Steps that it takes at most to see every candidate of a set of rules that is within
-/// [`MOST_CANDIDATES`](crate::abi::rules::MOST_CANDIDATES): the words, and one rule that decides.
-pub const MOST_STEPS: u32 = RULES_WORDS + crate::abi::rules::MOST_CANDIDATES + 1;
+/// [`MOST_CANDIDATES`](crate::abi::rules::MOST_CANDIDATES): the lines, and one rule that decides.
+pub const MOST_STEPS: u32 = VECTOR_LINES + crate::abi::rules::MOST_CANDIDATES + 1;
 
 /// Index of the lowest bit of a word that is not zero. By multiplication (Leiserson, Prokop and
 /// Randall, "Using de Bruijn sequences to index a 1 in a computer word", 1998), for BPF has no
@@ -378,6 +454,7 @@ pub const MOST_STEPS: u32 = RULES_WORDS + crate::abi::rules::MOST_CANDIDATES + 1
 #[inline(always)]
 pub fn lowest(word: u64) -> u32 {
     const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const TABLE: [u8; 64] = {
         let mut table = [0; 64];
         let mut bit = 0_usize;
@@ -389,5 +466,6 @@ pub fn lowest(word: u64) -> u32 {
     };
     static PLACES: [u8; 64] = TABLE;
     let isolated = word & word.wrapping_neg();
-    u32::from(PLACES[(isolated.wrapping_mul(SEQUENCE) >> 58) as usize & 63])
+    let place = (isolated.wrapping_mul(SEQUENCE) >> 58) as usize & 63;
+    PLACES.get(place).map_or(0, |bit| u32::from(*bit))
 }

@@ -20,6 +20,7 @@ impl Lines for [Line] {
 
 /// The word of a line at an index, of which the last three bits count.
 #[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "masked to the words of a line")]
 pub fn at(line: &Line, index: u32) -> u64 {
     #[cfg(target_arch = "bpf")]
     {

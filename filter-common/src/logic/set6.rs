@@ -60,6 +60,10 @@ pub fn find(lines: &(impl Lines + ?Sized), high: u64, low: u64) -> Option<u8> {
     let side = (high >> 63) as u32;
     let tree = Tree::read(lines, 0, side)?;
     let spans = lines::word(lines, 8_u32.wrapping_add(side))? as u32;
+    // A table of zeros is an empty set.
+    if spans == 0 {
+        return None;
+    }
     let rank = tree.rank(lines, high & (KEY_LIMIT - 1))?;
     let span = Span(lines::word(lines, spans.wrapping_add(rank))?);
     let owner = match span.parts() {

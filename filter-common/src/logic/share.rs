@@ -18,12 +18,11 @@ impl Level {
     /// Of a deficit, against the depth of its limit. A depth of zero is no limit.
     #[inline(always)]
     pub const fn of(deficit: u64, depth: u64) -> Self {
-        let part = depth >> 8;
-        if part == 0 {
-            return Self(0);
+        match deficit.checked_div(depth >> 8) {
+            None => Self(0),
+            Some(level) if level > 2 * WHOLE => Self(2 * WHOLE),
+            Some(level) => Self(level),
         }
-        let level = deficit / part;
-        Self(if level > 2 * WHOLE { 2 * WHOLE } else { level })
     }
 
     /// The higher of two.

@@ -2,6 +2,8 @@
 
 mod address;
 mod bucket;
+mod bytes;
+mod flood;
 mod parse;
 mod sanity;
 mod source;

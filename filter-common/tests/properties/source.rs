@@ -15,7 +15,7 @@ const HZ: u64 = 250;
 /// CPUs that charge a bucket together.
 const CPUS: u64 = 256;
 
-fn key() -> HashKey {
+pub fn key() -> HashKey {
     HashKey::from_random([
         0x9e37_79b9_7f4a_7c15,
         0xc2b2_ae3d_27d4_eb4f,
@@ -73,12 +73,12 @@ fn limit(rate: u64) -> Limit {
     Limit::new(rate, rate, HZ, CPUS).expect("the bucket holds a second's worth")
 }
 
-fn v4(number: u32) -> Address {
+pub fn v4(number: u32) -> Address {
     Address::v4(number.to_be())
 }
 
 /// Xorshift (Marsaglia), for simulations that need many numbers fast.
-fn random(state: &mut u64) -> u64 {
+pub fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

@@ -1,4 +1,5 @@
-//! What the lab writes into a map and its eBPF programs read: the shape of a generated packet.
+//! What the lab writes into maps and its eBPF programs read: the shape of a generated packet, and
+//! the course of its source.
 //!
 //! The userspace half of the lab compiles this same file, so the two cannot drift apart.
 
@@ -63,6 +64,26 @@ pub struct Progress {
     pub made: u64,
 }
 
+/// How the source goes from packet to packet in a benchmark, where nothing else varies.
+///
+/// It is `base | (random & mask) * factor & spread`. With a factor of 1, any of the numbers within
+/// `mask`; with an odd one, `mask + 1` numbers scattered over `spread`, that can be told beforehand.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// The bits that stay: an IPv4 address, or the first half of an IPv6 address, as a number.
+    pub base: u64,
+    /// Which bits of a random number count.
+    pub mask: u64,
+    /// What it is multiplied by.
+    pub factor: u64,
+    /// Which bits of the product count.
+    pub spread: u64,
+    /// 4 or 6.
+    pub family: u64,
+}
+
+const _: () = assert!(size_of::<Course>() == 40);
 const _: () = assert!(size_of::<Patch>() == 16);
 const _: () = assert!(size_of::<Shape>() == TEMPLATE_BYTES + 16 * PATCHES + 16);
 const _: () = assert!(size_of::<Progress>() == 16);

@@ -6,17 +6,21 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-use crate::rewrite::bytes_at;
+use crate::{
+    memory::{Place, SOURCE_V4, SOURCE_V6},
+    rewrite::bytes_at,
+};
 
 const ETHERTYPE_AT: usize = 12;
-const IP_AT: usize = 14;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
 /// Where a packet comes from, as the reference programs key their maps.
+#[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Source {
     /// The IPv4 address, or the first half of the IPv6 address; in memory order, left-aligned.
-    pub address: [u16; 4],
+    pub address: u64,
     /// How many bits of it count.
     pub bits: u32,
 }
@@ -36,37 +40,41 @@ pub fn bare_drop(_ctx: XdpContext) -> u32 {
 /// Parses Ethernet and IP, then drops: the floor of the benchmark.
 #[xdp(frags)]
 pub fn floor(ctx: XdpContext) -> u32 {
-    match source_of(&ctx) {
-        // Depends on the address, so that the compiler keeps the parsing.
-        Some(source) if source.address[0] != 0 => XDP_DROP,
-        _ => XDP_PASS,
+    // Depends on the address, so that the compiler keeps the parsing.
+    if source_of(&ctx).address != 0 {
+        XDP_DROP
+    } else {
+        XDP_PASS
     }
 }
 
-/// The source of a frame without VLAN tags; of IPv6 the /64.
+/// The source of a frame without VLAN tags; of IPv6 the /64. No bits of it count if there is none:
+/// an `Option` would leave the address undefined then, which the verifier does not like.
 #[inline(always)]
-pub fn source_of(ctx: &XdpContext) -> Option<Source> {
-    let ethertype = bytes_at::<u16>(ctx, ETHERTYPE_AT)?;
+pub fn source_of(ctx: &XdpContext) -> Source {
+    let none = Source {
+        address: 0,
+        bits: 0,
+    };
+    let Some(ethertype) = bytes_at::<u16>(ctx, ETHERTYPE_AT) else {
+        return none;
+    };
     // SAFETY: `bytes_at` checked the bounds, and the offset is even.
     match u16::from_be(unsafe { *ethertype }) {
-        IPV4 => {
-            let header = bytes_at::<[u16; 10]>(ctx, IP_AT)?;
-            // SAFETY: as above.
-            let header = unsafe { &*header };
-            Some(Source {
-                address: [header[6], header[7], 0, 0],
+        IPV4 => match Place::<4>::of(ctx, SOURCE_V4) {
+            Some(place) => Source {
+                address: u64::from(place.get32()),
                 bits: 32,
-            })
-        }
-        IPV6 => {
-            let header = bytes_at::<[u16; 20]>(ctx, IP_AT)?;
-            // SAFETY: as above.
-            let header = unsafe { &*header };
-            Some(Source {
-                address: [header[4], header[5], header[6], header[7]],
+            },
+            None => none,
+        },
+        IPV6 => match Place::<8>::of(ctx, SOURCE_V6) {
+            Some(place) => Source {
+                address: place.get64(),
                 bits: 64,
-            })
-        }
-        _ => None,
+            },
+            None => none,
+        },
+        _ => none,
     }
 }

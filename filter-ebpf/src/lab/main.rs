@@ -1,10 +1,11 @@
 //! Programs for demonstrations, tests and benchmarks: floods, floors and references.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![allow(missing_docs, reason = "what #[xdp] expands to has none")]
 
 mod abi;
 mod floor;
 mod generate;
+mod memory;
 mod reference;
 mod rewrite;
 

@@ -71,6 +71,16 @@ fn value_of(patch: &Patch, progress: &mut Progress) -> u32 {
     (patch.base & !patch.mask) | (varying & patch.mask)
 }
 
+/// The next random number of this CPU.
+#[inline(always)]
+pub fn next_random() -> Option<u64> {
+    let progress = PROGRESS.get_ptr_mut(0)?;
+    // SAFETY: the entry is this CPU's own, and no program of the lab runs inside another.
+    let progress = unsafe { &mut *progress };
+    // The high bits of xorshift are the better ones, and courses take the low ones.
+    Some(random(progress) >> 8)
+}
+
 /// Marsaglia's xorshift64.
 #[inline(always)]
 fn random(progress: &mut Progress) -> u64 {

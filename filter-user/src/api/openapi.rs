@@ -6,7 +6,9 @@ use utoipa::OpenApi;
 use crate::api::{
     error::ApiError,
     extract::NoQuery,
-    routes::{allow, ban, block, events, interfaces, limits, mode, rules, samples, status, why},
+    routes::{
+        allow, ban, block, events, interfaces, limits, mode, rules, samples, services, status, why,
+    },
     types::{ErrorBody, ErrorKind},
 };
 
@@ -78,6 +80,7 @@ pub enum Errors {
         rules::list,
         rules::add,
         rules::remove,
+        services::list,
         mode::set,
         why::why,
         events::events,

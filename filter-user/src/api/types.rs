@@ -57,14 +57,45 @@ pub struct Status {
     pub reasons: BTreeMap<String, ReasonStatus>,
     /// What differs from the configuration file, and who changed it.
     pub overrides: Vec<Override>,
+    /// Protected services, in order.
+    #[serde(default)]
+    pub services: Vec<ServiceStatus>,
     /// Entries by table, named as the key under `[tables]` that says their size.
     pub tables: BTreeMap<String, TableStatus>,
     /// Imported lists of the blocklist.
     pub lists: Vec<ListStatus>,
+    /// The program in force; null if no daemon answered.
+    #[serde(default)]
+    pub program: Option<Program>,
     /// Memory of all maps, in bytes.
     pub map_memory: u64,
+    /// Each map.
+    #[serde(default)]
+    pub maps: Vec<MapStatus>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+}
+
+/// The program in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Program {
+    /// What is compiled in; what is not costs nothing.
+    pub features: Vec<String>,
+    /// Instructions that the kernel's verifier walked at the load; null if the kernel does not tell.
+    pub instructions_verified: Option<u32>,
+    /// Instructions that it has; null if the kernel does not tell.
+    pub instructions: Option<u32>,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+}
+
+/// One map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MapStatus {
+    /// Its name.
+    pub name: String,
+    /// Memory that it takes.
+    pub bytes: u64,
 }
 
 /// One interface.
@@ -459,16 +490,16 @@ pub struct Limits {
     pub schema: u32,
     /// Packets a second on one CPU above which the limits marked `pressure` bite.
     pub pressure: String,
-    /// By rising name.
+    /// Those of sources, of prefixes, of fragments, of services.
     pub limits: Vec<LimitStatus>,
 }
 
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LimitStatus {
-    /// `source.packets`, `source.syn`, `source.udp`, `source.icmp`.
+    /// As `source.syn`, `prefix.bytes`, `fragments`, `service.web`, `service.web.bytes`.
     pub name: String,
-    /// As `200/s burst 200`, or `off`.
+    /// As `200/s burst 200`, `100MB/s`, or `off`.
     pub rate: String,
     /// `pressure`: only under pressure; `always`; `off`.
     pub holds: String,
@@ -482,11 +513,50 @@ pub struct LimitStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetLimit {
-    /// As `200/s`, `20k/s burst 400`, `off`.
+    /// As `200/s`, `20k/s burst 400`, `off`; of a limit in bytes, `100MB/s`, `1Gbit/s`.
     pub rate: String,
     /// How long; none for ever.
     #[serde(default, rename = "for")]
     pub duration: Option<String>,
+}
+
+/// `GET /v1/services`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Services {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// In the order in which packets meet them.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// One protected service. Counters begin when the daemon starts, or takes the service up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is reached.
+    #[schema(value_type = Vec<String>, example = json!(["203.0.113.10/32"]))]
+    pub to: Vec<IpNet>,
+    /// `tcp`, `udp`, `icmp`, `icmpv6` or a number.
+    pub protocol: String,
+    /// Its port; null for all.
+    pub port: Option<u16>,
+    /// Ceiling in packets, or `off`.
+    pub packets: String,
+    /// Ceiling in bytes, or `off`.
+    pub bytes: String,
+    /// Whether it is sent more than its ceiling.
+    pub overloaded: bool,
+    /// While it is: packets a second that one source may send.
+    pub fair_share: Option<u64>,
+    /// Packets within the ceiling.
+    pub passed: u64,
+    /// Packets above it, of newcomers.
+    pub dropped_new: u64,
+    /// Packets above it, of sources above the fair share.
+    pub dropped_heavy: u64,
+    /// Packets above it, of all others.
+    pub dropped_known: u64,
 }
 
 /// Query of `GET /v1/why`.

@@ -2,17 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use filter_common::abi::{
-    reason::{Action, Reason},
-    settings::Class,
-};
+use filter_common::abi::reason::{Action, Reason};
 use ipnet::IpNet;
 
 use crate::{
     api::types::{
         AddEntries, AddRule, DetachQuery, ImportQuery, ListKind, Mode, SetLimit, SetMode,
     },
-    config::{file::check_interface, nearest::suggestion, text, units},
+    config::{file::check_interface, limit::LimitName, nearest::suggestion, text, units},
     core::{command::Command, refusal::Refusal, rules::RuleId},
     rules::{Rule, SyntaxError},
     stats::reasons,
@@ -83,10 +80,10 @@ fn rule_id(text: &str) -> Result<RuleId, Refusal> {
 
 /// To set a limit.
 pub fn set_limit(name: &str, wish: &SetLimit) -> Result<Command, Refusal> {
-    let class = class(name)?;
-    let rate = units::parse_limit(&wish.rate).map_err(Refusal::invalid)?;
+    let name = limit_name(name)?;
+    let rate = name.measure().parse(&wish.rate).map_err(Refusal::invalid)?;
     Ok(Command::SetLimit {
-        class,
+        name,
         rate,
         duration: duration(wish.duration.as_deref())?,
     })
@@ -113,8 +110,8 @@ pub fn set_mode(wish: &SetMode) -> Result<Command, Refusal> {
 }
 
 /// The limit with this name.
-pub fn class(name: &str) -> Result<Class, Refusal> {
-    units::parse_class(name).map_err(Refusal::not_found)
+pub fn limit_name(name: &str) -> Result<LimitName, Refusal> {
+    name.parse().map_err(Refusal::not_found)
 }
 
 /// The reason with this name.
@@ -185,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_misspelled_name_is_answered_with_the_nearest() {
-        let refusal = class("source.sin").unwrap_err();
+        let refusal = limit_name("source.sin").unwrap_err();
         assert_eq!(
             refusal.message,
             "\"source.sin\" is no limit: did you mean `source.syn`?"

@@ -18,7 +18,7 @@ pub enum Limit {
     Set(Set),
     /// Give a limit back to the configuration
     Auto {
-        /// source.packets, source.syn, source.udp or source.icmp
+        /// Its name, as `show` lists it
         #[arg(value_parser = value::limit_name)]
         name: String,
     },
@@ -27,10 +27,11 @@ pub enum Limit {
 /// Arguments of `set`.
 #[derive(Debug, Args)]
 pub struct Set {
-    /// source.packets, source.syn, source.udp or source.icmp
+    /// source. or prefix. with packets, syn, udp, icmp or bytes behind it; fragments;
+    /// service.NAME or service.NAME.bytes
     #[arg(value_parser = value::limit_name)]
     name: String,
-    /// Like 200/s, `20k/s burst 400` (quotes may be left out), or off
+    /// Like 200/s, `20k/s burst 400` (quotes may be left out), 100MB/s, 1Gbit/s, or off
     #[arg(required = true, num_args = 1..)]
     rate: Vec<String>,
     /// How long, like 90s, 1h or 7d; without it, until `limit auto`
@@ -59,7 +60,7 @@ impl Limit {
 
 impl Set {
     fn execute(self, context: &Context) -> Result<(), Failure> {
-        let rate = value::limit(&self.rate.join(" ")).map_err(Failure::usage)?;
+        let rate = value::limit(&self.name, &self.rate.join(" ")).map_err(Failure::usage)?;
         let body = SetLimit {
             rate,
             duration: self.duration,

@@ -17,6 +17,7 @@ mod reload;
 mod rule;
 mod run;
 mod samples;
+mod service;
 mod stats;
 mod status;
 mod value;
@@ -82,12 +83,15 @@ enum Command {
     /// Never drop sources, or see which are never dropped
     #[command(subcommand)]
     Allow(allow::Allow),
-    /// Show or set the limits per source
+    /// Show or set limits of sources, prefixes, fragments and services
     #[command(subcommand)]
     Limit(limit::Limit),
     /// Show, add or remove rules
     #[command(subcommand)]
     Rule(rule::Rule),
+    /// Show how protected services fare
+    #[command(subcommand)]
+    Service(service::Service),
     /// Show the mode, watch only, or drop
     Mode(mode::Mode),
     /// Tell what would happen to a packet from an address, and because of what
@@ -155,6 +159,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Allow(command) => command.execute(context)?,
         Command::Limit(command) => command.execute(context)?,
         Command::Rule(command) => command.execute(context)?,
+        Command::Service(command) => command.execute(context)?,
         Command::Mode(command) => command.execute(context)?,
         Command::Why(command) => command.execute(context)?,
         Command::Events(command) => command.execute(context)?,

@@ -1,7 +1,7 @@
 //! Arguments that are judged before anybody is asked.
 
 use crate::{
-    config::{text, units},
+    config::{limit::LimitName, text, units},
     core::rules::RuleId,
 };
 
@@ -15,14 +15,15 @@ pub fn duration(text: &str) -> Result<String, String> {
     units::parse_duration(text).map(|_| text.to_owned())
 }
 
-/// A rate like `200/s burst 400`, or `off`.
-pub fn limit(text: &str) -> Result<String, String> {
-    units::parse_limit(text).map(|_| text.to_owned())
+/// A rate like `200/s burst 400` or `100MB/s`, as the limit of this name counts, or `off`.
+pub fn limit(name: &str, text: &str) -> Result<String, String> {
+    let name: LimitName = name.parse()?;
+    name.measure().parse(text).map(|_| text.to_owned())
 }
 
 /// The name of a limit.
 pub fn limit_name(text: &str) -> Result<String, String> {
-    units::parse_class(text).map(|_| text.to_owned())
+    text.parse::<LimitName>().map(|_| text.to_owned())
 }
 
 /// The id of a rule.

@@ -1,5 +1,9 @@
 //! The configuration file: which keys there are, what they may say, and what holds without them.
 
+mod lifelines;
+mod limits;
+mod services;
+
 use std::{
     fmt::Write,
     fs,
@@ -8,23 +12,24 @@ use std::{
 };
 
 use filter_common::{
-    abi::{lifeline::RULES, settings::Class},
+    abi::settings::{CLASSES, Class, FragmentPolicy},
     logic::sanity::SWITCHABLE,
 };
 use ipnet::IpNet;
 use toml::de::DeTable;
 
+pub use self::lifelines::MOST_LIFELINES;
+use self::limits::{FRAGMENTS, LIMITS};
 use super::{
-    Access, AttachPreference, Config, Control, Lifeline, Limits, Paths, Samples, SourceLimit,
-    Tables,
+    Access, AttachPreference, ClassLimit, Config, Control, Fragments, Limits, Paths, PrefixLimits,
+    Samples, Tables,
+    limit::LimitRate,
     schema::{Key, Node, Problem, Reader, join},
     text::{is_hidden, quote},
     units::{Rate, RateError, parse_limit, parse_prefix},
 };
 use crate::{api::types::Mode, stats::reasons};
 
-/// Most prefixes in all lifelines: the kernel's rules, less one for new sessions of sshd.
-pub const MOST_LIFELINES: usize = RULES - 1;
 /// Most bytes of a configuration file.
 const MOST_BYTES: u64 = 1 << 20;
 /// Most bytes of a socket's path: `sun_path` holds 108 with the zero at its end (unix(7)).
@@ -96,8 +101,8 @@ fn listed(path: &Path, problems: &[Problem]) -> String {
 
 impl Default for Config {
     fn default() -> Self {
-        let limit = |packets| SourceLimit {
-            rate: Some(Rate::per_second(packets)),
+        let limit = |packets| ClassLimit {
+            rate: Some(LimitRate::Packets(Rate::per_second(packets))),
             by_hand: false,
         };
         Self {
@@ -118,11 +123,18 @@ impl Default for Config {
                     Class::Syn => limit(200),
                     Class::Udp => limit(20_000),
                     Class::Icmp => limit(50),
-                    Class::Bytes => SourceLimit {
-                        rate: None,
-                        by_hand: false,
-                    },
+                    Class::Bytes => ClassLimit::default(),
                 }),
+                prefix: PrefixLimits {
+                    classes: [ClassLimit::default(); CLASSES],
+                    ipv4: 24,
+                    ipv6: 48,
+                },
+            },
+            services: Vec::new(),
+            fragments: Fragments {
+                unknown: FragmentPolicy::Limit,
+                limit: Some(Rate::per_second(20_000)),
             },
             tables: Tables {
                 block: 262_144,
@@ -131,10 +143,11 @@ impl Default for Config {
                 lists_v4: 1 << 20,
                 lists_v6: 1 << 18,
                 sources: 262_144,
+                prefixes: 65_536,
             },
             samples: Samples {
-                passed: Rate::per_second(50),
-                dropped: Rate::per_second(200),
+                passed: Some(Rate::per_second(50)),
+                dropped: Some(Rate::per_second(200)),
             },
             control: Control {
                 discovery: Rate::per_second(1_000),
@@ -230,7 +243,7 @@ const ROOT: &[Key<Config>] = &[
     },
     Key {
         name: "lifeline",
-        read: |r, config, node| config.lifeline = Some(lifelines(r, node)),
+        read: |r, config, node| config.lifeline = Some(lifelines::lifelines(r, node)),
     },
     Key {
         name: "sanity",
@@ -239,6 +252,14 @@ const ROOT: &[Key<Config>] = &[
     Key {
         name: "limits",
         read: |r, config, node| r.section(node, LIMITS, &mut config.limits),
+    },
+    Key {
+        name: "service",
+        read: |r, config, node| config.services = services::services(r, node),
+    },
+    Key {
+        name: "fragments",
+        read: |r, config, node| r.section(node, FRAGMENTS, &mut config.fragments),
     },
     Key {
         name: "tables",
@@ -274,36 +295,6 @@ const PATHS: &[Key<Paths>] = &[
     Key {
         name: "bpf",
         read: |r, paths, node| r.value(node, absolute_path, |path| paths.bpf = path),
-    },
-];
-
-const LIMITS: &[Key<Limits>] = &[
-    Key {
-        name: "pressure",
-        read: |r, limits, node| r.value(node, pressure, |rate| limits.pressure = rate),
-    },
-    Key {
-        name: "source",
-        read: |r, limits, node| r.section(node, SOURCE_LIMITS, &mut limits.source),
-    },
-];
-
-const SOURCE_LIMITS: &[Key<[SourceLimit; Class::ALL.len()]>] = &[
-    Key {
-        name: "packets",
-        read: |r, limits, node| source_limit(r, limits, Class::All, node),
-    },
-    Key {
-        name: "syn",
-        read: |r, limits, node| source_limit(r, limits, Class::Syn, node),
-    },
-    Key {
-        name: "udp",
-        read: |r, limits, node| source_limit(r, limits, Class::Udp, node),
-    },
-    Key {
-        name: "icmp",
-        read: |r, limits, node| source_limit(r, limits, Class::Icmp, node),
     },
 ];
 
@@ -362,16 +353,20 @@ const TABLES: &[Key<Tables>] = &[
         name: "sources",
         read: |r, tables, node| r.value(node, power_of_two, |size| tables.sources = size),
     },
+    Key {
+        name: "prefixes",
+        read: |r, tables, node| r.value(node, power_of_two, |size| tables.prefixes = size),
+    },
 ];
 
 const SAMPLES: &[Key<Samples>] = &[
     Key {
         name: "passed",
-        read: |r, samples, node| r.value(node, rate, |rate| samples.passed = rate),
+        read: |r, samples, node| r.value(node, budget, |rate| samples.passed = rate),
     },
     Key {
         name: "dropped",
-        read: |r, samples, node| r.value(node, rate, |rate| samples.dropped = rate),
+        read: |r, samples, node| r.value(node, budget, |rate| samples.dropped = rate),
     },
 ];
 
@@ -460,96 +455,6 @@ fn socket_path(node: Node<'_>) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// A lifeline as the file has it, before it is known to be whole.
-struct Draft {
-    from: Option<Vec<IpNet>>,
-    protocol: u8,
-    port: Option<u16>,
-    ceiling: Rate,
-}
-
-const LIFELINE: &[Key<Draft>] = &[
-    Key {
-        name: "from",
-        read: |r, draft, node| {
-            let parse = |_: &mut Reader<'_>, item: Node<'_>| {
-                parse_prefix(item.text("\"198.51.100.0/24\"")?)
-            };
-            let prefixes = r.array(node, "prefixes, as [\"198.51.100.0/24\"]", parse);
-            draft.from = Some(prefixes.into_iter().map(|(prefix, _)| prefix).collect());
-        },
-    },
-    Key {
-        name: "protocol",
-        read: |r, draft, node| {
-            r.value(
-                node,
-                |node| node.choice(&PROTOCOLS),
-                |number| draft.protocol = number,
-            );
-        },
-    },
-    Key {
-        name: "port",
-        read: |r, draft, node| {
-            // Something was given; what is wrong with it is said once.
-            draft.port = Some(0);
-            let parse = |node: Node<'_>| {
-                let port = node.number(1, u32::from(u16::MAX))?;
-                u16::try_from(port).map_err(|error| error.to_string())
-            };
-            r.value(node, parse, |port| draft.port = Some(port));
-        },
-    },
-    Key {
-        name: "ceiling",
-        read: |r, draft, node| r.value(node, rate, |ceiling| draft.ceiling = ceiling),
-    },
-];
-
-/// Protocols that have ports, by their numbers.
-const PROTOCOLS: [(&str, u8); 2] = [("tcp", 6), ("udp", 17)];
-
-fn lifelines(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<Lifeline> {
-    let parsed = reader.array(node, "tables [[lifeline]]", |reader, item| {
-        let table = item
-            .as_table()
-            .ok_or_else(|| format!("{} is not allowed: write [[lifeline]]", item.shown()))?;
-        let mut draft = Draft {
-            from: None,
-            protocol: 6,
-            port: None,
-            ceiling: Rate::per_second(20_000),
-        };
-        reader.table(node.path(), table, LIFELINE, &mut draft);
-        let from = draft
-            .from
-            .ok_or("says not from where: write from = [\"198.51.100.0/24\"]")?;
-        let port = draft
-            .port
-            .ok_or("says not to which port: write port = 22")?;
-        Ok(Lifeline {
-            from,
-            protocol: draft.protocol,
-            port,
-            ceiling: draft.ceiling,
-        })
-    });
-    let mut count = 0_usize;
-    for (lifeline, item) in &parsed {
-        let before = count;
-        count = count.saturating_add(lifeline.from.len());
-        if count > MOST_LIFELINES && before <= MOST_LIFELINES {
-            let message = format!(
-                "more than {MOST_LIFELINES} prefixes in all lifelines: cover them by fewer, wider \
-                 ones, or use `floodwall allow add`"
-            );
-            reader.complain_of(*item, &message);
-        }
-    }
-    parsed.into_iter().map(|(lifeline, _)| lifeline).collect()
-}
-
 fn sanity(reader: &mut Reader<'_>, config: &mut Config, node: Node<'_>) {
     let Some(table) = node.as_table() else {
         let message = format!("{} is not allowed: write a table [sanity]", node.shown());
@@ -584,33 +489,21 @@ fn rate(node: Node<'_>) -> Result<Rate, String> {
         .map_err(|error: RateError| error.to_string())
 }
 
-fn pressure(node: Node<'_>) -> Result<Option<Rate>, String> {
-    match node.text("\"20k/s\"")?.parse() {
-        Ok(rate) => Ok(Some(rate)),
-        Err(RateError::Zero(_)) => Ok(None),
-        Err(
-            error @ (RateError::Form(_)
-            | RateError::ZeroBurst(_)
-            | RateError::Fraction(_)
-            | RateError::TooFast(_)
-            | RateError::BurstTooLong { .. }
-            | RateError::Bytes(_)),
-        ) => Err(format!(
-            "{error}; \"0/s\" lets the default limits hold always"
-        )),
-    }
+/// A rate, or `off`.
+fn budget(node: Node<'_>) -> Result<Option<Rate>, String> {
+    parse_limit(node.text("\"200/s\"")?)
 }
 
-fn source_limit(reader: &mut Reader<'_>, limits: &mut [SourceLimit], class: Class, node: Node<'_>) {
-    let parse = |node: Node<'_>| parse_limit(node.text("\"200/s\"")?);
-    reader.value(node, parse, |rate| {
-        if let Some(limit) = limits.get_mut(class as usize) {
-            *limit = SourceLimit {
-                rate,
-                by_hand: true,
-            };
-        }
-    });
+fn prefixes(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<IpNet> {
+    let parse =
+        |_: &mut Reader<'_>, item: Node<'_>| parse_prefix(item.text("\"198.51.100.0/24\"")?);
+    let parsed = reader.array(node, "prefixes, as [\"198.51.100.0/24\"]", parse);
+    parsed.into_iter().map(|(prefix, _)| prefix).collect()
+}
+
+fn port(node: Node<'_>) -> Result<u16, String> {
+    let port = node.number(1, u32::from(u16::MAX))?;
+    u16::try_from(port).map_err(|error| error.to_string())
 }
 
 fn power_of_two(node: Node<'_>) -> Result<u32, String> {

@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
+pub mod bytes;
 pub mod file;
+pub mod limit;
 pub mod list;
 pub mod nearest;
 mod rules;
@@ -10,12 +12,13 @@ pub mod units;
 
 use std::path::PathBuf;
 
+use filter_common::abi::settings::{CLASSES, FragmentPolicy};
 use ipnet::IpNet;
 
+use self::{bytes::ByteRate, limit::LimitRate, units::Rate};
 use crate::{
     api::types::{ListKind, Mode},
-    config::units::Rate,
-    rules::Rule,
+    rules::{Rule, ServiceMatch},
 };
 
 /// All of it, with defaults for what the file does not say.
@@ -36,6 +39,10 @@ pub struct Config {
     pub unchecked: Vec<filter_common::abi::reason::Reason>,
     /// Limits.
     pub limits: Limits,
+    /// Protected services. A packet belongs to the first that it matches.
+    pub services: Vec<Service>,
+    /// What becomes of fragments.
+    pub fragments: Fragments,
     /// Sizes.
     pub tables: Tables,
     /// Budgets of samples, for each CPU.
@@ -91,16 +98,51 @@ pub struct Limits {
     /// Packets a second on one CPU above which the default limits bite; `None`: always.
     pub pressure: Option<Rate>,
     /// Per source, by class number.
-    pub source: [SourceLimit; filter_common::abi::settings::CLASSES],
+    pub source: [ClassLimit; CLASSES],
+    /// Per prefix.
+    pub prefix: PrefixLimits,
 }
 
-/// A limit per source.
+/// Limits per prefix: off if not given, for behind one prefix there may be a whole carrier.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SourceLimit {
+pub struct PrefixLimits {
+    /// By class number.
+    pub classes: [ClassLimit; CLASSES],
+    /// Length of IPv4 prefixes, up to 32.
+    pub ipv4: u8,
+    /// Length of IPv6 prefixes, up to 64.
+    pub ipv6: u8,
+}
+
+/// A limit of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClassLimit {
     /// The rate; `None` is off.
-    pub rate: Option<Rate>,
+    pub rate: Option<LimitRate>,
     /// Whether the file gives it: then it holds in calm too.
     pub by_hand: bool,
+}
+
+/// A protected service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Its name, a word.
+    pub name: String,
+    /// Which packets are its own.
+    pub matches: ServiceMatch,
+    /// Packets a second of all sources together; `None`: they are only counted.
+    pub packets: Option<Rate>,
+    /// Bytes a second of all sources together; `None`: no ceiling.
+    pub bytes: Option<ByteRate>,
+}
+
+/// What becomes of fragments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fragments {
+    /// Later fragments whose first was not seen.
+    pub unknown: FragmentPolicy,
+    /// All fragments of all sources; `None` is off.
+    pub limit: Option<Rate>,
 }
 
 /// Sizes of tables, in entries.
@@ -116,8 +158,10 @@ pub struct Tables {
     pub lists_v4: u32,
     /// IPv6 prefixes likewise.
     pub lists_v6: u32,
-    /// Sources with state; a power of two.
+    /// Sources with state, while a limit per source is set; a power of two.
     pub sources: u32,
+    /// Prefixes with state, while a limit per prefix is set; a power of two.
+    pub prefixes: u32,
 }
 
 impl Tables {
@@ -140,10 +184,10 @@ impl Tables {
 /// Budgets of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Samples {
-    /// Passed packets.
-    pub passed: Rate,
-    /// Dropped packets.
-    pub dropped: Rate,
+    /// Passed packets; `None`: none.
+    pub passed: Option<Rate>,
+    /// Dropped packets; `None`: none.
+    pub dropped: Option<Rate>,
 }
 
 /// Ceilings of what always passes.

@@ -209,6 +209,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether it is an array of nothing.
+    pub fn is_empty_array(self) -> bool {
+        let items = self.value.get_ref().as_array();
+        items.is_some_and(|items| items.is_empty())
+    }
+
     /// Where bytes of a string stand in the document, if they stand there as they are.
     pub fn within(self, document: &str, part: &Range<usize>) -> Option<Range<usize>> {
         let text = self.value.get_ref().as_str()?;

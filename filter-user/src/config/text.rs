@@ -106,6 +106,18 @@ pub fn list_name(name: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a protected service: 1 to [`MOST_NAME`] of `[a-z0-9_-]`.
+pub fn service_name(name: &str) -> Result<String, String> {
+    let usual = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if name.is_empty() || name.len() > MOST_NAME || !name.bytes().all(usual) {
+        return Err(format!(
+            "{} is no name for a service: use 1 to {MOST_NAME} of a-z, 0-9, `_` and `-`",
+            quote(name)
+        ));
+    }
+    Ok(name.to_owned())
+}
+
 /// Text from anyone as it may stand in an error: in quotation marks, shortened, and with
 /// everything escaped that is not plain.
 pub fn quote(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! Rates, times, prefixes and names of limits as operators write them.
+//! Rates, times and prefixes as operators write them.
 
 use std::{
     fmt,
@@ -7,10 +7,9 @@ use std::{
     time::Duration,
 };
 
-use filter_common::abi::settings::Class;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{nearest::suggestion, text::quote};
+use super::text::quote;
 
 /// Most packets a second that a rate can have: on a kernel of 100 ticks a second, a bucket meters it
 /// to 0.6 %.
@@ -64,7 +63,8 @@ pub enum RateError {
         packets: u64,
     },
     /// Bytes or bits.
-    #[error("{} counts bytes or bits: limits count packets, as `200/s` or `20k/s`", quote(.0))]
+    #[error("{} counts bytes or bits where packets are meant: write `200/s` or `20k/s`; limits of \
+             bytes have names of their own, as `source.bytes`", quote(.0))]
     Bytes(String),
 }
 
@@ -84,16 +84,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, RateError> {
         let text = text.trim();
         let form = || RateError::Form(text.to_owned());
-        let (rate, burst) = match text.split_once(char::is_whitespace) {
-            None => (text, None),
-            Some((rate, rest)) => {
-                let burst = rest.trim_start().strip_prefix("burst").ok_or_else(form)?;
-                if !burst.starts_with(char::is_whitespace) {
-                    return Err(form());
-                }
-                (rate, Some(burst.trim_start()))
-            }
-        };
+        let (rate, burst) = split_burst(text).ok_or_else(form)?;
         let (count, unit) = rate.split_once('/').ok_or_else(form)?;
         if count.ends_with(['B', 'b']) || count.ends_with("bit") || count.ends_with("bits") {
             return Err(RateError::Bytes(text.to_owned()));
@@ -141,8 +132,18 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A rate and the burst behind it, if there is one.
+pub(super) fn split_burst(text: &str) -> Option<(&str, Option<&str>)> {
+    let Some((rate, rest)) = text.split_once(char::is_whitespace) else {
+        return Some((text, None));
+    };
+    let burst = rest.trim_start().strip_prefix("burst")?;
+    let is_apart = burst.starts_with(char::is_whitespace);
+    is_apart.then(|| (rate, Some(burst.trim_start())))
+}
+
 /// A number with `k`, `M` or `G` where that loses nothing.
-struct Count(u64);
+pub(super) struct Count(pub(super) u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +157,7 @@ impl fmt::Display for Count {
 }
 
 /// Why a text is no count.
-enum CountError {
+pub(super) enum CountError {
     Form,
     Fraction,
     TooMany,
@@ -173,7 +174,7 @@ impl CountError {
 }
 
 /// `400`, `20k`, `1.5M`: digits, perhaps a fraction, perhaps a factor; exact.
-fn parse_count(text: &str) -> Result<u64, CountError> {
+pub(super) fn parse_count(text: &str) -> Result<u64, CountError> {
     let (digits, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (text.get(..text.len() - 1), 1_000),
         Some(b'M') => (text.get(..text.len() - 1), 1_000_000),
@@ -220,11 +221,6 @@ pub fn parse_limit(text: &str) -> Result<Option<Rate>, String> {
             | RateError::Bytes(_)),
         ) => Err(format!("{error}, or `off`")),
     }
-}
-
-/// A limit as [`parse_limit`] reads it back.
-pub fn format_limit(limit: Option<Rate>) -> String {
-    limit.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
 }
 
 /// How long: `90s`, `15m`, `1h`, `7d`, `1h30m`; whole seconds, from one to ten years.
@@ -360,39 +356,6 @@ fn explain_length(text: &str, address: IpAddr, length: &str, width: u8) -> Strin
     format!("{shown} has no good prefix length: it is a number from 0 to {width}")
 }
 
-/// Names of the limits per source, by class.
-const CLASS_NAMES: [(&str, Class); filter_common::abi::settings::CLASSES] = [
-    ("source.packets", Class::All),
-    ("source.syn", Class::Syn),
-    ("source.udp", Class::Udp),
-    ("source.icmp", Class::Icmp),
-    ("source.bytes", Class::Bytes),
-];
-
-/// The class of a limit by its name: `source.packets`, `source.syn`, `source.udp`, `source.icmp`.
-pub fn parse_class(text: &str) -> Result<Class, String> {
-    let text = text.trim();
-    match CLASS_NAMES.iter().find(|(name, _)| *name == text) {
-        Some((_, class)) => Ok(*class),
-        None => Err(format!(
-            "{} is no limit: {}",
-            quote(text),
-            suggestion(text, &CLASS_NAMES.map(|(name, _)| name))
-        )),
-    }
-}
-
-/// The name that [`parse_class`] knows a class by.
-pub const fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::All => "source.packets",
-        Class::Syn => "source.syn",
-        Class::Udp => "source.udp",
-        Class::Icmp => "source.icmp",
-        Class::Bytes => "source.bytes",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use filter_common::logic::bucket::Limit;
@@ -464,7 +427,6 @@ mod tests {
             "{error}"
         );
         assert!(parse_limit("of").unwrap_err().ends_with("or `off`"));
-        assert_eq!(format_limit(None), "off");
     }
 
     #[test]
@@ -550,23 +512,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn classes_by_name() {
-        for class in Class::ALL {
-            assert_eq!(parse_class(class_name(class)), Ok(class));
-        }
-        assert!(
-            parse_class("source.sym")
-                .unwrap_err()
-                .contains("did you mean `source.syn`?")
-        );
-        assert!(
-            parse_class("colour")
-                .unwrap_err()
-                .contains("known: source.packets")
-        );
-    }
-
     fn any_rate() -> impl Strategy<Value = Rate> {
         (
             1_u64..=9,
@@ -619,7 +564,6 @@ mod tests {
             let _ = parse_limit(&text);
             let _ = parse_duration(&text);
             let _ = parse_prefix(&text);
-            let _ = parse_class(&text);
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use filter_common::abi::{reason::Reason, settings::Class};
+use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
 
 use super::rules::RuleId;
 use crate::{
     api::types::{ListKind, Mode},
-    config::units::Rate,
+    config::limit::{LimitName, LimitRate},
     rules::Rule,
 };
 
@@ -58,16 +58,16 @@ pub enum Command {
     /// Set a limit by hand; `None` is off.
     SetLimit {
         /// Which.
-        class: Class,
-        /// To what.
-        rate: Option<Rate>,
+        name: LimitName,
+        /// To what, in what the limit counts.
+        rate: Option<LimitRate>,
         /// For how long.
         duration: Option<Duration>,
     },
     /// Give a limit back to the file and the defaults.
     AutoLimit {
         /// Which.
-        class: Class,
+        name: LimitName,
     },
     /// Put a rule among those added at run time.
     AddRule {

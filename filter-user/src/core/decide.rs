@@ -7,7 +7,7 @@ mod rules;
 
 use std::time::Duration;
 
-use filter_common::abi::{reason::Reason, settings::Class};
+use filter_common::abi::reason::Reason;
 use jiff::Timestamp;
 
 use super::{
@@ -22,7 +22,11 @@ use super::{
 use crate::{
     api::types::{Mode, Outcome, SCHEMA},
     clock,
-    config::{Config, units::Rate},
+    config::{
+        Config,
+        limit::{LimitName, LimitRate, format_limit},
+        text::quote,
+    },
     stats::reasons,
 };
 
@@ -83,11 +87,11 @@ pub fn decide(
             situation.import(*list, name, prefixes, note, *force)
         }
         Command::SetLimit {
-            class,
+            name,
             rate,
             duration,
-        } => situation.set_limit(by, *class, *rate, *duration),
-        Command::AutoLimit { class } => Ok(situation.auto_limit(*class)),
+        } => situation.set_limit(by, name, *rate, *duration),
+        Command::AutoLimit { name } => situation.auto_limit(name),
         Command::AddRule {
             rule,
             before,
@@ -139,10 +143,11 @@ impl Situation<'_> {
     fn set_limit(
         &self,
         by: String,
-        class: Class,
-        rate: Option<Rate>,
+        name: &LimitName,
+        rate: Option<LimitRate>,
         duration: Option<Duration>,
     ) -> Result<Decision, Refusal> {
+        self.check_service(name)?;
         let until = self.until(duration)?;
         let set = Set {
             value: rate,
@@ -150,22 +155,41 @@ impl Situation<'_> {
             since: self.now,
             until,
         };
-        let rate = rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
-        let text = format!("limit {} is {rate}{}", limit_name(class), ending(until));
-        Ok(simple(
-            "limit.set",
-            text,
-            vec![Change::Limit(class, Some(set))],
-        ))
+        let text = format!("limit {name} is {}{}", format_limit(rate), ending(until));
+        let changes = vec![Change::Limit(name.clone(), Some(set))];
+        Ok(simple("limit.set", text, changes))
     }
 
-    fn auto_limit(&self, class: Class) -> Decision {
-        let default = settings::limit(self.config, &State::default(), class);
-        let rate = default
-            .rate
-            .map_or_else(|| "off".to_owned(), |rate| rate.to_string());
-        let text = format!("limit {} is back to {rate}", limit_name(class));
-        simple("limit.auto", text, vec![Change::Limit(class, None)])
+    fn auto_limit(&self, name: &LimitName) -> Result<Decision, Refusal> {
+        // What was set for a service that the file no longer has can still be given back.
+        if !self.state.limits.contains_key(name) {
+            self.check_service(name)?;
+        }
+        let default = settings::limit(self.config, &State::default(), name);
+        let text = format!("limit {name} is back to {}", format_limit(default.rate));
+        let changes = vec![Change::Limit(name.clone(), None)];
+        Ok(simple("limit.auto", text, changes))
+    }
+
+    /// Refuses the limit of a service that there is not.
+    fn check_service(&self, name: &LimitName) -> Result<(), Refusal> {
+        let LimitName::Service(name, _) = name else {
+            return Ok(());
+        };
+        let services = &self.config.services;
+        if services.iter().any(|service| service.name == *name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = services.iter().map(|it| it.name.as_str()).collect();
+        let there_are = match known.as_slice() {
+            [] => "there is none".to_owned(),
+            known => format!("there are: {}", known.join(", ")),
+        };
+        Err(Refusal::not_found(format!(
+            "{} is no service ({there_are}): add it as [[service]] in the configuration, then \
+             `floodwall reload`",
+            quote(name)
+        )))
     }
 
     fn set_mode(
@@ -288,17 +312,6 @@ pub fn mode_text(choice: &ModeChoice) -> String {
                 .collect();
             format!("enforce {}", names.join(" "))
         }
-    }
-}
-
-/// The name of a limit in commands.
-pub const fn limit_name(class: Class) -> &'static str {
-    match class {
-        Class::All => "source.packets",
-        Class::Syn => "source.syn",
-        Class::Udp => "source.udp",
-        Class::Icmp => "source.icmp",
-        Class::Bytes => "source.bytes",
     }
 }
 

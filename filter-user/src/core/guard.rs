@@ -53,12 +53,12 @@ pub fn rule_harm(rule: &Rule, config: &Config, facts: &Facts) -> Option<String> 
         Action::Drop if !rule.shadow => {}
         Action::Drop | Action::Pass | Action::Limit { .. } => return None,
     }
-    let nothing = Before {
+    let before = Before {
         list: &List::default(),
         without: None,
     };
     let covered = whole_sources(&rule.matches)
-        .and_then(|sources| harm(ListKind::Block, &sources, nothing, config, facts));
+        .and_then(|sources| harm(ListKind::Block, &sources, before, config, facts));
     covered.or_else(|| {
         let answered =
             |resolver: &&IpAddr| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes;

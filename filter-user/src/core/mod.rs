@@ -7,6 +7,7 @@ pub mod actor;
 pub mod command;
 pub mod decide;
 pub mod facts;
+pub mod features;
 pub mod gate;
 pub mod guard;
 pub mod lists;

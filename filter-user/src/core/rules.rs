@@ -109,6 +109,12 @@ pub fn in_order(state: &State) -> Vec<(u32, &AddedRule)> {
     added
 }
 
+/// Where protected services are reached, in the order in which packets meet them.
+pub fn services(config: &Config) -> Vec<ServiceMatch> {
+    let services = config.services.iter();
+    services.map(|service| service.matches.clone()).collect()
+}
+
 /// The table that the kernel finds rules and services by.
 pub fn table(rules: &[Listed<'_>], services: &[ServiceMatch]) -> Result<Vec<Line>, Refusal> {
     let members: Vec<Member<'_>> = rules

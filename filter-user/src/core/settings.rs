@@ -4,7 +4,8 @@ use filter_common::{
     abi::{
         lifeline::{LifelineRule, Lifelines, RULES, gate_bit},
         reason::Reason,
-        settings::{CLASSES, Class, Metering, Settings},
+        service::{SERVICES, Service},
+        settings::{Class, FragmentPolicy, Metering, Settings},
     },
     logic::{address::Address, bucket, hash::HashKey, packet::protocol},
 };
@@ -13,7 +14,11 @@ use super::{
     refusal::Refusal,
     state::{ModeChoice, State},
 };
-use crate::config::{Config, units::Rate};
+use crate::config::{
+    ClassLimit, Config,
+    limit::{LimitName, LimitRate, Measure},
+    units::Rate,
+};
 
 /// How long pressure lasts after the last packet above the floor, in seconds.
 const PRESSURE_HOLD: u64 = 2;
@@ -43,29 +48,37 @@ const SESSION_PACKETS: Rate = Rate {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LimitInForce {
     /// The rate; `None` is off.
-    pub rate: Option<Rate>,
+    pub rate: Option<LimitRate>,
     /// Whether it holds in calm too.
     pub always: bool,
 }
 
-/// The limit of a class: an operator's before the file's.
-pub fn limit(config: &Config, state: &State, class: Class) -> LimitInForce {
-    if let Some(set) = state.limit(class) {
-        return LimitInForce {
-            rate: set.value,
-            always: true,
-        };
-    }
+/// A limit: an operator's before the file's.
+pub fn limit(config: &Config, state: &State, name: &LimitName) -> LimitInForce {
     let limits = &config.limits;
-    match limits.source.get(class as usize) {
-        Some(limit) => LimitInForce {
-            rate: limit.rate,
-            always: limit.by_hand || limits.pressure.is_none(),
-        },
-        None => LimitInForce {
-            rate: None,
-            always: false,
-        },
+    let (rate, by_hand) = match (state.limits.get(name), name) {
+        (Some(set), _) => (set.value, true),
+        (None, LimitName::Source(class)) => class_limit(&limits.source, *class),
+        (None, LimitName::Prefix(class)) => class_limit(&limits.prefix.classes, *class),
+        (None, LimitName::Fragments) => (config.fragments.limit.map(LimitRate::Packets), true),
+        (None, LimitName::Service(name, measure)) => (service_limit(config, name, *measure), true),
+    };
+    LimitInForce {
+        rate,
+        always: by_hand || limits.pressure.is_none(),
+    }
+}
+
+fn class_limit(limits: &[ClassLimit], class: Class) -> (Option<LimitRate>, bool) {
+    let limit = limits.get(class as usize).copied().unwrap_or_default();
+    (limit.rate, limit.by_hand)
+}
+
+fn service_limit(config: &Config, name: &str, measure: Measure) -> Option<LimitRate> {
+    let service = config.services.iter().find(|it| it.name == name)?;
+    match measure {
+        Measure::Packets => service.packets.map(LimitRate::Packets),
+        Measure::Bytes => service.bytes.map(LimitRate::Bytes),
     }
 }
 
@@ -100,16 +113,7 @@ pub fn settings(
     open_gate_v6: bool,
 ) -> Result<Settings, Refusal> {
     let hz = fixed.hz;
-    let mut limits = [bucket::Limit::default(); CLASSES];
-    let (mut always, mut pressed) = (0, 0);
-    for (class, slot) in Class::ALL.into_iter().zip(limits.iter_mut()) {
-        let in_force = limit(config, state, class);
-        if let Some(rate) = in_force.rate {
-            *slot = kernel_limit(rate, hz, fixed.cpus)?;
-            pressed |= class.bit();
-            always |= if in_force.always { class.bit() } else { 0 };
-        }
-    }
+    let fragments = shared_limit(config, state, &LimitName::Fragments, fixed)?;
     Ok(Settings {
         enforced: mode(config, state).enforced(),
         unchecked: config
@@ -118,15 +122,11 @@ pub fn settings(
             .fold(0, |set, reason| set | reason.bit()),
         lifeline_gate: lifeline_gate(config, ssh_ports),
         key: fixed.key,
-        source: Metering {
-            limits,
-            always,
-            pressed,
-        },
-        prefix: Metering::default(),
-        fragments: bucket::Limit::default(),
-        prefix_mask_v4: 0xffff_ff00,
-        prefix_mask_v6: 0xffff_ffff_ffff_0000,
+        source: metering(config, state, LimitName::Source, fixed)?,
+        prefix: metering(config, state, LimitName::Prefix, fixed)?,
+        fragments,
+        prefix_mask_v4: u64::from(u32::MAX) & mask(config.limits.prefix.ipv4, u32::BITS),
+        prefix_mask_v6: mask(config.limits.prefix.ipv6, u64::BITS),
         pressure: match config.limits.pressure {
             Some(rate) => cpu_limit(rate, hz)?,
             None => bucket::Limit::default(),
@@ -137,17 +137,46 @@ pub fn settings(
             cpu_limit(config.control.dhcp, hz)?,
         ],
         sessions: cpu_limit(SESSION_PACKETS, hz)?,
-        sample_passed: cpu_limit(config.samples.passed, hz)?,
-        sample_dropped: cpu_limit(config.samples.dropped, hz)?,
+        sample_passed: budget(config.samples.passed, hz)?,
+        sample_dropped: budget(config.samples.dropped, hz)?,
         seen: cpu_limit(NEW_SOURCES, hz)?,
         pressure_hold: hz.saturating_mul(PRESSURE_HOLD),
         emergency: 0,
         rule_bank: 0,
-        fragment_policy: 0,
+        fragment_policy: fragment_policy(config, state) as u32,
         open_gate_v6: u32::from(open_gate_v6),
         fragment_hold: hz.saturating_mul(FRAGMENT_HOLD),
         seen_log2: hz.saturating_mul(SEEN).ilog2(),
     })
+}
+
+/// The ceilings of services, by their place in the file.
+pub fn services(
+    config: &Config,
+    state: &State,
+    fixed: Fixed,
+) -> Result<[Service; SERVICES as usize], Refusal> {
+    let mut services = [Service::default(); SERVICES as usize];
+    for (slot, service) in services.iter_mut().zip(&config.services) {
+        let ceiling = |measure| {
+            let name = LimitName::Service(service.name.clone(), measure);
+            shared_limit(config, state, &name, fixed)
+        };
+        *slot = Service {
+            packets: ceiling(Measure::Packets)?,
+            bytes: ceiling(Measure::Bytes)?,
+        };
+    }
+    Ok(services)
+}
+
+/// What becomes of later fragments whose first was not seen. A limit that is off limits nothing.
+pub fn fragment_policy(config: &Config, state: &State) -> FragmentPolicy {
+    let limit = limit(config, state, &LimitName::Fragments).rate;
+    match config.fragments.unknown {
+        FragmentPolicy::Limit if limit.is_none() => FragmentPolicy::Pass,
+        policy @ (FragmentPolicy::Pass | FragmentPolicy::Limit | FragmentPolicy::Drop) => policy,
+    }
 }
 
 /// The lifelines that the configuration asks for.
@@ -201,18 +230,69 @@ fn lifeline_gate(config: &Config, ssh_ports: &[u16]) -> u64 {
     ports.fold(0, |set, port| set | gate_bit(port))
 }
 
+/// The bits of a prefix's length in a number of so many bits.
+fn mask(length: u8, bits: u32) -> u64 {
+    let rest = bits.saturating_sub(u32::from(length));
+    u64::MAX.checked_shl(rest).unwrap_or(0)
+}
+
+/// The limits of one kind of sender.
+fn metering(
+    config: &Config,
+    state: &State,
+    name: fn(Class) -> LimitName,
+    fixed: Fixed,
+) -> Result<Metering, Refusal> {
+    let mut metering = Metering::default();
+    for (class, slot) in Class::ALL.into_iter().zip(metering.limits.iter_mut()) {
+        let in_force = limit(config, state, &name(class));
+        if let Some(rate) = in_force.rate {
+            *slot = kernel_limit(rate, fixed.hz, fixed.cpus)?;
+            metering.pressed |= class.bit();
+            metering.always |= if in_force.always { class.bit() } else { 0 };
+        }
+    }
+    Ok(metering)
+}
+
+/// A limit whose bucket all CPUs share; all zero if it is off.
+fn shared_limit(
+    config: &Config,
+    state: &State,
+    name: &LimitName,
+    fixed: Fixed,
+) -> Result<bucket::Limit, Refusal> {
+    match limit(config, state, name).rate {
+        Some(rate) => kernel_limit(rate, fixed.hz, fixed.cpus),
+        None => Ok(bucket::Limit::default()),
+    }
+}
+
+/// A budget of samples; without any, one that grants nothing.
+fn budget(rate: Option<Rate>, hz: u64) -> Result<bucket::Limit, Refusal> {
+    const NOTHING: bucket::Limit = bucket::Limit {
+        interval: 1,
+        depth: 0,
+        horizon: 0,
+    };
+    rate.map_or(Ok(NOTHING), |rate| cpu_limit(rate, hz))
+}
+
 /// A limit whose bucket belongs to one CPU.
 fn cpu_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
-    kernel_limit(rate, hz, 1)
+    kernel_limit(LimitRate::Packets(rate), hz, 1)
 }
 
 /// A limit as the kernel counts it, where so many CPUs share its bucket.
-pub fn kernel_limit(rate: Rate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
-    bucket::Limit::new(rate.packets, rate.burst, hz, cpus).ok_or_else(|| {
+pub fn kernel_limit(rate: LimitRate, hz: u64, cpus: u64) -> Result<bucket::Limit, Refusal> {
+    let limit = match rate {
+        LimitRate::Packets(rate) => bucket::Limit::new(rate.packets, rate.burst, hz, cpus),
+        LimitRate::Bytes(rate) => bucket::Limit::of_bytes(rate.bytes, rate.burst, hz, cpus),
+    };
+    limit.ok_or_else(|| {
         Refusal::invalid(format!(
-            "the kernel cannot count {rate}: take a burst of at most some minutes' worth, and a \
-             rate of at most {} packets a second",
-            hz << bucket::FRACTION_BITS
+            "the kernel cannot count {rate} at {hz} ticks a second: take a burst of at most some \
+             minutes' worth"
         ))
     })
 }

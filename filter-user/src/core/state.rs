@@ -2,13 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::{
-    abi::{
-        reason::Reason,
-        settings::{CLASSES, Class},
-    },
-    logic::set4::LISTS,
-};
+use filter_common::abi::reason::Reason;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -18,7 +12,7 @@ use super::{
 };
 use crate::{
     api::types::{Entry, ListKind, Mode},
-    config::units::Rate,
+    config::limit::{LimitName, LimitRate},
 };
 
 /// Everything that is not in the configuration file.
@@ -29,8 +23,8 @@ pub struct State {
     ban: List,
     /// The mode, if an operator changed it.
     pub mode: Option<Set<ModeChoice>>,
-    /// Limits that an operator set by hand, by class.
-    pub limits: [Option<Set<Option<Rate>>>; CLASSES],
+    /// Limits that an operator set by hand; `None` is off.
+    pub limits: BTreeMap<LimitName, Set<Option<LimitRate>>>,
     /// Interfaces that an operator detached.
     pub detached: BTreeMap<String, Set<()>>,
     /// Rules that were added, by number.
@@ -85,7 +79,7 @@ pub enum Change {
     /// The mode; `None` is the file's.
     Mode(Option<Set<ModeChoice>>),
     /// A limit; `None` is the file's or the default.
-    Limit(Class, Option<Set<Option<Rate>>>),
+    Limit(LimitName, Option<Set<Option<LimitRate>>>),
     /// Whether an interface is detached.
     Detached(String, Option<Set<()>>),
     /// A rule that was added; `None` removes it.
@@ -148,10 +142,13 @@ impl State {
                 Change::Import(kind, name, before)
             }
             Change::Mode(mode) => Change::Mode(std::mem::replace(&mut self.mode, mode)),
-            Change::Limit(class, limit) => match self.limits.get_mut(class as usize) {
-                Some(slot) => Change::Limit(class, std::mem::replace(slot, limit)),
-                None => Change::Limit(class, None),
-            },
+            Change::Limit(name, limit) => {
+                let before = match limit {
+                    Some(limit) => self.limits.insert(name.clone(), limit),
+                    None => self.limits.remove(&name),
+                };
+                Change::Limit(name, before)
+            }
             Change::Detached(name, set) => {
                 let before = match set {
                     Some(set) => self.detached.insert(name.clone(), set),
@@ -170,11 +167,6 @@ impl State {
                 Change::NextRule(std::mem::replace(&mut self.next_rule, number))
             }
         }
-    }
-
-    /// The limit that an operator set for a class.
-    pub fn limit(&self, class: Class) -> Option<&Set<Option<Rate>>> {
-        self.limits.get(class as usize)?.as_ref()
     }
 
     /// The changes that forget what has ended.
@@ -198,11 +190,8 @@ impl State {
         changes.extend(detached.map(|(name, _)| Change::Detached(name.clone(), None)));
         let rules = self.rules.iter().filter(|(_, rule)| over(rule.note.until));
         changes.extend(rules.map(|(number, _)| Change::Rule(*number, None)));
-        for class in Class::ALL {
-            if self.limit(class).is_some_and(|limit| over(limit.until)) {
-                changes.push(Change::Limit(class, None));
-            }
-        }
+        let limits = self.limits.iter().filter(|(_, set)| over(set.until));
+        changes.extend(limits.map(|(name, _)| Change::Limit(name.clone(), None)));
         changes
     }
 }
@@ -253,10 +242,10 @@ impl Change {
 mod properties {
     use std::sync::Arc;
 
-    use filter_common::abi::settings::Class;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::{bytes::ByteRate, limit::Measure, units::Rate};
 
     fn prefixes() -> impl Strategy<Value = IpNet> {
         // Few, so that changes meet.
@@ -309,15 +298,24 @@ mod properties {
                 mode,
                 reasons: Vec::new(),
             });
-        let rates = prop::option::of((1..9_u64).prop_map(Rate::per_second));
+        let names = LimitName::fixed().chain([LimitName::Service("web".into(), Measure::Bytes)]);
+        let limits = (prop::sample::select(names.collect::<Vec<_>>()), 0..9_u64).prop_flat_map(
+            |(name, rate)| {
+                let limit = match name.measure() {
+                    Measure::Packets => LimitRate::Packets(Rate::per_second(rate)),
+                    Measure::Bytes => LimitRate::Bytes(ByteRate::per_second(rate)),
+                };
+                let limit = (rate > 0).then_some(limit);
+                set(Just(limit)).prop_map(move |set| Change::Limit(name.clone(), set))
+            },
+        );
         prop_oneof![
             (kinds(), prefixes(), prop::option::of(notes()))
                 .prop_map(|(kind, prefix, note)| Change::Manual(kind, prefix, note)),
             (kinds(), "[ab]", prop::option::of(lists))
                 .prop_map(|(kind, name, list)| Change::Import(kind, name, list)),
             set(modes).prop_map(Change::Mode),
-            (prop::sample::select(Class::ALL.to_vec()), set(rates))
-                .prop_map(|(class, set)| Change::Limit(class, set)),
+            limits,
             ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
             (
                 1..4_u32,

@@ -14,14 +14,17 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::{
-    decide::{ending, limit_name},
+    decide::ending,
     lists, rules,
-    settings::{self, is_enforced},
+    settings::{self, LimitInForce, is_enforced},
     state::State,
 };
 use crate::{
     api::types::{self, Entry, ListKind, SCHEMA, Why},
-    config::Config,
+    config::{
+        Config,
+        limit::{LimitName, Measure},
+    },
     rules::{
         question::{Answer, Known},
         rule,
@@ -104,6 +107,15 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
     }
 }
 
+/// Whether a packet is asked about rules, too: only what is enforced keeps it from them.
+const fn reaches_rules(verdict: &Verdict) -> bool {
+    !verdict.enforced
+        || matches!(
+            verdict.reason,
+            Reason::Clean | Reason::RuleDrop | Reason::RulePass
+        )
+}
+
 /// The list that counts a member of several: that with the lowest number.
 fn listed(state: &State, entries: &[Entry]) -> Option<(Reason, String)> {
     let imports = &state.list(ListKind::Block).imports;
@@ -113,15 +125,6 @@ fn listed(state: &State, entries: &[Entry]) -> Option<(Reason, String)> {
         .filter(|entry| entry.kind == ListKind::Block && entry.list != lists::MANUAL);
     let entry = listed.min_by_key(|entry| number(entry))?;
     Some((Reason::Listed, because(entry)))
-}
-
-/// Whether a packet is asked about rules, too: only what is enforced keeps it from them.
-const fn reaches_rules(verdict: &Verdict) -> bool {
-    !verdict.enforced
-        || matches!(
-            verdict.reason,
-            Reason::Clean | Reason::RuleDrop | Reason::RulePass
-        )
 }
 
 /// What becomes of a packet.
@@ -308,17 +311,29 @@ fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<S
             protocol::ICMP | protocol::ICMPV6 => Some(Class::Icmp),
             _ => None,
         };
-        let classes = [Some(Class::All), own].into_iter().flatten();
-        classes.map(|class| limit(situation, class)).collect()
+        let classes = [Some(Class::All), own, Some(Class::Bytes)];
+        let classes = classes.into_iter().flatten();
+        // Those per prefix are said where there are any.
+        let prefixes = classes.clone().map(LimitName::Prefix);
+        let prefixes = prefixes.filter(|name| in_force(situation, name).rate.is_some());
+        classes
+            .map(LimitName::Source)
+            .chain(prefixes)
+            .map(|name| limit(situation, &name))
+            .chain(services(situation, question))
+            .collect()
     } else {
         vec!["limits are not reached: the verdict falls before them".to_owned()]
     };
     opening.into_iter().chain(rest).collect()
 }
 
-fn limit(situation: Situation<'_>, class: Class) -> String {
-    let limit = settings::limit(situation.config, situation.state, class);
-    let name = limit_name(class);
+fn in_force(situation: Situation<'_>, name: &LimitName) -> LimitInForce {
+    settings::limit(situation.config, situation.state, name)
+}
+
+fn limit(situation: Situation<'_>, name: &LimitName) -> String {
+    let limit = in_force(situation, name);
     match (limit.rate, situation.config.limits.pressure) {
         (None, _) => format!("{name} is off"),
         (Some(rate), Some(floor)) if !limit.always => {
@@ -326,6 +341,36 @@ fn limit(situation: Situation<'_>, class: Class) -> String {
         }
         (Some(rate), _) => format!("{name} holds: {rate}"),
     }
+}
+
+/// The services that the packet belongs to, if it goes to one of their addresses.
+fn services(situation: Situation<'_>, question: Question) -> impl Iterator<Item = String> {
+    let services = situation.config.services.iter();
+    let reached = services.filter(move |service| {
+        let port = service.matches.port;
+        let is_family = |prefix: &IpNet| prefix.addr().is_ipv4() == question.address.is_ipv4();
+        service.matches.protocol == question.protocol
+            && (port.is_none() || question.port.is_none() || port == question.port)
+            && service.matches.to.iter().any(is_family)
+    });
+    reached.map(move |service| {
+        let ceiling = |measure| {
+            let name = LimitName::Service(service.name.clone(), measure);
+            in_force(situation, &name).rate.map(|rate| rate.to_string())
+        };
+        let ceilings = [Measure::Packets, Measure::Bytes].map(ceiling);
+        let ceilings: Vec<String> = ceilings.into_iter().flatten().collect();
+        let to: Vec<String> = service.matches.to.iter().map(ToString::to_string).collect();
+        let shared = match ceilings.as_slice() {
+            [] => "which has no ceiling".to_owned(),
+            some => format!("whose sources share {}", some.join(" and ")),
+        };
+        format!(
+            "to {} it belongs to the service {}, {shared}",
+            to.join(", "),
+            service.name
+        )
+    })
 }
 
 #[cfg(test)]

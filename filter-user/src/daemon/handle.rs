@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     api::types::{
         EntryPage, Event, EventPage, Limits, ListKind, Outcome, Rules, SamplePage, SampleQuery,
-        Stats, Status, Why, WhyQuery,
+        Services, Stats, Status, Why, WhyQuery,
     },
     core::{actor::Actor, command::Command, refusal::Refusal},
 };
@@ -30,6 +30,8 @@ pub trait Service: Send {
     fn limits(&mut self) -> Result<Limits, Refusal>;
     /// All rules, in order.
     fn rules(&mut self) -> Result<Rules, Refusal>;
+    /// All protected services, in order.
+    fn services(&mut self) -> Result<Services, Refusal>;
     /// What would happen to a packet.
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal>;
     /// At most `limit` events with an id above `after`; the newest if `after` is `None`.

@@ -3,10 +3,13 @@
 mod album;
 pub mod handle;
 mod interfaces;
+mod limits;
 pub mod meter;
+mod program;
 mod rounds;
 mod rulebook;
 mod service;
+mod services;
 mod sets;
 mod start;
 pub mod state;
@@ -36,7 +39,7 @@ use crate::{
     api::server,
     clock,
     config::Config,
-    core::{actor::Actor, command::Command, facts::Facts},
+    core::{actor::Actor, command::Command, facts::Facts, features},
     dataplane::{bpffs::PinFolder, kernel::Kernel},
     host,
     store::Store,
@@ -89,7 +92,9 @@ pub fn run(source: Source) -> anyhow::Result<()> {
 fn start(config: &Config, source: Source, handle: Handle) -> anyhow::Result<Daemon<Kernel>> {
     let folder = PinFolder::open(&config.paths.bpf)?;
     let kept = Store::open(&config.paths.state, clock::now())?;
-    let kernel = Kernel::load(folder, &config.tables, config.attach)?;
+    // Ports of sshd are looked for later.
+    let features = features::wanted(config, &kept.1.state, None);
+    let kernel = Kernel::load_with(folder, &config.tables, config.attach, features)?;
     let taken_over = kernel.taken_over();
     let mut daemon = Daemon::prepare(
         kernel,

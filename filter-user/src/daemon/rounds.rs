@@ -15,10 +15,13 @@ pub struct Next {
     reading: Instant,
     second: Instant,
     look: Instant,
+    minute: Instant,
 }
 
 /// Between looks at the host: how long a new session of an administrator is like any other.
 const LOOK: Duration = Duration::from_secs(2);
+/// Between looks at what the program need not have any more.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Between readings of counters and samples.
 const READING: Duration = Duration::from_millis(100);
 
@@ -29,6 +32,7 @@ impl Next {
             reading: now,
             second: now,
             look: now + LOOK,
+            minute: now + MINUTE,
         }
     }
 }
@@ -50,6 +54,10 @@ impl<D: Dataplane> Daemon<D> {
                 // Bits too many cost time, nothing else.
                 tracing::warn!("closing the gate of what is gone: {error}");
             }
+        }
+        if now >= self.next.minute {
+            self.next.minute = now + MINUTE;
+            self.shrink_program();
         }
         if now >= self.next.look {
             self.next.look = now + LOOK;
@@ -106,7 +114,9 @@ impl<D: Dataplane> Daemon<D> {
         let ports_moved = before.ssh_ports != self.facts.ssh_ports;
         let put = self.put_sessions().map_err(failed).and_then(|()| {
             if ports_moved {
-                self.put_lifelines().and_then(|()| self.put_settings())
+                self.grow_program()
+                    .and_then(|()| self.put_lifelines())
+                    .and_then(|()| self.put_settings())
             } else {
                 Ok(())
             }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     api::types::{RuleState, RuleStatus, Rules, SCHEMA},
+    config::limit::LimitRate,
     core::{
         refusal::Refusal,
         rules::{self, Listed, RuleId},
@@ -53,7 +54,8 @@ impl<D: Dataplane> Daemon<D> {
     /// The settings put it in force.
     pub(super) fn put_rules(&mut self, moment: Moment) -> Result<(), Refusal> {
         let all = rules::all(&self.config, &self.state);
-        let table = rules::table(&all, &[])?;
+        let services = rules::services(&self.config);
+        let table = rules::table(&all, &services)?;
         let (slots, new) = self.rulebook.assigned(all.iter().map(owner));
         let entries = all
             .iter()
@@ -168,7 +170,10 @@ fn entry(
                 Scope::All => RuleAction::LimitAll,
                 Scope::Source => RuleAction::LimitSource,
             };
-            (action, settings::kernel_limit(rate, fixed.hz, fixed.cpus)?)
+            (
+                action,
+                settings::kernel_limit(LimitRate::Packets(rate), fixed.hz, fixed.cpus)?,
+            )
         }
     };
     let mut entry = RuleEntry {

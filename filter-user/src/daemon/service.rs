@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use filter_common::{abi::settings::Class, logic::packet::protocol};
+use filter_common::logic::packet::protocol;
 use ipnet::IpNet;
 
 use super::{
@@ -13,16 +13,15 @@ use super::{
 };
 use crate::{
     api::types::{
-        Entry, EntryPage, EventPage, Interface, LimitStatus, Limits, ListKind, Mode, Outcome,
-        Override, Rules, SCHEMA, SamplePage, SampleQuery, Stats, Status, TableStatus, Why,
-        WhyQuery,
+        Entry, EntryPage, EventPage, Interface, Limits, ListKind, MapStatus, Mode, Outcome,
+        Override, Rules, SCHEMA, SamplePage, SampleQuery, Services, Stats, Status, TableStatus,
+        Why, WhyQuery,
     },
     clock,
-    config::units::format_limit,
     core::{
         actor::Actor,
         command::Command,
-        decide::{self, limit_name, mode_text},
+        decide::{self, mode_text},
         lists::{self, MANUAL, key},
         refusal::Refusal,
         settings,
@@ -38,6 +37,14 @@ impl<D: Dataplane> Service for Daemon<D> {
     fn status(&mut self) -> Result<Status, Refusal> {
         let counters = self.plane.counters().map_err(failed)?;
         let choice = settings::mode(&self.config, &self.state);
+        let maps = self.plane.maps();
+        let maps: Vec<MapStatus> = maps
+            .into_iter()
+            .map(|map| MapStatus {
+                name: map.name,
+                bytes: map.bytes,
+            })
+            .collect();
         Ok(Status {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -48,9 +55,12 @@ impl<D: Dataplane> Service for Daemon<D> {
             totals: meter::totals(&counters),
             reasons: meter::reasons(&counters, self.settings.enforced),
             overrides: self.overrides(),
+            services: self.service_list()?.services,
             tables: self.table_status(),
             lists: self.list_status(ListKind::Block, None)?,
-            map_memory: self.plane.map_memory(),
+            program: Some(self.program_status()?),
+            map_memory: maps.iter().map(|map| map.bytes).sum(),
+            maps,
             warnings: self.warnings(),
         })
     }
@@ -105,45 +115,15 @@ impl<D: Dataplane> Service for Daemon<D> {
     }
 
     fn limits(&mut self) -> Result<Limits, Refusal> {
-        let limits = Class::ALL
-            .into_iter()
-            .map(|class| {
-                let limit = settings::limit(&self.config, &self.state, class);
-                let set = self.state.limit(class);
-                let by_hand = self
-                    .config
-                    .limits
-                    .source
-                    .get(class as usize)
-                    .is_some_and(|it| it.by_hand);
-                LimitStatus {
-                    name: limit_name(class).to_owned(),
-                    rate: format_limit(limit.rate),
-                    holds: match (limit.rate, limit.always) {
-                        (None, _) => "off",
-                        (Some(_), true) => "always",
-                        (Some(_), false) => "pressure",
-                    }
-                    .to_owned(),
-                    by: match set {
-                        Some(set) => set.by.clone(),
-                        None if by_hand => "file".to_owned(),
-                        None => "default".to_owned(),
-                    },
-                    until: set.and_then(|set| set.until),
-                }
-            })
-            .collect();
-        let pressure = self.config.limits.pressure;
-        Ok(Limits {
-            schema: SCHEMA,
-            pressure: pressure.map_or_else(|| "0/s".to_owned(), |rate| rate.to_string()),
-            limits,
-        })
+        Ok(self.limit_status())
     }
 
     fn rules(&mut self) -> Result<Rules, Refusal> {
         self.rule_list()
+    }
+
+    fn services(&mut self) -> Result<Services, Refusal> {
+        self.service_list()
     }
 
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
@@ -281,15 +261,19 @@ impl<D: Dataplane> Daemon<D> {
         let old = std::mem::replace(&mut self.config, new);
         let rulebook = self.rulebook.clone();
         let result = self
-            .put_lifelines()
+            .grow_program()
+            .and_then(|()| self.put_lifelines())
+            .and_then(|()| self.hush_services())
             .and_then(|()| self.put_rules(moment))
             .and_then(|()| self.put_settings())
+            .and_then(|()| self.put_services())
             .and_then(|()| self.protect());
         if let Err(refusal) = result {
             self.config = old;
             self.rulebook = rulebook;
             self.put_lifelines()?;
             self.put_settings()?;
+            self.put_services()?;
             return Err(Refusal {
                 message: format!("{}. Nothing was changed", refusal.message),
                 ..refusal
@@ -347,18 +331,7 @@ impl<D: Dataplane> Daemon<D> {
                 until: set.until,
             });
         }
-        for class in Class::ALL {
-            if let Some(set) = self.state.limit(class) {
-                all.push(Override {
-                    name: format!("limit.{}", limit_name(class)),
-                    value: format_limit(set.value),
-                    file: format_limit(settings::limit(&self.config, &file, class).rate),
-                    by: set.by.clone(),
-                    since: set.since,
-                    until: set.until,
-                });
-            }
-        }
+        all.extend(self.limit_overrides());
         for (name, set) in &self.state.detached {
             all.push(Override {
                 name: format!("interface.{name}"),
@@ -381,10 +354,6 @@ impl<D: Dataplane> Daemon<D> {
             };
             (name.to_owned(), status)
         };
-        let rules = TableStatus {
-            entries: (self.config.rules.len() + self.state.rules.len()) as u64,
-            capacity: u64::from(filter_common::abi::rules::RULES),
-        };
         let (mut v4, mut v6) = (0, 0);
         for (_, _, list) in self.state.list(ListKind::Block).sets() {
             let first_v6 = list
@@ -394,13 +363,14 @@ impl<D: Dataplane> Daemon<D> {
             v6 += (list.prefixes.len() - first_v6) as u64;
         }
         let single = |kind| of(self.tables.entries(kind), room.room(kind));
+        let rules = self.config.rules.len() + self.state.rules.len();
         BTreeMap::from([
             single(ListKind::Allow),
             single(ListKind::Block),
             single(ListKind::Ban),
             of(v4, (room.lists_v4, "lists_v4")),
             of(v6, (room.lists_v6, "lists_v6")),
-            ("rules".to_owned(), rules),
+            of(rules as u64, (filter_common::abi::rules::RULES, "rules")),
         ])
     }
 

@@ -95,11 +95,14 @@ impl<D: Dataplane> Daemon<D> {
             .chain([Arc::clone(&built.near)])
             .collect();
         let placed = self.open_gate(both).and_then(|()| {
+            let features = self.features_with_old();
             let image = Image {
-                features: self.features,
+                features,
                 sets: Some(&built.sets),
             };
-            self.plane.place(image).map_err(failed)
+            self.plane.place(image).map_err(failed)?;
+            self.features = features;
+            Ok(())
         });
         if let Err(refusal) = placed {
             if let Err(refusal) = self.open_gate(old) {

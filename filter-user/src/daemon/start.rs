@@ -15,6 +15,7 @@ use super::{
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
+    services::Protected,
     sets::Members,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
@@ -49,6 +50,7 @@ impl<D: Dataplane> Daemon<D> {
         handle: Handle,
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
+        let loaded = plane.program().map_err(failed)?.features;
         let key = if taken_over { found.key } else { new_key()? };
         let fixed = Fixed {
             key,
@@ -76,13 +78,14 @@ impl<D: Dataplane> Daemon<D> {
             look,
             fixed,
             tables,
-            features: u64::MAX,
-            placed: Members::default(),
-            approximate_owners: 0,
             rulebook: Rulebook {
                 bank: found.rule_bank & 1,
                 slots,
             },
+            services: Protected::default(),
+            features: loaded,
+            placed: Members::default(),
+            approximate_owners: 0,
             settings: found,
             emergency: 0,
             lifelines,
@@ -111,12 +114,15 @@ impl<D: Dataplane> Daemon<D> {
             daemon.tables.expect_sets(built.near());
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        daemon.grow_program()?;
         if let Some(built) = built {
             daemon.place(built)?;
         }
         let moment = daemon.moment()?;
+        daemon.hush_services()?;
         daemon.put_rules(moment)?;
         daemon.put_settings()?;
+        daemon.put_services()?;
         daemon.keep_slots();
         if is_unreconciled && let Err(error) = daemon.store.reconciled() {
             // The next start asks the kernel once more: it has nothing else by then.

@@ -13,6 +13,7 @@ use super::{
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
+    services::Protected,
     sets::{Built, Members},
     tables::{Moment, Move, Tables},
 };
@@ -82,13 +83,15 @@ pub struct Daemon<D> {
     pub(super) look: fn() -> Facts,
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
+    pub(super) rulebook: Rulebook,
+    /// What the kernel was told of services.
+    pub(super) services: Protected,
     /// What the program in force can do.
     pub(super) features: u64,
     /// What the big sets in force were built of.
     pub(super) placed: Members,
     /// Leaves and runs of theirs that name the first of several lists only.
     pub(super) approximate_owners: usize,
-    pub(super) rulebook: Rulebook,
     pub(super) settings: Settings,
     /// The moment of an emergency that is an override already, until the kernel's settings no
     /// longer speak of it.
@@ -164,6 +167,9 @@ impl<D: Dataplane> Daemon<D> {
             for change in inverse {
                 let _ = self.state.apply(change);
             }
+            if let Err(refusal) = self.put_services() {
+                tracing::error!("taking ceilings of services back: {refusal}");
+            }
             if let Err(refusal) = self.put_sets() {
                 tracing::error!("taking imported lists back: {refusal}");
             }
@@ -216,9 +222,13 @@ impl<D: Dataplane> Daemon<D> {
                 return Err(refusal);
             }
         };
-        if let Err(error) = self.tables.carry(&mut self.plane, moves, moment) {
+        let carried = self.grow_program().and_then(|()| {
+            let carried = self.tables.carry(&mut self.plane, moves, moment);
+            carried.map_err(failed)
+        });
+        if let Err(refusal) = carried {
             self.store.rollback();
-            return Err(failed(error));
+            return Err(refusal);
         }
         let old = self.settings;
         let rulebook = self.rulebook.clone();
@@ -226,6 +236,7 @@ impl<D: Dataplane> Daemon<D> {
             .map_or(Ok(()), |built| self.place(built))
             .and_then(|()| self.put_changed_rules(changes, moment))
             .and_then(|()| self.put_settings())
+            .and_then(|()| self.put_services())
             .and_then(|()| self.store.commit().map_err(failed));
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);

@@ -22,7 +22,10 @@ use jiff::Timestamp;
 use super::{handle::Service as _, *};
 use crate::{
     api::types::{ListKind, Mode, Outcome, WhyQuery},
-    config::units::Rate,
+    config::{
+        limit::{LimitName, LimitRate},
+        units::Rate,
+    },
     core::{
         lists::{self, key},
         refusal::Refusal,
@@ -32,6 +35,7 @@ use crate::{
 };
 
 mod imports;
+mod shape;
 
 const OPERATOR: Actor = Actor::Operator {
     uid: 1000,
@@ -371,14 +375,14 @@ fn settings_that_cannot_be_counted_leave_everything_as_it_was() {
     let before = daemon.snapshot();
     daemon
         .run(Command::SetLimit {
-            class: Class::Syn,
-            rate: Some(Rate::per_second(u64::MAX / 4)),
+            name: LimitName::Source(Class::Syn),
+            rate: Some(LimitRate::Packets(Rate::per_second(u64::MAX / 4))),
             duration: None,
         })
         .expect_err("no bucket holds that");
     assert_eq!(daemon.snapshot(), before);
     let mut daemon = host.again(daemon);
-    assert!(daemon.state.limit(Class::Syn).is_none());
+    assert!(daemon.state.limits.is_empty());
     assert_eq!(daemon.entries_of(Block).len(), 1);
 }
 

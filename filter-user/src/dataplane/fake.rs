@@ -9,12 +9,16 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         rules::SLOTS,
         sample::Sample,
+        service::ServiceState,
         settings::Settings,
     },
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
-use super::{Attachment, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits};
+use super::{
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    MapReport, ProgramReport, ServiceReading,
+};
 use crate::{api::types::AttachMode, sets::Sets};
 
 /// The maps in memory.
@@ -32,6 +36,12 @@ pub struct Fake {
     pub gate: BTreeMap<u32, [u64; LINE_WORDS]>,
     /// Every line of the gate that was written, in order.
     pub gate_writes: Vec<(u32, [u64; LINE_WORDS])>,
+    /// Ceilings of services.
+    pub ceilings: Option<Ceilings>,
+    /// Every ceiling that was written, in order.
+    pub ceiling_writes: Vec<Ceilings>,
+    /// How services fare, by index.
+    pub services: BTreeMap<u32, ServiceReading>,
     /// The big sets.
     pub sets: Sets,
     /// The features of each program that was loaded.
@@ -160,6 +170,25 @@ impl Dataplane for Fake {
         Ok(())
     }
 
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.ceilings = Some(*ceilings);
+        self.ceiling_writes.push(*ceilings);
+        Ok(())
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.write()?;
+        let reading = self.services.entry(index).or_default();
+        reading.state = ServiceState::default();
+        Ok(())
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        let read = |index| self.services.get(&index).copied().unwrap_or_default();
+        Ok((0..count).map(read).collect())
+    }
+
     fn place(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
         self.write()?;
         self.features.push(image.features);
@@ -237,8 +266,16 @@ impl Dataplane for Fake {
         }
     }
 
-    fn map_memory(&mut self) -> u64 {
-        0
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        let features = self.features.last().copied().unwrap_or_default();
+        Ok(ProgramReport {
+            features,
+            ..ProgramReport::default()
+        })
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        Vec::new()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

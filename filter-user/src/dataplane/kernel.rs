@@ -5,8 +5,12 @@ mod maps;
 mod memory;
 pub(super) mod pinned;
 mod place;
+mod report;
 mod rules;
+mod senders;
+mod services;
 mod set;
+mod specimen;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,13 +34,15 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
+pub use self::specimen::{Plain, Specimen};
 use self::{
-    maps::{Maps, map_error, read_counter, read_counters},
+    maps::{Maps, each_sample, map_error, read_counter, read_counters},
     place::Loaded,
     set::Unfinished,
 };
 use super::{
-    Attachment, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
+    MapReport, ProgramReport, ServiceReading,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -65,13 +71,23 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program over the maps that are pinned, if they are of this version and of these
+    /// Loads the program with all features over the maps that are pinned, if they are of this version and of these
     /// sizes, and over new ones otherwise. New ones are in force only after
     /// [`Kernel::put_in_force`].
     pub fn load(
         folder: PinFolder,
         tables: &Tables,
         preference: AttachPreference,
+    ) -> Result<Self, DataplaneError> {
+        Self::load_with(folder, tables, preference, u64::MAX)
+    }
+
+    /// Likewise, with some features only.
+    pub fn load_with(
+        folder: PinFolder,
+        tables: &Tables,
+        preference: AttachPreference,
+        features: u64,
     ) -> Result<Self, DataplaneError> {
         let sizes = set::sizes(tables);
         let taken_over = set::is_ours(&folder.maps(), &sizes);
@@ -89,10 +105,10 @@ impl Kernel {
         if !taken_over {
             tracing::info!(
                 "the maps will take about {} MiB",
-                set::estimate(tables) >> 20
+                set::estimate(tables, features) >> 20
             );
         }
-        let mut loaded = Loaded::new(&path, &sizes, u64::MAX, &Sets::default())?;
+        let mut loaded = Loaded::new(&path, &sizes, features, &Sets::default())?;
         #[cfg(feature = "log")]
         let logger = aya_log::EbpfLogger::init(&mut loaded.ebpf)
             .inspect_err(|error| tracing::warn!("no messages from the kernel's side: {error}"))
@@ -316,6 +332,18 @@ impl Dataplane for Kernel {
             .map_err(wrap)
     }
 
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        self.maps.services.set(ceilings)
+    }
+
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
+        self.maps.services.clear(index)
+    }
+
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
+        self.maps.services.read(count)
+    }
+
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
         self.maps
             .lifelines
@@ -362,18 +390,15 @@ impl Dataplane for Kernel {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-        while let Some(item) = self.maps.samples.next() {
-            if item.len() >= size_of::<Sample>() {
-                // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the
-                // length was checked; `read_unaligned` asks for no alignment.
-                let sample = unsafe { item.as_ptr().cast::<Sample>().read_unaligned() };
-                take(&sample);
-            }
-        }
+        each_sample(&mut self.maps.samples, take);
     }
 
-    fn map_memory(&mut self) -> u64 {
-        self.maps.memory + self.loaded.memory()
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError> {
+        self.report()
+    }
+
+    fn maps(&mut self) -> Vec<MapReport> {
+        self.map_reports()
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {

@@ -17,6 +17,7 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         rules::RuleEntry,
         sample::Sample,
+        service::{SERVICES, Service, ServiceCounter, ServiceState},
         settings::Settings,
     },
     logic::{address::Family, gate::LINE_WORDS, lines::Line, set4::LISTS},
@@ -26,6 +27,49 @@ use crate::{api::types::AttachMode, sets::Sets};
 
 /// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
 pub type Counters = [Counter; COUNTERS as usize];
+
+/// Rules and services as the kernel reads them: what lies in one bank.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompiledRules {
+    /// The table that packets are classified by, from its first line on.
+    pub table: Vec<Line>,
+    /// The rules, in order.
+    pub entries: Vec<RuleEntry>,
+}
+
+/// The ceilings of all services, by place.
+pub type Ceilings = [Service; SERVICES as usize];
+
+/// A loaded program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramReport {
+    /// The set of features that it has.
+    pub features: u64,
+    /// Instructions that the verifier walked, where the kernel tells (Linux 5.16).
+    pub verified: Option<u32>,
+    /// Bytes of its instructions after the verifier's translation, where the kernel tells.
+    pub translated: Option<u32>,
+    /// Bytes of machine code.
+    pub jited: u32,
+}
+
+/// A map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapReport {
+    /// Its name in the object.
+    pub name: String,
+    /// Memory that it takes, as the kernel counts it.
+    pub bytes: u64,
+}
+
+/// How a service fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceReading {
+    /// Its state.
+    pub state: ServiceState,
+    /// What it was sent, summed over the CPUs.
+    pub counter: ServiceCounter,
+}
 
 /// The counters of all imported lists by number, summed over the CPUs.
 pub type ListHits = [Counter; LISTS as usize];
@@ -39,15 +83,6 @@ pub struct Image<'a> {
     pub features: u64,
     /// The big sets; those in force if `None`.
     pub sets: Option<&'a Sets>,
-}
-
-/// Rules and services as the kernel reads them: what lies in one bank.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CompiledRules {
-    /// The table that packets are classified by, from its first line on.
-    pub table: Vec<Line>,
-    /// The rules, in order.
-    pub entries: Vec<RuleEntry>,
 }
 
 /// Something the kernel did not do. Says what, and what mends it.
@@ -114,6 +149,15 @@ pub trait Dataplane: Send {
     /// Writes a line of the gate.
     fn set_gate(&mut self, line: u32, words: &[u64; LINE_WORDS]) -> Result<(), DataplaneError>;
 
+    /// Puts ceilings of services in force.
+    fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError>;
+
+    /// Forgets the state of a service, but not its counter.
+    fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError>;
+
+    /// How the first so many services fare.
+    fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError>;
+
     /// Loads the program anew over the same maps and over new big sets, and replaces it wherever
     /// it is attached: each packet meets the old program with the old sets, or the new with the
     /// new. After a failure the old one is in force everywhere.
@@ -150,8 +194,11 @@ pub trait Dataplane: Send {
     /// Gives every waiting sample to `take`.
     fn samples(&mut self, take: &mut dyn FnMut(&Sample));
 
-    /// Bytes of memory that the maps take.
-    fn map_memory(&mut self) -> u64;
+    /// The program in force.
+    fn program(&mut self) -> Result<ProgramReport, DataplaneError>;
+
+    /// Every map, and the memory that it takes.
+    fn maps(&mut self) -> Vec<MapReport>;
 
     /// Attaches the program to an interface, or brings an attachment of ours up to date.
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError>;

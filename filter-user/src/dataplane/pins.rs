@@ -55,8 +55,11 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         reasons: meter::reasons(&counters, settings.enforced),
         overrides: Vec::new(),
         tables: BTreeMap::new(),
+        services: Vec::new(),
         lists: Vec::new(),
+        program: None,
         map_memory: 0,
+        maps: Vec::new(),
         warnings,
     })
 }

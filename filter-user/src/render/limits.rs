@@ -16,7 +16,7 @@ pub fn render(out: &mut impl Write, limits: &Limits, style: &Style) -> io::Resul
             until(limit.until),
         ]
     });
-    let names = &["limit", "rate per source", "holds", "by", "until"];
+    let names = &["limit", "rate", "holds", "by", "until"];
     table(
         out,
         style,
@@ -55,7 +55,7 @@ mod tests {
             }],
         };
         let expected = "\
-LIMIT       RATE PER SOURCE  HOLDS     BY       UNTIL
+LIMIT       RATE             HOLDS     BY       UNTIL
 source.syn  200/s burst 200  pressure  default  for ever
 Those marked `pressure` bite while one CPU gets more than 20000/s.
 ";

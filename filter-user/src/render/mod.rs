@@ -9,6 +9,7 @@ pub mod number;
 pub mod outcome;
 pub mod rules;
 pub mod samples;
+pub mod services;
 pub mod stats;
 pub mod status;
 pub mod why;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, Tone, bullets, lists, number, safe, table, time, until};
+use super::{Columns, Style, Tone, bullets, lists, number, safe, services, table, time, until};
 use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
 
 /// Reasons that are shown.
@@ -18,6 +18,10 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     totals(out, status, style)?;
     top_reasons(out, status, style)?;
     overrides(out, status, style)?;
+    if !status.services.is_empty() {
+        writeln!(out)?;
+        services::render(out, &status.services, style)?;
+    }
     if !status.lists.is_empty() {
         writeln!(out)?;
         lists::brief(out, &status.lists, style)?;
@@ -237,6 +241,13 @@ fn tables(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()
             rows,
         )?;
     }
+    if let Some(program) = &status.program {
+        let size = program.instructions.map_or_else(String::new, |count| {
+            format!(" of {} instructions", number::grouped(count.into()))
+        });
+        let features = program.features.join(", ");
+        writeln!(out, "The program{size} has: {}.", safe(&features))?;
+    }
     if status.map_memory == 0 {
         // Nobody measured it.
         return Ok(());
@@ -251,7 +262,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::types::{Override, ReasonStatus, SCHEMA, TableStatus, Totals},
+        api::types::{Override, Program, ReasonStatus, SCHEMA, TableStatus, Totals},
         render::tests::{at, plain},
     };
 
@@ -301,6 +312,14 @@ mod tests {
                 ("land".to_owned(), reason(Action::Drop, 0, 0, false)),
             ]),
             overrides: Vec::new(),
+            services: Vec::new(),
+            program: Some(Program {
+                features: vec!["block".to_owned(), "samples".to_owned()],
+                instructions_verified: Some(100_000),
+                instructions: Some(2_345),
+                jited_bytes: 13_000,
+            }),
+            maps: Vec::new(),
             tables: BTreeMap::from([(
                 "block".to_owned(),
                 TableStatus {
@@ -334,6 +353,7 @@ blocked            0     990,000  watches  source is on the blocklist
 
 TABLE  ENTRIES   ROOM FOR   FULL
 block        1  1,048,576  0.0 %
+The program of 2,345 instructions has: block, samples.
 Maps take 50.0 MB of memory.
 ";
         assert_eq!(plain(|out, style| render(out, &status(), style)), expected);

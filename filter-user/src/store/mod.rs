@@ -106,9 +106,9 @@ impl Store {
                 let (aside, files_aside) = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
-                     it: entries, rules, overrides and the journal start anew; the single entries \
-                     and the mode that the kernel still has are taken over when the daemon \
-                     starts; block lists whose files are whole are back, without an end",
+                     it: entries, rules, overrides and the journal start anew; single entries and \
+                     the mode that the kernel still has are taken over when the daemon starts, \
+                     block lists have to be imported again",
                     path.display(),
                     aside.display()
                 );

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fmt, io, num::ParseIntError, path::Path, sync::Arc};
 
-use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -10,9 +9,9 @@ use rusqlite::{Connection, Row, params};
 use super::lists;
 use crate::{
     api::types::ListKind,
-    config::units::{parse_class, parse_limit},
+    config::limit::{LimitName, format_limit},
     core::{
-        decide::{limit_name, mode_text},
+        decide::mode_text,
         lists::{Imported, Note},
         rules::AddedRule,
         state::{Change, ModeChoice, Set, State},
@@ -112,11 +111,9 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
         Change::Mode(set) => {
             write_override(database, MODE, set.as_ref(), mode_text)?;
         }
-        Change::Limit(class, set) => {
-            let name = format!("{LIMIT}{}", limit_name(*class));
-            write_override(database, &name, set.as_ref(), |rate| {
-                rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
-            })?;
+        Change::Limit(name, set) => {
+            let name = format!("{LIMIT}{name}");
+            write_override(database, &name, set.as_ref(), |rate| format_limit(*rate))?;
         }
         Change::Rule(number, None) => {
             database.execute("DELETE FROM rules WHERE number = ?1", [number.to_string()])?;
@@ -501,13 +498,10 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
         let change = Change::Detached(interface.to_owned(), Some(set(row, ())?));
         return Ok(Kept::Change(change));
     }
-    let class: Option<Class> = name
-        .strip_prefix(LIMIT)
-        .and_then(|name| parse_class(name).ok());
-    match (class, parse_limit(&value)) {
-        (Some(class), Ok(rate)) => Ok(Kept::Change(Change::Limit(class, Some(set(row, rate)?)))),
-        _ => Err(unknown()),
-    }
+    let limit: Option<LimitName> = name.strip_prefix(LIMIT).and_then(|name| name.parse().ok());
+    let limit = limit.and_then(|name| Some((name.measure().parse(&value).ok()?, name)));
+    let (rate, name) = limit.ok_or_else(unknown)?;
+    Ok(Kept::Change(Change::Limit(name, Some(set(row, rate)?))))
 }
 
 fn set<T>(row: &Row<'_>, value: T) -> rusqlite::Result<Set<T>> {

@@ -6,7 +6,11 @@ use ipnet::IpNet;
 use super::*;
 use crate::{
     api::types::{ListKind, Mode},
-    config::units::Rate,
+    config::{
+        bytes::ByteRate,
+        limit::{LimitName, LimitRate, Measure},
+        units::Rate,
+    },
     core::{
         lists::{Imported, Note},
         rules::AddedRule,
@@ -100,15 +104,18 @@ fn every_change() -> Vec<Change> {
             import(&["203.0.113.9/32"]),
         ),
         Change::Mode(set(enforce(&[Reason::Blocked, Reason::LimitSyn]))),
-        Change::Limit(Class::All, set(None)),
+        Change::Limit(LimitName::Source(Class::All), set(None)),
         Change::Limit(
-            Class::Syn,
-            set(Some(Rate {
+            LimitName::Source(Class::Syn),
+            set(Some(LimitRate::Packets(Rate {
                 packets: 20,
                 burst: 400,
-            })),
+            }))),
         ),
-        Change::Limit(Class::Icmp, set(Some(Rate::per_second(1_500_000)))),
+        Change::Limit(
+            LimitName::Service("web".to_owned(), Measure::Bytes),
+            set(Some(LimitRate::Bytes(ByteRate::per_second(1_500_000)))),
+        ),
         Change::Detached("eth0.100".to_owned(), set(())),
         Change::Rule(7, Some(rule(u64::MAX, "drop udp sport 123 length > 400"))),
         Change::Rule(

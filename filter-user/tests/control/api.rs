@@ -5,7 +5,10 @@ use std::time::Duration;
 use filter_common::abi::{reason::Reason, settings::Class};
 use filter_user::{
     api::{openapi::Document, types::*},
-    config::units::Rate,
+    config::{
+        limit::{LimitName, LimitRate, Measure},
+        units::Rate,
+    },
     core::{actor::Actor, command::Command, refusal::Refusal, rules::RuleId},
 };
 use serde_json::Value;
@@ -227,18 +230,18 @@ fn changes_become_commands() {
             r#"{"rate": "200/s burst 400", "for": "1h"}"#
         ),
         Command::SetLimit {
-            class: Class::Syn,
-            rate: Some(Rate {
+            name: LimitName::Source(Class::Syn),
+            rate: Some(LimitRate::Packets(Rate {
                 packets: 200,
                 burst: 400
-            }),
+            })),
             duration: hour,
         }
     );
     assert_eq!(
-        lab.command("PUT", "/v1/limits/source.udp", r#"{"rate": "off"}"#),
+        lab.command("PUT", "/v1/limits/service.web.bytes", r#"{"rate": "off"}"#),
         Command::SetLimit {
-            class: Class::Udp,
+            name: LimitName::Service("web".to_owned(), Measure::Bytes),
             rate: None,
             duration: None
         }
@@ -265,7 +268,9 @@ fn changes_become_commands() {
     );
     assert_eq!(
         lab.command("DELETE", "/v1/limits/source.icmp", ""),
-        Command::AutoLimit { class: Class::Icmp }
+        Command::AutoLimit {
+            name: LimitName::Source(Class::Icmp)
+        }
     );
     assert_eq!(
         lab.command(

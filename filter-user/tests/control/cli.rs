@@ -73,6 +73,7 @@ fn what_looks_prints_text_or_nothing_but_json() {
         ("stats", "received"),
         ("limit show", "20000/s"),
         ("rule list", "drop udp sport 123"),
+        ("service list", "OVERLOADED, 1,250/s each"),
         ("mode", "MONITOR"),
         ("why 192.0.2.1 --protocol udp --dport 53", "PASSES"),
         ("events", "event 1"),
@@ -101,6 +102,7 @@ fn what_changes_reaches_the_daemon() {
         "allow add 192.0.2.1",
         "allow del 192.0.2.1",
         "limit set source.syn 20k/s burst 400",
+        "limit set service.web.bytes 1Gbit/s burst 250MB",
         "limit auto source.syn",
         "rule add drop udp sport 123 length > 400 --for 1h",
         "rule del 7",
@@ -177,6 +179,8 @@ fn a_usage_error_is_exit_2_even_without_a_daemon() {
         "block add nonsense",
         "mode loud",
         "limit set source.syn fast",
+        "limit set source.bytes 200k/s",
+        "limit set prefix.udp 100MB/s",
         "block flush",
     ] {
         let output = floodwall(&lab, line)

@@ -90,8 +90,11 @@ impl Service for Fake {
             reasons: BTreeMap::new(),
             overrides: Vec::new(),
             tables: BTreeMap::new(),
+            services: Vec::new(),
             lists: Vec::new(),
+            program: None,
             map_memory: 0,
+            maps: Vec::new(),
             warnings: Vec::new(),
         })
     }
@@ -135,6 +138,28 @@ impl Service for Fake {
             schema: SCHEMA,
             pressure: "20000/s".to_owned(),
             limits: Vec::new(),
+        })
+    }
+
+    fn services(&mut self) -> Result<Services, Refusal> {
+        self.refusal()?;
+        let service = ServiceStatus {
+            name: "web".to_owned(),
+            to: vec!["203.0.113.10/32".parse().unwrap()],
+            protocol: "tcp".to_owned(),
+            port: Some(443),
+            packets: "200k/s".to_owned(),
+            bytes: "off".to_owned(),
+            overloaded: true,
+            fair_share: Some(1_250),
+            passed: 9,
+            dropped_new: 3,
+            dropped_heavy: 2,
+            dropped_known: 1,
+        };
+        Ok(Services {
+            schema: SCHEMA,
+            services: vec![service],
         })
     }
 

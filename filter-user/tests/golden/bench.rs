@@ -1,6 +1,6 @@
 //! The loaded program, alone in a bpffs of its own, on one CPU.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use filter_common::{
     abi::{
@@ -15,10 +15,10 @@ use filter_common::{
 };
 use filter_user::{
     api::types::ListKind,
-    config::{AttachPreference, Tables as Sizes, units::parse_prefix},
+    config::{AttachPreference, Config, Tables as Sizes, units::parse_prefix},
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
-    dataplane::{Counters, Dataplane as _, Image, bpffs::PinFolder, kernel::Kernel},
+    dataplane::{Counters, Dataplane, Image, ProgramReport, bpffs::PinFolder, kernel::Kernel},
     sets::{self, List, near::Near},
 };
 use ipnet::IpNet;
@@ -80,6 +80,7 @@ impl Bench {
             lists_v4: 1024,
             lists_v6: 1024,
             sources: SOURCES,
+            ..Config::default().tables
         };
         let mut kernel = Kernel::load(folder, &sizes, AttachPreference::Auto)
             .expect("the verifier accepts the program");
@@ -91,6 +92,18 @@ impl Bench {
             lists: Vec::new(),
             _pins: pins,
         }
+    }
+
+    /// Replaces the program by one with other features; tells what is loaded then.
+    pub fn reshape(&mut self, features: u64) -> (ProgramReport, BTreeMap<String, u64>) {
+        let image = Image {
+            features,
+            sets: None,
+        };
+        self.kernel.place(image).expect("the program is replaced");
+        let report = Dataplane::program(&mut self.kernel).expect("a program");
+        let maps = self.kernel.maps().into_iter();
+        (report, maps.map(|map| (map.name, map.bytes)).collect())
     }
 
     pub fn hz(&self) -> u64 {
@@ -288,7 +301,7 @@ fn name(index: u32) -> String {
 }
 
 /// The secret of the tables here.
-const HASH_KEY: HashKey = HashKey::from_random([
+pub const HASH_KEY: HashKey = HashKey::from_random([
     0x9e37_79b9_7f4a_7c15,
     0xc2b2_ae3d_27d4_eb4f,
     0x1656_67b1_9e37_79f9,
@@ -370,7 +383,7 @@ pub fn only(packets: u64, hz: u64) -> Limit {
 }
 
 /// Samples, ceilings and pressure are counted for each CPU.
-fn pin_to_one_cpu() {
+pub fn pin_to_one_cpu() {
     let mut cpus = CpuSet::new();
     cpus.set(sched_getcpu().expect("a CPU"))
         .expect("its number fits");

@@ -12,6 +12,7 @@ mod modes;
 mod row;
 mod rules;
 mod sets;
+mod shape;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 

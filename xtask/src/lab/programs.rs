@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, Pod,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, ProgramArray},
     programs::{ProgramFd, Xdp, XdpMode, links::FdLink},
     util::nr_cpus,
@@ -12,7 +12,7 @@ use aya::{
 
 use super::{
     sandbox::Namespace,
-    shape::abi::{Progress, Shape},
+    shape::abi::{Course, Progress, Shape},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab.bpf.o"));
@@ -82,15 +82,29 @@ impl Lab {
             .with_context(|| format!("{interface} gave no bpf_link for {name}"))
     }
 
-    /// Sets what `flood` and `vary` make, and starts their counters anew.
+    /// Sets what `flood` makes, and starts its counters anew.
     pub fn set_shape(&mut self, shape: Shape, seed: u64) -> Result<()> {
+        self.write("SHAPE", shape)?;
+        self.start_anew(seed)
+    }
+
+    /// Sets how the source goes behind `vary`, and starts it anew.
+    pub fn set_course(&mut self, course: Course, seed: u64) -> Result<()> {
+        self.write("COURSE", course)?;
+        self.start_anew(seed)
+    }
+
+    fn write<V: Pod>(&mut self, name: &str, value: V) -> Result<()> {
         let map = self
             .0
-            .map_mut("SHAPE")
-            .context("the lab's eBPF object has no map SHAPE")?;
-        Array::<&mut MapData, Shape>::try_from(map)?
-            .set(0, shape, 0)
-            .context("cannot write the shape of a packet")?;
+            .map_mut(name)
+            .with_context(|| format!("the lab's eBPF object has no map {name}"))?;
+        Array::<&mut MapData, V>::try_from(map)?
+            .set(0, value, 0)
+            .with_context(|| format!("cannot write to the map {name}"))
+    }
+
+    fn start_anew(&mut self, seed: u64) -> Result<()> {
         // Each CPU has its own sequence; a state of zero would stay zero.
         let states: Vec<Progress> = (0..nr_cpus().map_err(|(_, error)| error)?)
             .map(|cpu| Progress {

@@ -13,6 +13,8 @@ const IPV6_HEADER: usize = 40;
 unsafe impl aya::Pod for Shape {}
 // SAFETY: as above.
 unsafe impl aya::Pod for abi::Progress {}
+// SAFETY: as above.
+unsafe impl aya::Pod for abi::Course {}
 
 /// Where things lie in an untagged frame without IPv4 options or extension headers, except one
 /// fragment header.

@@ -63,7 +63,7 @@ pub async fn auto(
     api.execute(
         actor,
         Command::AutoLimit {
-            class: wish::class(&name)?,
+            name: wish::limit_name(&name)?,
         },
         false,
     )

@@ -11,6 +11,7 @@ mod lists;
 pub mod mode;
 pub mod rules;
 pub mod samples;
+pub mod services;
 pub mod status;
 pub mod why;
 
@@ -112,6 +113,7 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/limits/{name}", put(limits::set).delete(limits::auto)),
         ("/v1/rules", get(rules::list).post(rules::add)),
         ("/v1/rules/remove", post(rules::remove)),
+        ("/v1/services", get(services::list)),
         ("/v1/mode", put(mode::set)),
         ("/v1/why", get(why::why)),
         ("/v1/events", get(events::events)),

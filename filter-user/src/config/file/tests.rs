@@ -1,7 +1,11 @@
-use filter_common::abi::reason::Reason;
+use filter_common::abi::{reason::Reason, settings::PACKET_CLASSES};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    config::{Lifeline, Service, bytes::ByteRate},
+    rules::ServiceMatch,
+};
 
 const EXAMPLE: &str = include_str!("../../../../docs/floodwall.example.toml");
 
@@ -50,10 +54,14 @@ fn what_the_example_comments_out_is_right_too() {
     assert_eq!(config.interfaces, ["eth0"]);
     assert!(config.limits.source.iter().all(|limit| limit.by_hand));
     let defaults = Config::default().limits.source;
+    // Without it there is no limit in bytes, and `off` is no example of one.
     assert_eq!(
-        config.limits.source.map(|l| l.rate),
-        defaults.map(|l| l.rate)
+        config.limits.source.map(|l| l.rate)[..PACKET_CLASSES],
+        defaults.map(|l| l.rate)[..PACKET_CLASSES]
     );
+    let prefix = config.limits.prefix.classes;
+    assert!(prefix.iter().all(|limit| limit.by_hand));
+    assert_eq!(config.services.len(), 1);
     let lifeline = config.lifeline.unwrap();
     assert_eq!(
         (lifeline.len(), lifeline[0].port, lifeline[0].protocol),
@@ -83,6 +91,25 @@ fn everything_can_be_said() {
         pressure = "0/s"
         source.syn = "off"
         source.udp = "20k/s burst 400"
+        source.bytes = "1Gbit/s burst 250MB"
+        [limits.prefix]
+        packets = "1M/s"
+        ipv4 = 22
+        ipv6 = 56
+        [[service]]
+        name = "web"
+        to = ["203.0.113.10", "2001:db8::1/64"]
+        protocol = "tcp"
+        port = 443
+        packets = "200k/s"
+        bytes = "1Gbit/s"
+        [[service]]
+        name = "tunnel"
+        to = ["203.0.113.10"]
+        protocol = 47
+        [fragments]
+        unknown = "drop"
+        limit = "5k/s"
         [tables]
         block = 1_000_000
         allow = 0x100
@@ -90,8 +117,9 @@ fn everything_can_be_said() {
         lists_v4 = 2048
         lists_v6 = 4096
         sources = 1024
+        prefixes = 2048
         [samples]
-        passed = "1/s"
+        passed = "off"
         dropped = "2/s"
         [control]
         discovery = "3/s"
@@ -104,17 +132,22 @@ fn everything_can_be_said() {
     )
     .unwrap();
     let mut source = Config::default().limits.source;
-    source[1] = SourceLimit {
-        rate: None,
+    let by_hand = |rate| ClassLimit {
+        rate,
         by_hand: true,
     };
-    source[2] = SourceLimit {
-        rate: Some(Rate {
-            packets: 20_000,
-            burst: 400,
-        }),
-        by_hand: true,
-    };
+    source[1] = by_hand(None);
+    source[2] = by_hand(Some(LimitRate::Packets(Rate {
+        packets: 20_000,
+        burst: 400,
+    })));
+    source[4] = by_hand(Some(LimitRate::Bytes(ByteRate {
+        bytes: 125_000_000,
+        burst: 250_000_000,
+    })));
+    let mut prefix = Config::default().limits.prefix;
+    prefix.classes[0] = by_hand(Some(LimitRate::Packets(Rate::per_second(1_000_000))));
+    (prefix.ipv4, prefix.ipv6) = (22, 56);
     assert_eq!(
         config,
         Config {
@@ -150,7 +183,37 @@ fn everything_can_be_said() {
             unchecked: vec![Reason::MartianSource, Reason::PortZero],
             limits: Limits {
                 pressure: None,
-                source
+                source,
+                prefix,
+            },
+            services: vec![
+                Service {
+                    name: "web".into(),
+                    matches: ServiceMatch {
+                        to: vec![
+                            "203.0.113.10/32".parse().unwrap(),
+                            "2001:db8::/64".parse().unwrap()
+                        ],
+                        protocol: 6,
+                        port: Some(443),
+                    },
+                    packets: Some(Rate::per_second(200_000)),
+                    bytes: Some(ByteRate::per_second(125_000_000)),
+                },
+                Service {
+                    name: "tunnel".into(),
+                    matches: ServiceMatch {
+                        to: vec!["203.0.113.10/32".parse().unwrap()],
+                        protocol: 47,
+                        port: None,
+                    },
+                    packets: None,
+                    bytes: None,
+                },
+            ],
+            fragments: Fragments {
+                unknown: FragmentPolicy::Drop,
+                limit: Some(Rate::per_second(5_000)),
             },
             tables: Tables {
                 block: 1_000_000,
@@ -158,11 +221,12 @@ fn everything_can_be_said() {
                 bans: 512,
                 lists_v4: 2048,
                 lists_v6: 4096,
-                sources: 1024
+                sources: 1024,
+                prefixes: 2048,
             },
             samples: Samples {
-                passed: Rate::per_second(1),
-                dropped: Rate::per_second(2)
+                passed: None,
+                dropped: Some(Rate::per_second(2)),
             },
             control: Control {
                 discovery: Rate::per_second(3),
@@ -265,6 +329,21 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ),
         ("limits.source = \"0/s\"", &["table [limits.source]"]),
         (
+            "limits.source.bytes = \"200k/s\"",
+            &["`limits.source.bytes`", "counts packets", "`100MB/s`"],
+        ),
+        (
+            "limits.prefix.udp = \"1Gbit/s\"",
+            &["`limits.prefix.udp`", "counts bytes", "`200/s`"],
+        ),
+        ("limits.prefix.ipv4 = 33", &["from 8 to 32"]),
+        ("limits.prefix.ipv6 = 65", &["from 8 to 64"]),
+        (
+            "fragments.unknown = \"loose\"",
+            &["\"pass\", \"limit\", \"drop\""],
+        ),
+        ("fragments.limit = \"1MB/s\"", &["counts bytes"]),
+        (
             "tables.block = 0",
             &["`tables.block`", "the number 0", "from 1 to 16777216"],
         ),
@@ -277,7 +356,7 @@ fn wrong_values_are_named_with_what_is_allowed() {
         ),
         ("tables.sources = 99999999999999999999", &["from 1024"]),
         (
-            "samples.passed = \"off\"",
+            "samples.passed = \"no\"",
             &["`samples.passed`", "is no rate"],
         ),
         ("samples.dropped = \"0/s\"", &["the least is `1/s`"]),
@@ -380,6 +459,71 @@ fn a_file_that_is_not_there_is_named_with_a_remedy() {
         .to_string();
     assert!(error.starts_with("/nonexistent/f.toml: "), "{error}");
     assert!(error.contains("--config"), "{error}");
+}
+
+/// A service to an address, with some more keys.
+fn service(name: &str, to: &str, rest: &str) -> String {
+    format!("[[service]]\nname = {name:?}\nto = [{to:?}]\nprotocol = \"tcp\"\n{rest}\n")
+}
+
+#[test]
+fn a_service_that_is_not_whole_says_what_is_missing() {
+    for (text, says) in [
+        ("service = 1".to_owned(), &["[[service]]"][..]),
+        ("[[service]]".to_owned(), &["f.toml:1:1:", "name = "]),
+        ("[[service]]\nname = \"a\"".to_owned(), &["to = ["]),
+        (
+            "[[service]]\nname = \"a\"\nto = [\"::1\"]".to_owned(),
+            &["protocol = \"tcp\""],
+        ),
+        (
+            service("a.b", "::1", ""),
+            &["f.toml:2:8:", "no name for a service"],
+        ),
+        (service("a", "x", ""), &["\"x\" is no address"]),
+        (service("a", "::1", "port = 0"), &["from 1 to 65535"]),
+        (
+            service("a", "::1", "packets = \"1Gbit/s\""),
+            &["`service.packets`", "counts bytes"],
+        ),
+        (
+            service("a", "::1", "bytes = \"200k/s\""),
+            &["`service.bytes`", "counts packets"],
+        ),
+        (
+            service("a", "::1", "").replace("\"tcp\"", "\"sctp\""),
+            &["\"tcp\", \"udp\"", "number up to 255"],
+        ),
+        (
+            service("a", "::1", "port = 7").replace("\"tcp\"", "132"),
+            &["leave `port` out"],
+        ),
+        (
+            service("a", "::1", "").replace("\"::1\"", ""),
+            &["`service.to`", "names no address"],
+        ),
+    ] {
+        refused(&text, &[says]);
+    }
+}
+
+#[test]
+fn services_have_names_of_their_own_and_packets_of_their_own() {
+    let a = service("a", "203.0.113.0/24", "");
+    refused(
+        &(a.clone() + &service("a", "192.0.2.1", "")),
+        &[&["f.toml:6:1:", "two services are named \"a\""]],
+    );
+    refused(
+        &(a.clone() + &service("b", "203.0.113.10", "port = 443")),
+        &[&["f.toml:6:1:", "\"b\"", "\"a\" above takes them all"]],
+    );
+    let narrow_first = service("b", "203.0.113.10", "port = 443") + &a;
+    assert_eq!(parse(&narrow_first).unwrap().services.len(), 2);
+    let many: String = (0..65)
+        .map(|last| service(&format!("s{last}"), &format!("192.0.2.{last}"), ""))
+        .collect();
+    refused(&many, &[&["f.toml:321:1:", "more than 64 services"]]);
 }
 
 proptest! {

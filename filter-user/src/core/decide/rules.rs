@@ -51,7 +51,7 @@ impl Situation<'_> {
         changes.extend(own);
         let all = rules::all(self.config, &after);
         check_useful(&all, number)?;
-        rules::table(&all, &[])?;
+        rules::table(&all, &rules::services(self.config))?;
         let text = format!(
             "rule {number}{}: {rule}{}",
             before.map_or_else(String::new, |before| format!(" before {before}")),

@@ -1,12 +1,17 @@
 mod rules;
 
+use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 use jiff::ToSpan as _;
 
 use super::*;
 use crate::{
     api::types::{ErrorKind, ListKind},
-    config::units::parse_prefix,
+    config::{
+        bytes::ByteRate,
+        limit::{LimitName, LimitRate, Measure},
+        units::{Rate, parse_prefix},
+    },
 };
 
 /// Everything that a decision depends on, and takes effect in.
@@ -371,26 +376,65 @@ fn no_end_lies_beyond_what_can_be_written() {
 #[test]
 fn a_limit_by_hand_is_an_override_until_it_is_given_back() {
     let mut host = Host::new();
-    let command = |rate| Command::SetLimit {
-        class: Class::Syn,
-        rate,
+    let syn = LimitName::Source(Class::Syn);
+    let command = |rate: Option<Rate>| Command::SetLimit {
+        name: syn.clone(),
+        rate: rate.map(LimitRate::Packets),
         duration: None,
     };
     let outcome = host.run(command(Some(Rate::per_second(10)))).expect("set");
     assert_eq!(outcome.notes, ["limit source.syn is 10/s"]);
-    let in_force = settings::limit(&host.config, &host.state, Class::Syn);
+    let in_force = settings::limit(&host.config, &host.state, &syn);
     assert_eq!(
         (in_force.rate, in_force.always),
-        (Some(Rate::per_second(10)), true)
+        (Some(LimitRate::Packets(Rate::per_second(10))), true)
     );
     host.run(command(None)).expect("off");
-    assert_eq!(
-        settings::limit(&host.config, &host.state, Class::Syn).rate,
-        None
-    );
-    host.run(Command::AutoLimit { class: Class::Syn })
+    assert_eq!(settings::limit(&host.config, &host.state, &syn).rate, None);
+    host.run(Command::AutoLimit { name: syn })
         .expect("given back");
-    assert!(host.state.limit(Class::Syn).is_none());
+    assert!(host.state.limits.is_empty());
+}
+
+#[test]
+fn the_limit_of_a_service_needs_the_service() {
+    let mut host = Host::new();
+    let name = || LimitName::Service("web".to_owned(), Measure::Bytes);
+    let set = || Command::SetLimit {
+        name: name(),
+        rate: Some(LimitRate::Bytes(ByteRate::per_second(1_000_000))),
+        duration: None,
+    };
+    refused(
+        host.run(set()),
+        NotFound,
+        &["\"web\"", "[[service]]", "there is none"],
+    );
+    let service = crate::config::Service {
+        name: "web".to_owned(),
+        matches: crate::rules::ServiceMatch {
+            to: prefixes(&["203.0.113.10"]),
+            protocol: 6,
+            port: Some(443),
+        },
+        packets: None,
+        bytes: None,
+    };
+    host.config.services.push(service);
+    host.run(set()).expect("set");
+    let in_force = settings::limit(&host.config, &host.state, &name());
+    assert_eq!(
+        in_force.rate,
+        Some(LimitRate::Bytes(ByteRate::per_second(1_000_000)))
+    );
+    host.config.services.clear();
+    host.run(Command::AutoLimit { name: name() })
+        .expect("what was set for a service that is gone can be given back");
+    refused(
+        host.run(Command::AutoLimit { name: name() }),
+        NotFound,
+        &["\"web\""],
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The maps that the daemon reads and writes.
 
-use std::{collections::BTreeMap, fs};
+use std::{borrow::Borrow, collections::BTreeMap, fs};
 
 use aya::{
     Ebpf,
@@ -11,12 +11,13 @@ use filter_common::{
         counter::{COUNTERS, Counter},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
+        sample::Sample,
         settings::Settings,
     },
     logic::gate::LINES,
 };
 
-use super::{memory::Lines, rules::Rules};
+use super::{memory::Lines, rules::Rules, services::Services};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -31,13 +32,11 @@ pub(super) struct Maps {
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
     pub(super) rules: Rules,
-    pub(super) memory: u64,
+    pub(super) services: Services,
 }
 
 impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
-        // The big sets are taken already, and change.
-        let memory = ebpf.maps().filter_map(|(_, map)| memory(map)).sum();
         let lists = BTreeMap::from([
             (ListId::Allow, take(ebpf, "ALLOW")?),
             (ListId::Block, take(ebpf, "BLOCK")?),
@@ -57,7 +56,7 @@ impl Maps {
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
             rules: Rules::take(ebpf)?,
-            memory,
+            services: Services::take(ebpf)?,
         })
     }
 }
@@ -76,8 +75,8 @@ pub(super) fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map, DataplaneErro
         .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))
 }
 
-pub(super) fn read_counters(
-    map: &PerCpuArray<MapData, Counter>,
+pub(super) fn read_counters<T: Borrow<MapData>>(
+    map: &PerCpuArray<T, Counter>,
 ) -> Result<Counters, DataplaneError> {
     let mut counters = [Counter::default(); COUNTERS as usize];
     for (index, sum) in (0..COUNTERS).zip(counters.iter_mut()) {
@@ -86,8 +85,19 @@ pub(super) fn read_counters(
     Ok(counters)
 }
 
-pub(super) fn read_counter(
-    map: &PerCpuArray<MapData, Counter>,
+pub(super) fn each_sample(ring: &mut RingBuf<MapData>, take: &mut dyn FnMut(&Sample)) {
+    while let Some(item) = ring.next() {
+        if item.len() >= size_of::<Sample>() {
+            // SAFETY: the kernel wrote a whole `Sample` there, of integers only, and the length
+            // was checked; `read_unaligned` asks for no alignment.
+            let sample = unsafe { item.as_ptr().cast::<Sample>().read_unaligned() };
+            take(&sample);
+        }
+    }
+}
+
+pub(super) fn read_counter<T: Borrow<MapData>>(
+    map: &PerCpuArray<T, Counter>,
     index: u32,
 ) -> Result<Counter, DataplaneError> {
     let values = map
@@ -103,7 +113,11 @@ pub(super) fn read_counter(
 
 /// Memory of a map, as the kernel counts it.
 pub(super) fn memory(map: &Map) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", fd_number(map_data(map)?.fd()));
+    memory_of(map_data(map)?)
+}
+
+pub(super) fn memory_of(map: &MapData) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", fd_number(map.fd()));
     let text = fs::read_to_string(path).ok()?;
     let line = text
         .lines()

@@ -23,6 +23,8 @@ pub(super) const SETS: [&str; 2] = ["SET4", "SET6"];
 /// A loaded object, and the big sets it reads.
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
+    /// What the program can do.
+    pub(super) features: u64,
     sets: [Map; SETS.len()],
 }
 
@@ -41,7 +43,7 @@ impl Loaded {
             let lines = u32::try_from(lines.len().max(1));
             sizes.insert(name, lines.map_err(|_| too_large(name))?);
         }
-        let loaded = Self::load(set::load_object(path, &sizes, features, &[])?)?;
+        let loaded = Self::load(set::load_object(path, &sizes, features, &[])?, features)?;
         for ((name, map), lines) in SETS.into_iter().zip(&loaded.sets).zip(tables) {
             if !lines.is_empty() {
                 let fd = map_data(map).ok_or_else(|| no_lines(name))?.fd();
@@ -69,10 +71,10 @@ impl Loaded {
                 .pin(pin)
                 .map_err(|error| DataplaneError::new(tried(), error))?;
         }
-        Self::load(set::load_object(path, sizes, features, &pins.0)?)
+        Self::load(set::load_object(path, sizes, features, &pins.0)?, features)
     }
 
-    fn load(mut ebpf: Ebpf) -> Result<Self, DataplaneError> {
+    fn load(mut ebpf: Ebpf, features: u64) -> Result<Self, DataplaneError> {
         for name in ["floodwall", "clock"] {
             set::program(&mut ebpf, name)?
                 .load()
@@ -80,12 +82,16 @@ impl Loaded {
         }
         let [v4, v6] = SETS;
         let sets = [take_map(&mut ebpf, v4)?, take_map(&mut ebpf, v6)?];
-        Ok(Self { ebpf, sets })
+        Ok(Self {
+            ebpf,
+            features,
+            sets,
+        })
     }
 
-    /// Bytes that the sets take.
-    pub(super) fn memory(&self) -> u64 {
-        self.sets.iter().filter_map(memory).sum()
+    /// Bytes that each of the sets takes.
+    pub(super) fn set_memory(&self) -> [Option<u64>; SETS.len()] {
+        self.sets.each_ref().map(memory)
     }
 }
 

@@ -11,11 +11,11 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use filter_common::{
-    abi::{self, settings::PACKET_CLASSES},
-    logic::{lines::Line, set4::DIRECTORY, source::WAYS},
+    abi,
+    logic::{lines::Line, set4::DIRECTORY},
 };
 
-use super::maps::map_error;
+use super::{maps::map_error, senders};
 use crate::{
     config::Tables,
     dataplane::{DataplaneError, bpffs},
@@ -79,6 +79,7 @@ pub(super) fn load_object(
     features: u64,
     others: &[(&'static str, PathBuf)],
 ) -> Result<Ebpf, DataplaneError> {
+    let senders = senders::fit(path, features, |name| sizes.get(name).copied())?;
     let mut loader = EbpfLoader::new();
     for name in MAPS {
         loader.map_pin_path(name, path.join(name));
@@ -89,9 +90,11 @@ pub(super) fn load_object(
     for (name, size) in sizes {
         loader.map_max_entries(name, *size);
     }
-    let lines = sizes.get("SOURCES").copied().unwrap_or(2);
-    let shift = 64 - lines.max(2).trailing_zeros();
-    loader.override_global("SOURCE_SHIFT", &shift, true);
+    for table in &senders {
+        let (constant, value) = &table.constant;
+        loader.map_max_entries(table.map, table.lines);
+        loader.override_global(constant, value, true);
+    }
     loader.override_global("FEATURES", &features, true);
     loader.load(OBJECT).map_err(|error| {
         DataplaneError::new(
@@ -110,17 +113,17 @@ pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp,
 }
 
 pub(super) fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
-    BTreeMap::from([
+    let entries = [
         ("ALLOW", tables.allow),
         ("BLOCK", tables.block),
         ("BANS", tables.bans),
-        ("SOURCES", tables.sources / WAYS as u32),
-    ])
+    ];
+    entries.into_iter().chain(senders::lines(tables)).collect()
 }
 
 /// Bytes that the maps will take, before they are made: an element of a hash is its key, its value
 /// and 48 bytes (`struct htab_elem`), and each has one bucket of 16 bytes or two.
-pub(super) fn estimate(tables: &Tables) -> u64 {
+pub(super) fn estimate(tables: &Tables, features: u64) -> u64 {
     const ELEMENT: u64 = 48 + 24 + 16;
     const BUCKET: u64 = 16;
     /// The gate, the samples, and what is small.
@@ -129,8 +132,8 @@ pub(super) fn estimate(tables: &Tables) -> u64 {
         let entries = u64::from(entries);
         entries * ELEMENT + entries.next_power_of_two() * BUCKET
     };
-    let sources = u64::from(tables.sources) * size_of::<u64>() as u64 * PACKET_CLASSES as u64;
-    hash(tables.allow) + hash(tables.block) + hash(tables.bans) + sources + sets(tables) + FIXED
+    let senders = senders::memory(tables, features);
+    hash(tables.allow) + hash(tables.block) + hash(tables.bans) + senders + sets(tables) + FIXED
 }
 
 /// Bytes of the big sets when they are full: of IPv4, a line for each prefix and the directory; of
@@ -147,13 +150,16 @@ fn sets(tables: &Tables) -> u64 {
 /// Whether a folder holds a whole set of maps of this version and of these sizes.
 pub(super) fn is_ours(path: &Path, sizes: &BTreeMap<&'static str, u32>) -> bool {
     read_version(&path.join(META)) == Some(abi::VERSION)
-        && MAPS.iter().all(|name| {
-            MapInfo::from_pin(path.join(name)).is_ok_and(|info| {
-                sizes
-                    .get(name)
-                    .is_none_or(|size| *size == info.max_entries())
+        && MAPS
+            .iter()
+            .filter(|name| !senders::is_table(name))
+            .all(|name| {
+                MapInfo::from_pin(path.join(name)).is_ok_and(|info| {
+                    sizes
+                        .get(name)
+                        .is_none_or(|size| *size == info.max_entries())
+                })
             })
-        })
 }
 
 pub(super) fn read_version(path: &Path) -> Option<u32> {

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use filter_common::{
     abi::rules::{MOST_CANDIDATES, RULES},
     logic::{
-        classify::{Candidates, Classes, MOST_STEPS, Numbers, SERVICES_WORD, Step, form},
+        classify::{Candidates, Classes, MOST_STEPS, Numbers, Step, form},
         lines::{Line, WORDS},
         packet::{Packet, Transport},
     },
@@ -28,13 +28,14 @@ fn meets(table: &[Line], bank: u32, packet: &Packet) -> (Vec<usize>, u64) {
         .find(table, bank, &Numbers::of(packet))
         .expect("the table is whole");
     let mut candidates = Candidates::new(table, &classes);
+    let services = candidates.services();
     let mut found = Vec::new();
     while let Some(step) = candidates.step(table, &classes) {
         if let Step::Rule(rule) = step {
             found.push(rule as usize);
         }
     }
-    (found, classes.word(table, SERVICES_WORD))
+    (found, services)
 }
 
 /// The same, found one by one. A rule with a payload counts as met where there could be one.

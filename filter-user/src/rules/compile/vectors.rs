@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use filter_common::logic::{
-    classify::{FIRST_RULES_WORD, RULES_WORDS, SERVICES_WORD, SUMMARY_WORD, VECTOR_LINES},
+    classify::{FIRST_RULES_WORD, GROUP, RULES_WORDS, SERVICES_WORD, SUMMARY_WORD, VECTOR_LINES},
     lines::{Line, WORDS},
 };
 
@@ -40,14 +40,16 @@ impl Vector {
 
     /// The vector with its summary.
     fn summarised(mut self) -> Self {
+        const GROUPS_IN_WORD: u32 = u64::BITS / GROUP;
         let first = FIRST_RULES_WORD as usize;
         let rules = self.words.get(first..first + RULES_WORDS as usize);
-        let summary = rules
-            .unwrap_or_default()
-            .iter()
-            .zip(0_u32..)
-            .filter(|(word, _)| **word != 0)
-            .fold(0, |summary, (_, place)| summary | 1_u64 << place);
+        let mut summary = 0;
+        for (word, place) in rules.unwrap_or_default().iter().zip(0_u32..) {
+            for group in 0..GROUPS_IN_WORD {
+                let rules = word >> (group * GROUP) & ((1 << GROUP) - 1);
+                summary |= u64::from(rules != 0) << (place * GROUPS_IN_WORD + group);
+            }
+        }
         if let Some(word) = self.words.get_mut(SUMMARY_WORD as usize) {
             *word = summary;
         }

@@ -13,8 +13,6 @@ use super::super::{
     sandbox::{Ns, Sandbox, hosts},
 };
 
-/// How many times the programs take turns.
-const ROUNDS: usize = 3;
 /// How long a turn is.
 const TURN: Duration = Duration::from_secs(2);
 
@@ -35,10 +33,15 @@ impl Absorbed {
             .copied()
             .unwrap_or_default()
     }
+
+    /// The best turn.
+    pub fn best(&self) -> u64 {
+        self.rates.last().copied().unwrap_or_default()
+    }
 }
 
-/// Floods the sandbox's server, whose interface each program takes in turn.
-pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize) -> Result<Vec<Absorbed>> {
+/// Floods the sandbox's server, whose interface each program takes so many times in turn.
+pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
     let empty = |subject| Absorbed {
         subject,
         rates: Vec::new(),
@@ -46,7 +49,7 @@ pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize) -> Result<Vec<Absor
     let mut bare = empty("bare XDP_DROP");
     let mut filter = empty("floodwall");
     let mut stack = empty("ordinary stack");
-    for _ in 0..ROUNDS {
+    for _ in 0..turns {
         {
             let _link = attached(sandbox, "bare_drop")?;
             bare.rates.push(rate(sandbox, cpu)?);

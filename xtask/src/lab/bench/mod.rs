@@ -1,24 +1,34 @@
-//! `bench`: what the real program costs per packet, beside a floor and beside the kernel's own
-//! maps, measured in one run; and what flood it absorbs beside a bare drop.
+//! `bench`: what the real program costs per packet, whole and stage by stage, beside a floor and
+//! beside the kernel's own maps, measured in one run; what a second processor adds; what flood it
+//! absorbs beside a bare drop; and how long a million prefixes take. At the end, targets.
 //!
-//! Memory is the noisiest part of a machine, so all programs take turns in short rounds, and the
-//! minimum and the median are quoted. To add a row, add a subject in [`subject`].
+//! Memory is the noisiest part of a machine, so the programs of a section take turns in short
+//! rounds, and the minimum and the median are quoted. To add a row, add a subject in [`sections`];
+//! to add a target, in [`targets`].
 
+mod json;
 mod live;
+mod load;
+mod machine;
+mod parallel;
+mod prefixes;
 mod report;
-mod rounds;
+mod section;
+mod sections;
+mod stages;
 mod subject;
+mod targets;
 mod traffic;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, thread};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use self::{machine::Machine, report::Report, section::Effort, sections::Daemons};
 use super::{
-    floodwall::{self, Config, Floodwall},
+    floodwall,
     programs::{Lab, Tables},
-    sandbox::{Options, Sandbox},
     thread::{last_cpu, pin_to},
 };
 
@@ -26,18 +36,15 @@ use super::{
 #[derive(Args, Debug)]
 pub struct Bench {
     /// Rounds in which all programs take turns
-    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
     /// Packets each program gets in a round
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
-    packets: u32,
-    /// Entries in the maps of the reference programs
-    #[arg(long, value_name = "N", default_value_t = 900_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    entries: u32,
-    /// Leave out the reference programs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    packets: Option<u32>,
+    /// Fewer and shorter rounds: for a first look
     #[arg(long)]
-    no_references: bool,
-    /// Leave out the live flood
+    quick: bool,
+    /// Leave out two processors, the live flood and the import
     #[arg(long)]
     no_live: bool,
     /// The processor to measure on; the last one if not given
@@ -67,44 +74,58 @@ impl Bench {
             Some(cpu) => cpu,
             None => last_cpu()?,
         };
-
-        let sandbox = Sandbox::new(&Options::default())?;
-        // Pinned only after children started would be too late for them: the daemon goes first.
-        let floodwall = Floodwall::start(&sandbox, &binary, &Config::new("enforce"))?;
-        let tables = if self.no_references {
-            Tables::Tiny
-        } else {
-            Tables::Full
+        let effort = self.effort();
+        let mut report = Report {
+            machine: Machine::this(cpu),
+            effort,
+            sections: Vec::new(),
+            growths: Vec::new(),
+            live: Vec::new(),
+            load: None,
         };
-        let mut lab = Lab::load(tables)?;
-        let mut subjects = vec![subject::floor(&mut lab)?, subject::floodwall(&floodwall)?];
-        if !self.no_references {
-            eprintln!("filling the reference maps with {} entries …", self.entries);
-            subjects.extend(subject::references(&mut lab, self.entries)?);
+
+        // Pinned only after children started would be too late for them: the daemons go first.
+        let daemons = Daemons::start(&binary)?;
+        report.load = Some(daemons.fill(cpu, if self.quick { 1 } else { 3 })?);
+        let mut lab = Lab::load(Tables::Full)?;
+        report.sections = on(cpu, || sections::measure(&mut lab, &daemons, effort))?;
+        drop(lab);
+        if !self.no_live {
+            report.growths = daemons.grow(cpu, effort)?;
+            report.live = daemons.flood(&binary, cpu, if self.quick { 1 } else { 3 })?;
         }
-
-        let pinned = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                pin_to(cpu)?;
-                rounds::measure(&mut lab, &subjects, self.rounds, self.packets)
-            });
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        let costs = pinned?;
-        floodwall.uninstall(&sandbox)?;
-
-        let live = if self.no_live {
-            Vec::new()
-        } else {
-            live::measure(&sandbox, &binary, cpu)?
-        };
-        let report = report::Report::new(cpu, self.rounds, self.packets, costs, live);
         if self.json {
-            report.print_json()
+            json::print(&report)
         } else {
             report.print()
         }
     }
+
+    fn effort(&self) -> Effort {
+        let (rounds, packets) = if self.quick {
+            (5, 20_000)
+        } else {
+            (25, 50_000)
+        };
+        Effort {
+            rounds: self.rounds.unwrap_or(rounds),
+            packets: self.packets.unwrap_or(packets),
+        }
+    }
+}
+
+/// Works on a thread that stays on one processor.
+fn on<R: Send>(cpu: usize, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("bench".into())
+            .spawn_scoped(scope, || {
+                pin_to(cpu)?;
+                work()
+            })
+            .context("cannot start a thread")?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }

@@ -1,118 +1,108 @@
-//! The benchmark's result, as tables and as JSON.
+//! The benchmark's result, as tables for people.
 
-use std::fs;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
-use serde_json::{Value, json};
 
-use super::{live::Absorbed, rounds::Cost};
+use super::{
+    live::Absorbed,
+    load::Load,
+    machine::Machine,
+    parallel::Growth,
+    section::{Cost, Effort, Measured},
+    targets::{self, Goal, Target},
+};
 
 /// Everything that was measured, and where.
 pub struct Report {
-    cpu: usize,
-    rounds: u32,
-    packets: u32,
-    costs: Vec<Cost>,
-    live: Vec<Absorbed>,
+    /// Where.
+    pub machine: Machine,
+    /// How much.
+    pub effort: Effort,
+    /// Costs of packets.
+    pub sections: Vec<Measured>,
+    /// Two processors against one.
+    pub growths: Vec<Growth>,
+    /// Floods on the wire.
+    pub live: Vec<Absorbed>,
+    /// A million prefixes.
+    pub load: Option<Load>,
 }
 
 impl Report {
-    /// Puts the parts together.
-    pub fn new(
-        cpu: usize,
-        rounds: u32,
-        packets: u32,
-        costs: Vec<Cost>,
-        live: Vec<Absorbed>,
-    ) -> Self {
-        Self {
-            cpu,
-            rounds,
-            packets,
-            costs,
-            live,
-        }
+    /// What a program costs above the floor of its section, in nanoseconds: by the best rounds,
+    /// and by the median ones.
+    pub fn above(&self, section: &str, subject: &str, traffic: &str) -> Option<(f64, f64)> {
+        let section = self.sections.iter().find(|it| it.id == section)?;
+        let (cost, floor) = (section.cost(subject, traffic)?, section.floor(traffic)?);
+        Some((
+            cost.min_above(floor) as f64,
+            cost.median_above(floor) as f64,
+        ))
     }
 
-    /// Tables for people.
+    /// How a program grows with a second processor: in the best round, and in the median one.
+    pub fn growth(&self, subject: &str, traffic: &str) -> Option<(f64, f64)> {
+        let found = self
+            .growths
+            .iter()
+            .find(|it| it.subject == subject && it.traffic == traffic)?;
+        Some((found.best(), found.median()))
+    }
+
+    /// What a program absorbs of a live flood, in percent of what the first one does: in the best
+    /// rounds, and in the median ones.
+    pub fn share_of_bare(&self, subject: &str) -> Option<(f64, f64)> {
+        let bare = self.live.first()?;
+        let found = self.live.iter().find(|it| it.subject == subject)?;
+        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64 * 100.0;
+        Some((
+            share(found.best(), bare.best()),
+            share(found.median(), bare.median()),
+        ))
+    }
+
+    /// Prints all of it.
     pub fn print(&self) -> Result<()> {
-        println!("{}, Linux {}, CPU {}", model(), kernel(), self.cpu);
+        println!("{}", self.machine);
         println!(
             "ns per packet, min/median of {} rounds of {} packets, programs taking turns;\n\
-             × the floor's median; making the packets is part of every figure",
-            self.rounds, self.packets
+             + above the floor (median of the rounds' differences), × the floor's median; making the\n\
+             packets is part of every figure",
+            self.effort.rounds, self.effort.packets
         );
-        println!("\n{}", self.cost_table());
+        for section in &self.sections {
+            println!("\n{}\n{}", section.title, cost_table(section));
+        }
+        if !self.growths.is_empty() {
+            println!("\ntwo processors against one, packets a second, median (best)");
+            println!("{}", self.growth_table());
+        }
         if !self.live.is_empty() {
             println!(
                 "\nSYN flood of 16 sources at full speed over a veth; it is made and met on CPU {}",
-                self.cpu
+                self.machine.cpu
             );
             println!("{}", self.live_table());
         }
+        if let Some(load) = &self.load {
+            println!("\na million IPv4 prefixes by `block import`, under a flood");
+            println!("{}", load_table(load));
+        }
+        println!("\ntargets\n{}", target_table(&targets::all(self)));
         Ok(())
     }
 
-    /// The same for machines.
-    pub fn print_json(&self) -> Result<()> {
-        let costs: Vec<Value> = self
-            .costs
-            .iter()
-            .map(|cost| {
-                json!({
-                    "program": cost.subject,
-                    "traffic": cost.traffic,
-                    "min_ns": cost.min(),
-                    "median_ns": cost.median(),
-                    "ratio_to_floor": self.ratio(cost),
-                    "above_floor_ns": cost.min().saturating_sub(self.floor(cost.traffic).map_or(0, Cost::min)),
-                    "last_verdict": verdict(cost.verdict),
-                })
-            })
-            .collect();
-        let live: Vec<Value> = self
-            .live
-            .iter()
-            .map(|absorbed| {
-                json!({
-                    "program": absorbed.subject,
-                    "median_packets_per_second": absorbed.median(),
-                    "packets_per_second": absorbed.rates,
-                    "ratio_to_bare_drop": self.share_of_bare(absorbed),
-                })
-            })
-            .collect();
-        let whole = json!({
-            "schema": 1,
-            "machine": { "cpu_model": model(), "kernel": kernel(), "cpu": self.cpu },
-            "rounds": self.rounds,
-            "packets_per_round": self.packets,
-            "costs": costs,
-            "live": live,
-        });
-        let text =
-            serde_json::to_string_pretty(&whole).context("cannot write the result as JSON")?;
-        println!("{text}");
-        Ok(())
-    }
-
-    fn cost_table(&self) -> Table {
-        let mut traffics: Vec<&str> = self.costs.iter().map(|cost| cost.traffic).collect();
+    fn growth_table(&self) -> Table {
+        let mut traffics: Vec<&str> = self.growths.iter().map(|it| it.traffic).collect();
         traffics.dedup();
-        let mut subjects: Vec<&str> = self.costs.iter().map(|cost| cost.subject).collect();
-        subjects.truncate(self.costs.len() / traffics.len().max(1));
-
         let mut table = table(&["program"], &traffics);
-        for subject in subjects {
-            let mut row = vec![subject.to_owned()];
+        let per_traffic = self.growths.len() / traffics.len().max(1);
+        for subject in self.growths.iter().take(per_traffic) {
+            let mut row = vec![subject.subject.clone()];
             for traffic in &traffics {
-                let cost = self
-                    .costs
-                    .iter()
-                    .find(|c| c.subject == subject && c.traffic == *traffic);
-                row.push(cost.map_or_else(String::new, |cost| {
-                    format!("{}/{} ×{:.1}", cost.min(), cost.median(), self.ratio(cost))
+                let growth = self.growth(&subject.subject, traffic);
+                row.push(growth.map_or_else(String::new, |(best, median)| {
+                    format!("×{median:.2} (×{best:.2})")
                 }));
             }
             table.add_row(row);
@@ -124,33 +114,90 @@ impl Report {
     fn live_table(&self) -> Table {
         let mut table = table(&["program"], &["packets/s absorbed", "of a bare drop"]);
         for absorbed in &self.live {
+            let share = self.share_of_bare(absorbed.subject);
             table.add_row([
                 absorbed.subject.to_owned(),
                 format!("{:.2} M", absorbed.median() as f64 / 1e6),
-                format!("{:.0} %", self.share_of_bare(absorbed) * 100.0),
+                share.map_or_else(String::new, |(_, median)| format!("{median:.0} %")),
             ]);
         }
         align(&mut table);
         table
     }
-
-    /// The first program measured is the floor.
-    fn floor(&self, traffic: &str) -> Option<&Cost> {
-        self.costs.iter().find(|cost| cost.traffic == traffic)
-    }
-
-    fn ratio(&self, cost: &Cost) -> f64 {
-        let floor = self.floor(cost.traffic).map_or(0, Cost::median).max(1);
-        cost.median() as f64 / floor as f64
-    }
-
-    fn share_of_bare(&self, absorbed: &Absorbed) -> f64 {
-        let bare = self.live.first().map_or(0, Absorbed::median).max(1);
-        absorbed.median() as f64 / bare as f64
-    }
 }
 
-/// A table without lines, so that five columns fit into 80 characters.
+fn cost_table(section: &Measured) -> Table {
+    let traffics = section.traffics();
+    let mut table = table(&["program"], &traffics);
+    for subject in section.subjects() {
+        let mut row = vec![subject.to_owned()];
+        for traffic in &traffics {
+            let cell = section
+                .cost(subject, traffic)
+                .zip(section.floor(traffic))
+                .map(|(cost, floor)| cell(cost, floor));
+            row.push(cell.unwrap_or_default());
+        }
+        table.add_row(row);
+    }
+    align(&mut table);
+    table
+}
+
+fn cell(cost: &Cost, floor: &Cost) -> String {
+    let above = cost.median_above(floor);
+    let ratio = cost.median() as f64 / floor.median().max(1) as f64;
+    format!("{}/{} {above:+} ×{ratio:.1}", cost.min(), cost.median())
+}
+
+fn load_table(load: &Load) -> Table {
+    let mut table = table(&["what"], &["best", "median"]);
+    let time = |at: usize| {
+        let time = load.times.get(at);
+        time.map_or_else(String::new, |time| format!("{:.2} s", time.as_secs_f64()))
+    };
+    table.add_row([
+        "from file to enforced".to_owned(),
+        time(0),
+        time(load.times.len() / 2),
+    ]);
+    table.add_row([
+        "memory of all maps".to_owned(),
+        String::new(),
+        format!("{} MiB", load.map_memory >> 20),
+    ]);
+    align(&mut table);
+    table
+}
+
+fn target_table(targets: &[Target]) -> Table {
+    let mut table = table(&["target"], &["goal", "best", "median", ""]);
+    for target in targets {
+        let number = |value: f64| {
+            let digits = if value.abs() < 10.0 && target.unit != "ns" {
+                2
+            } else {
+                0
+            };
+            format!("{value:.digits$} {}", target.unit)
+        };
+        let goal = match target.goal {
+            Goal::AtMost(most) => format!("≤ {}", number(most)),
+            Goal::AtLeast(least) => format!("≥ {}", number(least)),
+        };
+        table.add_row([
+            target.about.to_owned(),
+            goal,
+            target.best.map_or_else(String::new, number),
+            target.median.map_or_else(String::new, number),
+            target.verdict().to_owned(),
+        ]);
+    }
+    align(&mut table);
+    table
+}
+
+/// A table without lines, so that five columns fit into a terminal.
 fn table(first: &[&str], rest: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -165,29 +212,4 @@ fn align(table: &mut Table) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-}
-
-fn verdict(number: u32) -> &'static str {
-    match number {
-        1 => "drop",
-        2 => "pass",
-        3 => "tx",
-        4 => "redirect",
-        _ => "aborted",
-    }
-}
-
-fn model() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or_else(
-            || "unknown processor".to_owned(),
-            |(_, name)| name.trim().to_owned(),
-        )
-}
-
-fn kernel() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    text.trim().to_owned()
 }

@@ -1,29 +1,120 @@
-//! The packets that every program under test sees.
+//! The packets that every program under test sees: one frame, whose source goes its course.
 
 use anyhow::{Context as _, Result};
 
-use super::super::attack::{self, Attack, Sources};
+use super::{
+    super::{
+        attack::{self, Attack, Sources},
+        shape::abi::Course,
+    },
+    prefixes,
+};
 
 /// One kind of traffic, a column of the result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Traffic {
     /// What it is called in the result.
     pub name: &'static str,
-    /// The flood it is.
-    pub attack: Attack,
+    /// The frame, of which the source varies.
+    pub frame: Vec<u8>,
+    /// How it varies.
+    pub course: Course,
 }
 
-/// One source, a botnet of 65,536, and spoofed floods of both families.
-pub fn all() -> Result<[Traffic; 4]> {
-    let syn = attack::named("syn-random").context("the benchmark's packets")?;
-    let of = |name, sources| Traffic {
-        name,
-        attack: Attack { sources, ..syn },
+/// 198.18.0.1, of the network for benchmarks (RFC 2544).
+const ONE_V4: u64 = 0xc612_0001;
+/// 128.0.0.0/2, which holds nobody whom no packet can come from.
+const RANDOM_V4: u64 = 0x8000_0000;
+/// 3fff::/20, for documentation (RFC 9637), as the first half of an address.
+pub const RANDOM_V6: u64 = 0x3fff << 48;
+
+/// One IPv4 source.
+pub fn one() -> Result<Traffic> {
+    v4("one source", within(ONE_V4, 0))
+}
+
+/// A botnet of 65,536 neighbours.
+pub fn botnet() -> Result<Traffic> {
+    v4("64k sources", within(ONE_V4 & !0xffff, 16))
+}
+
+/// Any of 2³⁰ IPv4 sources.
+pub fn random() -> Result<Traffic> {
+    v4("random IPv4", within(RANDOM_V4, 30))
+}
+
+/// One IPv6 source, far from every list.
+pub fn one_v6() -> Result<Traffic> {
+    v6("one IPv6", within(RANDOM_V6 | 0x0fff_0000_0001, 0))
+}
+
+/// Any of 2⁴⁴ IPv6 /64s.
+pub fn random_v6() -> Result<Traffic> {
+    v6("random IPv6 /64", within(RANDOM_V6, 44))
+}
+
+/// Any /64 of the /32s that the [IPv6 list](prefixes::v6) is about: what an attacker would choose
+/// who knows it.
+pub fn near_listed_v6() -> Result<Traffic> {
+    v6(
+        "IPv6 near the list",
+        within(RANDOM_V6, prefixes::V6_FREE_BITS),
+    )
+}
+
+/// One member of the [IPv4 list](prefixes::v4).
+pub fn one_listed() -> Result<Traffic> {
+    let course = within(u64::from(prefixes::v4_member(12_345)), 0);
+    v4("one listed", course)
+}
+
+/// Any member of an [IPv4 list](prefixes::v4) with so many of them.
+pub fn random_listed(members: u32) -> Result<Traffic> {
+    let course = Course {
+        base: u64::from(prefixes::V4_BASE),
+        mask: u64::from(members.saturating_sub(1)),
+        factor: u64::from(prefixes::V4_FACTOR),
+        spread: u64::from(prefixes::V4_SPREAD),
+        family: 4,
     };
-    Ok([
-        of("one source", Sources::One),
-        of("64k sources", Sources::Many { bits: 16 }),
-        of("random IPv4", Sources::Random),
-        of("random IPv6 /64", Sources::RandomV6),
-    ])
+    v4("random listed", course)
+}
+
+/// The one that is [banned](prefixes::BANNED).
+pub fn banned() -> Result<Traffic> {
+    v4("banned", within(u64::from(u32::from(prefixes::BANNED)), 0))
+}
+
+/// Any of 2^`bits` numbers from `base` on; the family is put right later.
+fn within(base: u64, bits: u32) -> Course {
+    let mask = (1 << bits) - 1;
+    Course {
+        base,
+        mask,
+        factor: 1,
+        spread: mask,
+        family: 4,
+    }
+}
+
+fn v4(name: &'static str, course: Course) -> Result<Traffic> {
+    of(name, Sources::One, course)
+}
+
+fn v6(name: &'static str, course: Course) -> Result<Traffic> {
+    let course = Course {
+        family: 6,
+        ..course
+    };
+    of(name, Sources::RandomV6, course)
+}
+
+fn of(name: &'static str, sources: Sources, course: Course) -> Result<Traffic> {
+    let syn = attack::named("syn-random").context("the benchmark's packets")?;
+    let frame = Attack { sources, ..syn }.template()?;
+    Ok(Traffic {
+        name,
+        frame,
+        course,
+    })
 }

@@ -1,0 +1,146 @@
+//! `[limits]` and `[fragments]`.
+
+use filter_common::abi::settings::{Class, FragmentPolicy};
+
+use super::{
+    super::{
+        ClassLimit, Fragments, Limits, PrefixLimits,
+        limit::{Measure, class_measure},
+        schema::{Key, Node, Reader},
+        units::{Rate, RateError},
+    },
+    budget,
+};
+
+pub(super) const LIMITS: &[Key<Limits>] = &[
+    Key {
+        name: "pressure",
+        read: |r, limits, node| r.value(node, pressure, |rate| limits.pressure = rate),
+    },
+    Key {
+        name: "source",
+        read: |r, limits, node| r.section(node, SOURCE, &mut limits.source),
+    },
+    Key {
+        name: "prefix",
+        read: |r, limits, node| r.section(node, PREFIX, &mut limits.prefix),
+    },
+];
+
+type Classes = [ClassLimit; Class::ALL.len()];
+
+const SOURCE: &[Key<Classes>] = &[
+    Key {
+        name: "packets",
+        read: |r, limits, node| class(r, limits, Class::All, node),
+    },
+    Key {
+        name: "syn",
+        read: |r, limits, node| class(r, limits, Class::Syn, node),
+    },
+    Key {
+        name: "udp",
+        read: |r, limits, node| class(r, limits, Class::Udp, node),
+    },
+    Key {
+        name: "icmp",
+        read: |r, limits, node| class(r, limits, Class::Icmp, node),
+    },
+    Key {
+        name: "bytes",
+        read: |r, limits, node| class(r, limits, Class::Bytes, node),
+    },
+];
+
+const PREFIX: &[Key<PrefixLimits>] = &[
+    Key {
+        name: "packets",
+        read: |r, limits, node| class(r, &mut limits.classes, Class::All, node),
+    },
+    Key {
+        name: "syn",
+        read: |r, limits, node| class(r, &mut limits.classes, Class::Syn, node),
+    },
+    Key {
+        name: "udp",
+        read: |r, limits, node| class(r, &mut limits.classes, Class::Udp, node),
+    },
+    Key {
+        name: "icmp",
+        read: |r, limits, node| class(r, &mut limits.classes, Class::Icmp, node),
+    },
+    Key {
+        name: "bytes",
+        read: |r, limits, node| class(r, &mut limits.classes, Class::Bytes, node),
+    },
+    Key {
+        name: "ipv4",
+        read: |r, limits, node| r.value(node, |node| length(node, 32), |it| limits.ipv4 = it),
+    },
+    Key {
+        name: "ipv6",
+        read: |r, limits, node| r.value(node, |node| length(node, 64), |it| limits.ipv6 = it),
+    },
+];
+
+pub(super) const FRAGMENTS: &[Key<Fragments>] = &[
+    Key {
+        name: "unknown",
+        read: |r, fragments, node| {
+            let policies = [
+                ("pass", FragmentPolicy::Pass),
+                ("limit", FragmentPolicy::Limit),
+                ("drop", FragmentPolicy::Drop),
+            ];
+            r.value(
+                node,
+                |node| node.choice(&policies),
+                |policy| fragments.unknown = policy,
+            );
+        },
+    },
+    Key {
+        name: "limit",
+        read: |r, fragments, node| r.value(node, budget, |rate| fragments.limit = rate),
+    },
+];
+
+fn class(reader: &mut Reader<'_>, limits: &mut Classes, class: Class, node: Node<'_>) {
+    let measure = class_measure(class);
+    let example = match measure {
+        Measure::Packets => "\"200/s\"",
+        Measure::Bytes => "\"100MB/s\"",
+    };
+    let parse = |node: Node<'_>| measure.parse(node.text(example)?);
+    reader.value(node, parse, |rate| {
+        if let Some(limit) = limits.get_mut(class as usize) {
+            *limit = ClassLimit {
+                rate,
+                by_hand: true,
+            };
+        }
+    });
+}
+
+/// The length of a prefix: from 8 on, for shorter ones would put much of the world into one bucket.
+fn length(node: Node<'_>, most: u32) -> Result<u8, String> {
+    let length = node.number(8, most)?;
+    u8::try_from(length).map_err(|error| error.to_string())
+}
+
+fn pressure(node: Node<'_>) -> Result<Option<Rate>, String> {
+    match node.text("\"20k/s\"")?.parse() {
+        Ok(rate) => Ok(Some(rate)),
+        Err(RateError::Zero(_)) => Ok(None),
+        Err(
+            error @ (RateError::Form(_)
+            | RateError::ZeroBurst(_)
+            | RateError::Fraction(_)
+            | RateError::TooFast(_)
+            | RateError::BurstTooLong { .. }
+            | RateError::Bytes(_)),
+        ) => Err(format!(
+            "{error}; \"0/s\" lets the default limits hold always"
+        )),
+    }
+}

@@ -1,0 +1,204 @@
+//! What the program must be able to do.
+
+use filter_common::abi::{
+    feature::Feature,
+    settings::{Class, FragmentPolicy},
+};
+use ipnet::IpNet;
+
+use super::{settings, state::State};
+use crate::{
+    api::types::ListKind,
+    config::{Config, limit::LimitName},
+};
+
+/// Features that stay once they were on: single entries come and go, and programs should not.
+pub const STAYING: u64 = Feature::Allow.bit() | Feature::Block.bit() | Feature::Bans.bit();
+
+/// Features that big sets bring with them.
+pub const OF_SETS: u64 = Feature::Set4.bit() | Feature::Set6.bit();
+
+/// The set of features that configuration and state need. Where the ports of sshd are not known,
+/// there are some.
+pub fn wanted(config: &Config, state: &State, ssh_ports: Option<&[u16]>) -> u64 {
+    Feature::ALL
+        .into_iter()
+        .filter(|feature| is_needed(*feature, config, state, ssh_ports))
+        .fold(0, |set, feature| set | feature.bit())
+}
+
+fn is_needed(feature: Feature, config: &Config, state: &State, ssh_ports: Option<&[u16]>) -> bool {
+    let limited = |name: LimitName| settings::limit(config, state, &name).rate.is_some();
+    let packets = |name: fn(Class) -> LimitName| {
+        let mut classes = Class::ALL
+            .into_iter()
+            .filter(|class| *class != Class::Bytes);
+        classes.any(|class| limited(name(class)))
+    };
+    match feature {
+        Feature::Lifelines => {
+            config.lifeline.iter().any(|lines| !lines.is_empty())
+                || ssh_ports.is_none_or(|ports| !ports.is_empty())
+        }
+        Feature::Allow => has_entries(state, ListKind::Allow),
+        Feature::Block => has_entries(state, ListKind::Block),
+        Feature::Bans => has_entries(state, ListKind::Ban),
+        Feature::Set4 => has_set(
+            state,
+            |prefixes| prefixes.first(),
+            |prefix| matches!(prefix, IpNet::V4(_)),
+        ),
+        Feature::Set6 => has_set(
+            state,
+            |prefixes| prefixes.last(),
+            |prefix| matches!(prefix, IpNet::V6(_)),
+        ),
+        Feature::Rules => !config.rules.is_empty() || !state.rules.is_empty(),
+        Feature::Services => !config.services.is_empty(),
+        Feature::SourcePackets => packets(LimitName::Source),
+        Feature::SourceBytes => limited(LimitName::Source(Class::Bytes)),
+        Feature::PrefixPackets => packets(LimitName::Prefix),
+        Feature::PrefixBytes => limited(LimitName::Prefix(Class::Bytes)),
+        Feature::Fragments => {
+            limited(LimitName::Fragments)
+                || settings::fragment_policy(config, state) != FragmentPolicy::Pass
+        }
+        Feature::Samples => config.samples.passed.is_some() || config.samples.dropped.is_some(),
+        Feature::Frags => true,
+    }
+}
+
+/// Whether a list has single entries. Members of lists imported to the allowlist are such.
+fn has_entries(state: &State, kind: ListKind) -> bool {
+    let list = state.list(kind);
+    let has_imports = match kind {
+        ListKind::Allow => !list.imports.is_empty(),
+        ListKind::Block | ListKind::Ban => false,
+    };
+    has_imports || !list.manual.is_empty()
+}
+
+/// Whether an imported list has a member of a family. Members are sorted, IPv4 before IPv6.
+fn has_set(
+    state: &State,
+    end: fn(&[IpNet]) -> Option<&IpNet>,
+    is_of_family: fn(&IpNet) -> bool,
+) -> bool {
+    let mut lists = state.list(ListKind::Block).sets();
+    lists.any(|(_, _, list)| end(&list.prefixes).is_some_and(is_of_family))
+}
+
+/// The name in `status`.
+pub const fn name(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Lifelines => "lifelines",
+        Feature::Allow => "allow",
+        Feature::Block => "block",
+        Feature::Bans => "bans",
+        Feature::Set4 => "lists_v4",
+        Feature::Set6 => "lists_v6",
+        Feature::Rules => "rules",
+        Feature::Services => "services",
+        Feature::SourcePackets => "source_packets",
+        Feature::SourceBytes => "source_bytes",
+        Feature::PrefixPackets => "prefix_packets",
+        Feature::PrefixBytes => "prefix_bytes",
+        Feature::Fragments => "fragments",
+        Feature::Samples => "samples",
+        Feature::Frags => "frags",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::core::{lists::Note, state::Change};
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, Path::new("f.toml")).expect(text)
+    }
+
+    fn names(set: u64) -> Vec<&'static str> {
+        let on = Feature::ALL.into_iter().filter(|it| set & it.bit() != 0);
+        on.map(name).collect()
+    }
+
+    #[test]
+    fn what_the_defaults_need_is_little() {
+        let set = wanted(&Config::default(), &State::default(), Some(&[]));
+        assert_eq!(
+            names(set),
+            ["source_packets", "fragments", "samples", "frags"]
+        );
+        let set = wanted(&Config::default(), &State::default(), None);
+        assert!(names(set).contains(&"lifelines"));
+    }
+
+    #[test]
+    fn what_is_configured_is_needed() {
+        for (text, feature) in [
+            (
+                "[[lifeline]]\nfrom = [\"::/0\"]\nport = 22",
+                Feature::Lifelines,
+            ),
+            ("rules = [\"drop udp dport 53\"]", Feature::Rules),
+            (
+                "[[service]]\nname = \"a\"\nto = [\"::1\"]\nprotocol = \"tcp\"",
+                Feature::Services,
+            ),
+            ("limits.source.bytes = \"1Gbit/s\"", Feature::SourceBytes),
+            ("limits.prefix.udp = \"1k/s\"", Feature::PrefixPackets),
+            ("limits.prefix.bytes = \"1Gbit/s\"", Feature::PrefixBytes),
+        ] {
+            let set = wanted(&config(text), &State::default(), Some(&[]));
+            let before = wanted(&Config::default(), &State::default(), Some(&[]));
+            assert_eq!(set & !before, feature.bit(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_needed() {
+        for (text, feature) in [
+            (
+                "limits.source = { packets = \"off\", syn = \"off\", udp = \"off\", icmp = \"off\" }",
+                Feature::SourcePackets,
+            ),
+            (
+                "fragments = { unknown = \"pass\", limit = \"off\" }",
+                Feature::Fragments,
+            ),
+            (
+                "samples = { passed = \"off\", dropped = \"off\" }",
+                Feature::Samples,
+            ),
+        ] {
+            let set = wanted(&config(text), &State::default(), Some(&[]));
+            let before = wanted(&Config::default(), &State::default(), Some(&[]));
+            assert_eq!(before & !set, feature.bit(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_entry_of_a_list_needs_the_list() {
+        for (kind, feature) in [
+            (ListKind::Allow, Feature::Allow),
+            (ListKind::Block, Feature::Block),
+            (ListKind::Ban, Feature::Bans),
+        ] {
+            let mut state = State::default();
+            let note = Note {
+                reason: String::new(),
+                by: "test".to_owned(),
+                since: jiff::Timestamp::UNIX_EPOCH,
+                until: None,
+            };
+            let prefix = "192.0.2.0/24".parse().expect("a prefix");
+            let _ = state.apply(Change::Manual(kind, prefix, Some(note)));
+            let before = wanted(&Config::default(), &State::default(), Some(&[]));
+            let set = wanted(&Config::default(), &state, Some(&[]));
+            assert_eq!(set & !before, feature.bit(), "{kind:?}");
+        }
+    }
+}

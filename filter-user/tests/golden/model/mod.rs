@@ -1,0 +1,172 @@
+//! Random frames in random situations: the kernel's verdicts and counters equal the model's.
+//!
+//! 100,000 frames; `FLOODWALL_MODEL_CASES` asks for more. A mismatch names the situation's seed,
+//! and `FLOODWALL_MODEL_SEED` runs that situation alone.
+
+mod bed;
+mod frames;
+mod oracle;
+mod situation;
+
+use std::{fmt::Write as _, ops::ControlFlow};
+
+use filter_common::{
+    abi::{
+        feature::Feature,
+        reason::{Action, Reason},
+    },
+    logic::parse,
+};
+use proptest::{
+    prelude::Strategy as _,
+    strategy::ValueTree as _,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use self::{
+    bed::{Bed, has_room},
+    oracle::{Crowds, Oracle, Verdict},
+    situation::{FRAMES, Situation, situation},
+};
+pub use self::{frames::frames, oracle::way};
+use crate::bench;
+
+const CASES: usize = 100_000;
+
+#[test]
+fn the_kernel_says_of_random_frames_in_random_situations_what_the_model_says() {
+    bench::pin_to_one_cpu();
+    let mut beds = [
+        Bed::new(&[]),
+        Bed::new(&[Feature::Rules, Feature::Services, Feature::Lifelines]),
+    ];
+    let mut met = [0_u32; 64];
+    let mut frames = 0;
+    let seeds: Vec<u64> = match number("FLOODWALL_MODEL_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("FLOODWALL_MODEL_CASES")
+            .map_or(CASES, |cases| cases as usize)
+            .div_ceil(FRAMES) as u64)
+            .collect(),
+    };
+    let is_whole = seeds.len() * FRAMES >= CASES;
+    for seed in seeds {
+        let mut situation = made(seed);
+        let bed = &mut beds[(seed % 2) as usize];
+        if seed % 2 == 1 {
+            // This program has neither lifelines nor rules.
+            situation.lifelines.clear();
+            situation.sessions.clear();
+            situation.rules.clear();
+        }
+        // What a machine that stands still for a second lets buckets refill is no mismatch.
+        let mut result = run(bed, &situation, &mut met);
+        if result.is_err() {
+            result = run(bed, &situation, &mut met);
+        }
+        match result {
+            Ok(ran) => frames += ran,
+            Err(mismatch) => panic!("FLOODWALL_MODEL_SEED={seed}: {mismatch}"),
+        }
+    }
+    println!("model packets: {frames}");
+
+    // A generator that meets few reasons proves little.
+    for reason in Reason::ALL {
+        let is_modelled = !matches!(
+            reason,
+            Reason::HeaderSpan | Reason::CeilingNew | Reason::CeilingHeavy | Reason::CeilingFull
+        );
+        let count = met[usize::from(reason.code())];
+        assert!(
+            !is_whole || !is_modelled || count > 0,
+            "no frame met {reason:?}: {met:?}"
+        );
+    }
+}
+
+/// The situation of this seed, always the same.
+fn made(seed: u64) -> Situation {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    situation()
+        .new_tree(&mut runner)
+        .expect("situations can be made")
+        .current()
+}
+
+/// Runs a situation through kernel and model; gives how many frames were compared.
+fn run(bed: &mut Bed, situation: &Situation, met: &mut [u32; 64]) -> Result<usize, String> {
+    bed.put(situation);
+    let mut oracle = Oracle::new(situation);
+    let mut crowds = Crowds::default();
+    let mut ran = 0;
+    for (index, frame) in situation.frames.iter().enumerate() {
+        if let ControlFlow::Continue(packet) = parse::packet(&frame.as_slice())
+            && !has_room(&mut crowds, &packet, situation)
+        {
+            continue;
+        }
+        ran += 1;
+        let expected = oracle.judge(frame);
+        met[usize::from(expected.reason.code())] += 1;
+        let verdict = bed.specimen.run(frame).expect("the program runs");
+        let samples = bed.samples();
+        let shown: Vec<(u8, u8)> = samples.iter().map(|it| (it.reason, it.dropped)).collect();
+        if (verdict, shown) != as_seen(expected) {
+            let said = samples.first().map(|it| Reason::try_from(it.reason));
+            return Err(told(index, frame, expected, verdict, said, situation));
+        }
+    }
+    let said = (
+        bed.moved(),
+        bed.met(situation),
+        bed.imported(),
+        bed.rules(situation),
+    );
+    let expected = (oracle.counters, oracle.met, oracle.imported, oracle.rules);
+    if said != expected {
+        return Err(format!(
+            "counters, entries, lists and rules met are {said:?}, and the model's {expected:?}\n\
+             {situation:#?}"
+        ));
+    }
+    Ok(ran)
+}
+
+/// The XDP verdict and the one sample of a frame: its reason, and whether it was dropped.
+fn as_seen(verdict: Verdict) -> (u32, Vec<(u8, u8)>) {
+    let shown = verdict.observed.unwrap_or(verdict.reason).code();
+    match verdict.reason.action() {
+        Action::Pass => (2, vec![(shown, 0)]),
+        Action::Drop => (1, vec![(shown, 1)]),
+    }
+}
+
+/// A mismatch, with all that there is to know.
+fn told(
+    index: usize,
+    frame: &[u8],
+    expected: Verdict,
+    verdict: u32,
+    said: Option<Result<Reason, impl std::fmt::Debug>>,
+    situation: &Situation,
+) -> String {
+    let mut text = format!("frame {index}: the kernel says {verdict}, {said:?}\n");
+    let _ = writeln!(text, "the model says {expected:?}");
+    let _ = writeln!(text, "the frame is {frame:02x?}");
+    let _ = writeln!(text, "which is {:?}", parse::packet(&frame));
+    let without_frames = Situation {
+        frames: Vec::new(),
+        ..situation.clone()
+    };
+    let _ = writeln!(text, "{without_frames:#?}");
+    text
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number in the environment"))
+}
