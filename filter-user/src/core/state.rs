@@ -103,6 +103,17 @@ impl State {
         self.list(kind).covering(kind, prefix, now)
     }
 
+    /// Gives block lists that have no number one that is free: those that an earlier version kept.
+    pub fn number_lists(&mut self) {
+        let imports = &mut self.block.imports;
+        let taken: Vec<u8> = imports.values().filter_map(|list| list.number).collect();
+        let free = (0..LISTS as u8).filter(|number| !taken.contains(number));
+        let without = imports.values_mut().filter(|list| list.number.is_none());
+        for (list, number) in without.zip(free) {
+            list.number = Some(number);
+        }
+    }
+
     fn list_mut(&mut self, kind: ListKind) -> &mut List {
         match kind {
             ListKind::Allow => &mut self.allow,

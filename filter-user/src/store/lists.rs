@@ -63,7 +63,11 @@ fn append_number(body: &mut Vec<u8>, number: u8) {
 
 /// Reads a list back.
 pub fn read(folder: &Path, name: &str) -> io::Result<Vec<IpNet>> {
-    let text = fs::read_to_string(folder.join(FOLDER).join(name))?;
+    read_file(&folder.join(FOLDER).join(name))
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<IpNet>> {
+    let text = fs::read_to_string(path)?;
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let (head, body) = text
         .split_once('\n')
@@ -78,6 +82,19 @@ pub fn read(folder: &Path, name: &str) -> io::Result<Vec<IpNet>> {
     body.lines()
         .map(|line| line.parse().map_err(|_| damaged("a line is no prefix")))
         .collect()
+}
+
+/// The whole ones among list files whose names [`write`] made with this kind of prefix, with what
+/// follows it.
+pub fn whole(folder: &Path, kind: &str) -> Vec<(String, Vec<IpNet>)> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let lists = files.filter_map(|entry| {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let (name, _random) = file.strip_suffix(".list")?.rsplit_once('.')?;
+        let name = name.strip_prefix(kind)?.to_owned();
+        Some((name, read_file(&entry.path()).ok()?))
+    });
+    lists.collect()
 }
 
 /// Sets a list that cannot be read aside.

@@ -67,8 +67,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE imports (
         list TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
-        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, number TEXT,
-        crc32 INTEGER NOT NULL, PRIMARY KEY (list, name)
+        since TEXT NOT NULL, until TEXT, file TEXT NOT NULL, crc32 INTEGER NOT NULL,
+        PRIMARY KEY (list, name)
     ) WITHOUT ROWID;
     CREATE TABLE overrides (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, by TEXT NOT NULL,
@@ -81,6 +81,7 @@ const SCHEMA: &str = "
 ";
 /// What version 2 added.
 const SCHEMA_2: &str = "
+    ALTER TABLE imports ADD COLUMN number TEXT;
     CREATE TABLE rules (
         number TEXT NOT NULL PRIMARY KEY, rule TEXT NOT NULL, reason TEXT NOT NULL,
         by TEXT NOT NULL, since TEXT NOT NULL, until TEXT, place TEXT NOT NULL,
@@ -102,7 +103,7 @@ impl Store {
             Ok(loaded) => loaded,
             Err(Damage::Beyond(error)) => return Err(error),
             Err(Damage::Corrupt(what)) => {
-                let aside = set_aside(folder, &path, now)?;
+                let (aside, files_aside) = set_aside(folder, &path, now)?;
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
                      it: entries, rules, overrides and the journal start anew; single entries and \
@@ -112,12 +113,17 @@ impl Store {
                     aside.display()
                 );
                 losses.clear();
-                Self::load(folder, &path, &why, now, &mut losses).map_err(
-                    |damage| match damage {
-                        Damage::Beyond(error) => error,
-                        Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
-                    },
-                )?
+                let (database, (mut state, is_unreconciled)) =
+                    Self::load(folder, &path, &why, now, &mut losses).map_err(
+                        |damage| match damage {
+                            Damage::Beyond(error) => error,
+                            Damage::Corrupt(what) => {
+                                StoreError(format!("{}: {what}", path.display()))
+                            }
+                        },
+                    )?;
+                rows::recover_lists(&database, folder, &files_aside, now, &mut state);
+                (database, (state, is_unreconciled))
             }
         };
         let store = Self {
@@ -172,7 +178,7 @@ impl Store {
                 database.execute_batch(&all)?;
             }
             SCHEMA_VERSION => {}
-            odd @ (..SCHEMA_VERSION | MOST_VERSION..) => {
+            odd @ (..0 | MOST_VERSION..) => {
                 return Err(Damage::Corrupt(format!("its schema has the number {odd}")));
             }
             newer => {
@@ -420,7 +426,8 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
 
 /// Moves a database, with its journal files and the lists whose rows it had, to names that tell
 /// when.
-fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+/// Gives where the database lies, and where the lists do.
+fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<(PathBuf, PathBuf), StoreError> {
     let failed = |error: io::Error| {
         StoreError(format!(
             "{} is damaged and cannot be set aside: {error}",
@@ -438,8 +445,9 @@ fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<PathBuf, Stor
     }
     let files = folder.join(lists::FOLDER);
     let files_aside = format!("{}.corrupt-{}", files.display(), now.as_millisecond());
-    fs::rename(&files, files_aside)
+    let files_aside = PathBuf::from(files_aside);
+    fs::rename(&files, &files_aside)
         .and_then(|()| fs::create_dir(&files))
         .map_err(failed)?;
-    Ok(aside)
+    Ok((aside, files_aside))
 }

@@ -106,7 +106,7 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
                 Some(file),
                 list.number.map(|number| number.to_string()),
             ];
-            put(database, insert, &row)?;
+            put_with(database, insert, &row, checksum_of_import(&row))?;
         }
         Change::Mode(set) => {
             write_override(database, MODE, set.as_ref(), mode_text)?;
@@ -208,13 +208,22 @@ fn text(until: Option<Timestamp>) -> Option<String> {
 
 /// Writes a row with its checksum behind it, for SQLite keeps none.
 fn put(database: &Connection, insert: &str, row: &[Option<String>]) -> rusqlite::Result<usize> {
+    put_with(database, insert, row, checksum(row))
+}
+
+fn put_with(
+    database: &Connection,
+    insert: &str,
+    row: &[Option<String>],
+    checksum: u32,
+) -> rusqlite::Result<usize> {
     let mut statement = database.prepare_cached(insert)?;
     let mut place = 1;
     for column in row {
         statement.raw_bind_parameter(place, column)?;
         place += 1;
     }
-    statement.raw_bind_parameter(place, checksum(row))?;
+    statement.raw_bind_parameter(place, checksum)?;
     statement.raw_execute()
 }
 
@@ -230,8 +239,24 @@ fn checksum(row: &[Option<String>]) -> u32 {
     hasher.finalize()
 }
 
+/// A number that is not there does not count, for version 1 knew none.
+fn checksum_of_import(row: &[Option<String>]) -> u32 {
+    match row {
+        [first @ .., None] => checksum(first),
+        all => checksum(all),
+    }
+}
+
 /// Says whether a row of so many columns is as it was written.
 fn check(row: &Row<'_>, columns: usize) -> rusqlite::Result<()> {
+    check_by(row, columns, checksum)
+}
+
+fn check_by(
+    row: &Row<'_>,
+    columns: usize,
+    checksum: impl Fn(&[Option<String>]) -> u32,
+) -> rusqlite::Result<()> {
     let texts: Vec<Option<String>> = (0..columns)
         .map(|column| row.get(column))
         .collect::<rusqlite::Result<_>>()?;
@@ -318,12 +343,45 @@ pub fn read(
     for change in changes {
         state.apply(change);
     }
+    state.number_lists();
     for change in state.expired(now) {
         // A row that cannot be removed now is left out again next time.
         let _ = write(database, folder, &change);
         state.apply(change);
     }
     Ok((state, is_unreconciled))
+}
+
+/// Takes block lists over whose files are whole, after their rows were lost. The kernel cannot give
+/// them back: it knows addresses, and not who listed them.
+pub fn recover_lists(
+    database: &Connection,
+    folder: &Path,
+    files: &Path,
+    now: Timestamp,
+    state: &mut State,
+) {
+    for (name, prefixes) in lists::whole(files, "block-") {
+        let list = Imported {
+            prefixes: Arc::from(prefixes),
+            note: Note {
+                reason: "recovered from its file".to_owned(),
+                by: "floodwall".to_owned(),
+                since: now,
+                until: None,
+            },
+            number: None,
+        };
+        let _ = state.apply(Change::Import(ListKind::Block, name, Some(list)));
+    }
+    state.number_lists();
+    for (name, list) in &state.list(ListKind::Block).imports {
+        let change = Change::Import(ListKind::Block, name.clone(), Some(list.clone()));
+        if let Err(error) = write(database, folder, &change) {
+            // It is in force all the same, until the next start.
+            tracing::error!("keeping the recovered list {name}: {error}");
+        }
+    }
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
@@ -335,7 +393,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Change> {
 
 /// Which list, its name, its file, its number, and what is known of it.
 fn import(row: &Row<'_>) -> rusqlite::Result<(ListKind, String, String, Option<u8>, Note)> {
-    check(row, 8)?;
+    check_by(row, 8, checksum_of_import)?;
     let number: Option<String> = row.get(7)?;
     let number = number
         .map(|number| number.parse())

@@ -349,7 +349,7 @@ fn a_truncated_database_is_set_aside_loudly() {
     for length in lengths {
         let restored = open_with(folder.path(), &database[..length]).expect("it is opened");
         assert!(!restored.losses.is_empty(), "truncated to {length}");
-        assert_eq!(restored.state, State::default(), "truncated to {length}");
+        assert_only_lists_are_back(restored.state);
         assert!(
             restored.losses[0].contains("set aside"),
             "{:?}",
@@ -381,10 +381,22 @@ fn what_is_set_aside_is_all_there() {
         now().as_millisecond()
     ));
     assert_eq!(fs::read_dir(aside).expect("the lists").count(), lists);
-    assert_eq!(lists_in(folder.path()).len(), 0);
+    assert_eq!(lists_in(folder.path()).len(), 1, "the block list is back");
+    assert_only_lists_are_back(restored.state);
     store.reconciled().expect("it is noted");
     drop(store);
-    open_whole(folder.path());
+    assert_only_lists_are_back(open_whole(folder.path()).1);
+}
+
+/// Block lists are files of their own, and come back without their rows.
+#[track_caller]
+fn assert_only_lists_are_back(mut state: State) {
+    let gone = Change::Import(ListKind::Block, "feed".to_owned(), None);
+    let Change::Import(_, _, Some(feed)) = state.apply(gone) else {
+        panic!("the block list is back");
+    };
+    assert_eq!((feed.number, feed.prefixes.len()), (Some(0), 2));
+    assert_eq!(state, State::default());
 }
 
 #[test]
@@ -397,7 +409,7 @@ fn a_loss_is_told_until_the_kernel_was_asked() {
     assert!(first.is_unreconciled && second.is_unreconciled);
     assert!(!first.losses.is_empty());
     assert_eq!(first.losses, second.losses);
-    assert_eq!(second.state, State::default());
+    assert_only_lists_are_back(second.state);
     store.reconciled().expect("it is noted");
     drop(store);
     let (_store, third) = open(folder.path());
@@ -547,12 +559,18 @@ fn a_database_of_before_there_were_rules_is_taken_over() {
     {
         let (mut store, _) = open(folder.path());
         store.reconciled().expect("nothing to compare with");
-        write(&mut store, std::slice::from_ref(&change));
-        let old = "DROP TABLE rules; DROP TABLE rule_slots; PRAGMA user_version = 1;";
+        let mut feed = import(&["192.0.2.0/24"]);
+        feed.iter_mut().for_each(|feed| feed.number = None);
+        let feed = Change::Import(ListKind::Block, "feed".to_owned(), feed);
+        write(&mut store, &[change, feed]);
+        let old = "DROP TABLE rules; DROP TABLE rule_slots;
+            ALTER TABLE imports DROP COLUMN number; PRAGMA user_version = 1;";
         store.database.execute_batch(old).expect("an old database");
     }
     let (mut store, state) = open_whole(folder.path());
     assert!(state.detached.contains_key("eth0"));
+    let feed = &state.list(ListKind::Block).imports["feed"];
+    assert_eq!(feed.number, Some(0), "lists had no numbers");
     write(&mut store, &[Change::Rule(1, Some(rule(1, "drop udp")))]);
     drop(store);
     let (_, state) = open_whole(folder.path());
