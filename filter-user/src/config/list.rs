@@ -273,7 +273,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock;
 
     fn parse_in(chunks: &[&[u8]], most: usize) -> Result<Vec<IpNet>, ListError> {
         let mut parser = ListParser::new(most);
