@@ -130,7 +130,8 @@ extern "C" fn rules_classify() -> u32 {
         return 0;
     };
     let table = RuleTable;
-    let bank = (settings.rule_bank & (BANKS - 1)).wrapping_mul(BANK_LINES);
+    scratch.rule_bank = settings.rule_bank & (BANKS - 1);
+    let bank = scratch.rule_bank.wrapping_mul(BANK_LINES);
     let Scratch {
         classes, numbers, ..
     } = &mut *scratch;
@@ -150,10 +151,10 @@ extern "C" fn rules_classify() -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_decide(context: *mut xdp_md, length: u32) -> u32 {
-    let Some(settings) = settings::current() else {
+    let Some(scratch) = cpu::notes() else {
         return UNDECIDED;
     };
-    let bank = settings.rule_bank & (BANKS - 1);
+    let bank = scratch.rule_bank;
     let now = Tick::now();
     for _ in 0..MOST_STEPS {
         let rule = match rules_step() {

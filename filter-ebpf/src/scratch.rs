@@ -30,6 +30,10 @@ pub struct Scratch {
     pub length: u32,
     /// The services that the packet belongs to, as a set.
     services: u64,
+    /// The half of the rules that the packet was classified with: another may be in force by the
+    /// time that it meets one.
+    pub rule_bank: u32,
+    reserved: u32,
     /// The rules that the packet may meet.
     pub candidates: Candidates,
     /// What classification looks at.

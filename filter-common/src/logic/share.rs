@@ -10,7 +10,7 @@ use super::bucket::Limit;
 /// Parts that a bucket's depth is told in.
 const WHOLE: u64 = 1 << 8;
 
-/// How much of a service's bucket is used: 256 is all.
+/// How much of a service's bucket is used: 256 is all, and 257 more than there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(u64);
 
@@ -20,7 +20,9 @@ impl Level {
     pub const fn of(deficit: u64, depth: u64) -> Self {
         match deficit.checked_div(depth >> 8) {
             None => Self(0),
-            Some(level) if level > 2 * WHOLE => Self(2 * WHOLE),
+            // However little it is above, for what is full must not be charged to nobody.
+            Some(_) if deficit > depth => Self(WHOLE + 1),
+            Some(level) if level > WHOLE => Self(WHOLE),
             Some(level) => Self(level),
         }
     }
@@ -109,5 +111,48 @@ const fn bounded(fair: u64, ceiling: &Limit) -> u64 {
         ceiling.interval
     } else {
         fair
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_full_exactly_when_a_packet_has_no_room() {
+        for depth in [256, 1_000, 1 << 30] {
+            assert!(!Level::of(depth, depth).is_full(), "{depth}");
+            assert!(Level::of(depth + 1, depth).is_full(), "{depth}");
+        }
+        assert!(!Level::of(u64::MAX, 0).is_full(), "no limit is never full");
+    }
+
+    #[test]
+    fn newcomers_lose_never_below_a_quarter_and_always_from_a_half_on() {
+        let depth = 1 << 20;
+        for random in 0..64 {
+            assert!(!Level::of(depth / 4, depth).loses(random));
+            assert!(Level::of(depth / 2, depth).loses(random));
+        }
+        let lost = (0..64).filter(|random| Level::of(depth / 8 * 3, depth).loses(*random));
+        assert_eq!(lost.count(), 32);
+    }
+
+    #[test]
+    fn a_share_stays_between_a_part_of_the_ceiling_and_all_of_it() {
+        let ceiling = Limit::new(10_000, 10_000, 250, 4).expect("a limit");
+        let (full, empty) = (Level(WHOLE), Level(0));
+        let mut fair = 0;
+        for _ in 0..10_000 {
+            fair = next(fair, &full, &ceiling);
+        }
+        assert!(
+            fair > ceiling.interval
+                && limit(fair, &ceiling).depth < super::super::bucket::HALF_RANGE
+        );
+        for _ in 0..10_000 {
+            fair = next(fair, &empty, &ceiling);
+        }
+        assert_eq!(fair, ceiling.interval);
     }
 }
