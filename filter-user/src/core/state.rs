@@ -107,7 +107,8 @@ impl State {
     pub fn number_lists(&mut self) {
         let imports = &mut self.block.imports;
         let taken: Vec<u8> = imports.values().filter_map(|list| list.number).collect();
-        let free = (0..LISTS as u8).filter(|number| !taken.contains(number));
+        let free =
+            (0..filter_common::logic::set4::LISTS as u8).filter(|number| !taken.contains(number));
         let without = imports.values_mut().filter(|list| list.number.is_none());
         for (list, number) in without.zip(free) {
             list.number = Some(number);
