@@ -211,13 +211,16 @@ extern "C" fn rules_compare(context: *mut xdp_md, index: u32) -> u32 {
     let (Some(scratch), Some(rule)) = (cpu::notes(), RULES.get(index)) else {
         return 0;
     };
-    let payload = u32::from(scratch.packet().payload);
-    if payload == 0 {
+    let packet = scratch.packet();
+    if packet.payload == 0 {
         return 0;
     }
     let mut bytes = [0_u8; PATTERN];
-    let at = payload.wrapping_add(u32::from(rule.offset));
-    if !XdpFrame::copy(context, at, u32::from(rule.compared), &mut bytes) {
+    let at = u32::from(packet.payload).wrapping_add(u32::from(rule.offset));
+    let compared = u32::from(rule.compared);
+    // Behind the packet's end is padding, which is the sender's to choose but nobody's payload.
+    if at.wrapping_add(compared) > packet.end || !XdpFrame::copy(context, at, compared, &mut bytes)
+    {
         return 0;
     }
     let (seen, pattern, mask) = (words(&bytes), words(&rule.pattern), words(&rule.mask));

@@ -193,6 +193,9 @@ pub struct Packet {
     pub length: u16,
     /// Where in the frame the payload of TCP, UDP or ICMP begins; zero where there is none.
     pub payload: u16,
+    /// Where in the frame the IP packet ends, by its own word: padding may follow. Nothing has
+    /// checked it where there is no payload.
+    pub end: u32,
     /// The transport header.
     pub header: Header,
     /// What the parser noticed that sanity should judge; if it is that a header is cut short, lies or

@@ -39,7 +39,10 @@ proptest! {
     }
 
     #[test]
-    fn a_well_formed_frame_is_read_as_etherparse_reads_it(frame in frames()) {
+    fn a_well_formed_frame_is_read_as_etherparse_reads_it(
+        frame in frames(), padding in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let frame = [frame, padding].concat();
         let ours = match parse::packet(&frame.as_slice()) {
             ControlFlow::Continue(packet) => packet,
             ControlFlow::Break(reason) => return Err(TestCaseError::fail(format!("{reason:?}: {frame:02x?}"))),
@@ -94,9 +97,10 @@ fn judge(frame: &[u8]) {
 
 /// What etherparse says, in our words.
 fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
-    let (source, destination, hops, carried, fragment, payload, id, length): (
+    let (source, destination, hops, carried, fragment, payload, id, start, length): (
         IpAddr,
         IpAddr,
+        _,
         _,
         _,
         _,
@@ -115,6 +119,7 @@ fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
                 fragment(offset, more, false),
                 ip.payload().payload,
                 u32::from(header.identification()),
+                header.slice(),
                 header.total_len(),
             )
         }
@@ -146,6 +151,7 @@ fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
                 how,
                 ip.payload().payload,
                 pieces.map_or(0, |header| header.identification()),
+                ip.header().slice(),
                 ip.header().payload_length().saturating_add(40),
             )
         }
@@ -164,6 +170,7 @@ fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
         fragment_id: if fragment == Fragment::Whole { 0 } else { id },
         length,
         payload: behind_header(&seen, payload, frame),
+        end: (offset_in(frame, start) + usize::from(length)) as u32,
         header: seen.into(),
         defect: None,
     }
@@ -171,13 +178,17 @@ fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
 
 /// Where in the frame the payload of the transport protocol begins.
 fn behind_header(transport: &Transport, carried: &[u8], frame: &[u8]) -> u16 {
-    let start = carried.as_ptr() as usize - frame.as_ptr() as usize;
     let header = match transport {
         Transport::Tcp { .. } => usize::from(carried[12] >> 4) * 4,
         Transport::Udp { .. } | Transport::Icmp { .. } => 8,
         Transport::Opaque => return 0,
     };
-    u16::try_from(start + header).expect("a frame of a test")
+    u16::try_from(offset_in(frame, carried) + header).expect("a frame of a test")
+}
+
+/// Where in the frame a part of it begins.
+fn offset_in(frame: &[u8], part: &[u8]) -> usize {
+    part.as_ptr() as usize - frame.as_ptr() as usize
 }
 
 fn fragment(offset: u16, more: bool, is_said: bool) -> Fragment {

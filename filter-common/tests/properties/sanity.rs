@@ -77,6 +77,7 @@ fn tcp(flags: u8) -> Packet {
         fragment_id: 0,
         length: 40,
         payload: 54,
+        end: 54,
         header: Header::tcp(40_000, 80, TcpFlags(flags)),
         defect: None,
     }

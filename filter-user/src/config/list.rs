@@ -273,7 +273,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock;
 
     fn parse_in(chunks: &[&[u8]], most: usize) -> Result<Vec<IpNet>, ListError> {
         let mut parser = ListParser::new(most);
@@ -379,26 +378,17 @@ mod tests {
         assert!(error.is_full && error.line == 1004, "{error}");
     }
 
-    /// Half a second in a release build; this one only guards against a slip into the quadratic.
     #[test]
-    fn a_million_lines_are_read_in_a_moment() {
+    fn a_million_lines_are_a_million_prefixes() {
         let mut text = Vec::new();
         for number in 0..1_000_000_u32 {
-            writeln!(
-                text,
-                "{}/32",
-                Ipv4Addr::from(number.wrapping_mul(2_654_435_761))
-            )
-            .unwrap();
+            let address = Ipv4Addr::from(number.wrapping_mul(2_654_435_761));
+            writeln!(text, "{address}/32").unwrap();
         }
-        let start = clock::monotonic();
         let mut parser = ListParser::new(1_000_000);
         text.chunks(16 * 1024)
             .for_each(|chunk| parser.push(chunk).unwrap());
         assert_eq!(parser.finish().unwrap().len(), 1_000_000);
-        let took = clock::monotonic().duration_since(start);
-        println!("1 M lines took {took:?}");
-        assert!(took.as_secs() < 10, "{took:?}");
     }
 
     fn any_net() -> impl Strategy<Value = IpNet> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::abi::reason::Reason;
+use filter_common::{abi::reason::Reason, logic::set4};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -107,8 +107,7 @@ impl State {
     pub fn number_lists(&mut self) {
         let imports = &mut self.block.imports;
         let taken: Vec<u8> = imports.values().filter_map(|list| list.number).collect();
-        let free =
-            (0..filter_common::logic::set4::LISTS as u8).filter(|number| !taken.contains(number));
+        let free = (0..set4::LISTS as u8).filter(|number| !taken.contains(number));
         let without = imports.values_mut().filter(|list| list.number.is_none());
         for (list, number) in without.zip(free) {
             list.number = Some(number);

@@ -6,8 +6,7 @@ use filter_common::logic::packet::{Packet, Transport};
 
 use super::rule::{Addresses, Matches, Ports, Protocol, Rule};
 
-/// Whether a rule matches a packet; `payload` is what follows its TCP, UDP or ICMP header, to the
-/// end of the IP packet, or nothing where there is no such header.
+/// Whether a rule matches a packet that has this [`payload`].
 pub fn matches(rule: &Rule, packet: &Packet, payload: &[u8]) -> bool {
     let wanted = &rule.matches;
     header_matches(wanted, packet)
@@ -24,6 +23,16 @@ pub fn header_matches(wanted: &Matches, packet: &Packet) -> bool {
         && wanted.length.contains(packet.length)
         && wanted.ttl.contains(packet.hops)
         && wanted.fragment.contains(packet.fragment)
+}
+
+/// What follows the TCP, UDP or ICMP header of a packet in its frame, to the end of the IP packet;
+/// nothing where there is no such header.
+pub fn payload<'f>(packet: &Packet, frame: &'f [u8]) -> &'f [u8] {
+    let end = usize::try_from(packet.end).unwrap_or(usize::MAX);
+    match packet.payload {
+        0 => &[],
+        at => frame.get(usize::from(at)..end).unwrap_or_default(),
+    }
 }
 
 fn addresses(wanted: Addresses, packet: &Packet) -> bool {

@@ -198,6 +198,7 @@ pub fn plain_packet() -> Packet {
         fragment_id: 0,
         length: 28,
         payload: 42,
+        end: 42,
         header: Transport::Udp {
             source_port: 1024,
             destination_port: 53,

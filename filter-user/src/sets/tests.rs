@@ -232,43 +232,6 @@ fn a_24_whose_addresses_all_are_listed_takes_no_leaf() {
     assert_eq!(find(&sets, IpAddr::from([192, 0, 2, 200])), Some(9));
 }
 
-/// What building costs, for a look by hand: `cargo test --release -p filter-user --lib sets:: --
-/// --ignored --nocapture`.
-#[test]
-#[ignore = "measures, asserts nothing about time"]
-fn the_cost_of_a_million_prefixes() {
-    let v4 =
-        (0..1_000_000_u32).map(|index| net(IpAddr::V4(index.wrapping_mul(0x9e37_79b1).into()), 32));
-    let v6 = (0..250_000_u128).map(|index| {
-        let bits = index.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 3;
-        net(IpAddr::V6((1 << 125 | bits).into()), 64)
-    });
-    let mut members: Vec<IpNet> = v4.chain(v6).collect();
-    let mut spent = Vec::new();
-    let mut clock = crate::clock::monotonic();
-    let mut lap = |what| {
-        spent.push((what, clock.elapsed()));
-        clock = crate::clock::monotonic();
-    };
-    members.sort_unstable();
-    lap("sorted");
-    let lists = [(0, members)];
-    let v4 = set4::build(&views(&lists), 0).expect("a set");
-    lap("IPv4");
-    let v6 = set6::build(&views(&lists)).expect("a set");
-    lap("IPv6");
-    let sets = Sets { v4, v6 };
-    let near = Near::of(&sets, &views(&lists), &HashKey::default());
-    lap("gate");
-    println!("{spent:?}, {} words of gate", near.words.len());
-    println!(
-        "IPv4 {} MiB, IPv6 {} MiB",
-        sets.v4.lines.len() >> 14,
-        sets.v6.len() >> 14
-    );
-    assert!(sets.v4.lines.len() > 1_000_000 && !sets.v6.is_empty());
-}
-
 #[test]
 fn a_list_of_everything_holds_everything() {
     let all = vec![

@@ -2,23 +2,27 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use filter_common::{
-    abi::{
-        counter::{self, COUNTERS},
-        entry::EntryValue,
-        lifeline::{LifelineRule, Lifelines, SessionKey},
-        reason::{Action, Reason},
-        sample::Sample,
-        settings::Settings,
-    },
-    logic::{address::Address, bucket::Limit, hash::HashKey},
+use filter_common::abi::{
+    counter::{self, COUNTERS},
+    entry::EntryValue,
+    lifeline::Lifelines,
+    reason::{Action, Reason},
+    sample::Sample,
+    service::{SERVICES, Service},
 };
 use filter_user::{
     api::types::ListKind,
-    config::{AttachPreference, Config, Tables as Sizes, units::parse_prefix},
+    config::{AttachPreference, Config, Tables as Sizes},
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
-    dataplane::{Counters, Dataplane, Image, ProgramReport, bpffs::PinFolder, kernel::Kernel},
+    dataplane::{
+        CompiledRules, Counters, Dataplane, Image, ProgramReport, bpffs::PinFolder, kernel::Kernel,
+    },
+    rules::{
+        Rule,
+        compile::{Member, compile},
+        service::ServiceMatch,
+    },
     sets::{self, List, near::Near},
 };
 use ipnet::IpNet;
@@ -27,6 +31,8 @@ use nix::{
     sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare},
     unistd::{Pid, geteuid},
 };
+
+use crate::force::{Force, HASH_KEY, entry, only};
 
 /// Lines of the source table.
 const SOURCES: u32 = 1 << 12;
@@ -37,20 +43,14 @@ pub struct Bench {
     tables: Tables,
     entries: Vec<(ListKind, IpNet)>,
     lists: Vec<(u8, Vec<IpNet>)>,
+    ruled: Ruled,
+    bank: u32,
     // Last, so that nothing is open in the file system when it goes.
     _pins: Pins,
 }
 
-/// What is in force.
-pub struct Force {
-    pub settings: Settings,
-    /// With the tick at which each ends.
-    pub entries: Vec<(ListKind, IpNet, u64)>,
-    /// Imported lists by number.
-    pub lists: Vec<(u8, Vec<IpNet>)>,
-    pub lifelines: Vec<LifelineRule>,
-    pub sessions: Vec<SessionKey>,
-}
+/// Rules and services that were put in force.
+type Ruled = (Vec<(Rule, u64)>, Vec<(ServiceMatch, Service)>);
 
 /// What became of a frame.
 #[derive(Debug)]
@@ -90,6 +90,8 @@ impl Bench {
             tables,
             entries: Vec::new(),
             lists: Vec::new(),
+            ruled: Ruled::default(),
+            bank: 0,
             _pins: pins,
         }
     }
@@ -141,6 +143,7 @@ impl Bench {
             self.place(&force.lists);
         }
         let mut settings = force.settings;
+        settings.rule_bank = self.put_rules(force);
         settings.open_gate_v6 = u32::from(self.tables.is_gate_open_v6());
         self.kernel
             .set_settings(&settings)
@@ -187,6 +190,53 @@ impl Bench {
             sets: Some(&sets),
         };
         self.kernel.place(image).expect("the sets are put in place");
+    }
+
+    /// Writes rules and services into the bank that is not in force, and tells which bank holds
+    /// them. What they met before is forgotten.
+    fn put_rules(&mut self, force: &Force) -> u32 {
+        let wanted = (force.rules.clone(), force.services.clone());
+        if self.ruled != wanted {
+            let members: Vec<Member<'_>> = force
+                .rules
+                .iter()
+                .map(|(rule, until)| Member {
+                    rule,
+                    ends: *until != EntryValue::NEVER,
+                })
+                .collect();
+            let places: Vec<ServiceMatch> =
+                force.services.iter().map(|(to, _)| to.clone()).collect();
+            let room = |burst| only(burst, self.kernel.hz());
+            let rules = CompiledRules {
+                table: compile(&members, &places).expect("few rules"),
+                entries: (0..)
+                    .zip(&force.rules)
+                    .map(|(slot, (rule, until))| entry(rule, *until, slot, room))
+                    .collect(),
+            };
+            self.bank ^= 1;
+            self.kernel
+                .set_rules(self.bank, &rules)
+                .expect("rules are written");
+            let mut ceilings = [Service::default(); SERVICES as usize];
+            for (slot, (_, ceiling)) in ceilings.iter_mut().zip(&force.services) {
+                *slot = *ceiling;
+            }
+            self.kernel
+                .set_services(&ceilings)
+                .expect("ceilings are written");
+            self.ruled = wanted;
+        }
+        for slot in 0..force.rules.len() as u32 {
+            self.kernel.clear_rule(slot).expect("a rule is cleared");
+        }
+        for index in 0..force.services.len() as u32 {
+            self.kernel
+                .clear_service(index)
+                .expect("a service is cleared");
+        }
+        self.bank
     }
 
     fn carry(&mut self, entries: impl Iterator<Item = (ListKind, IpNet, bool, bool)>) {
@@ -298,88 +348,6 @@ fn name(index: u32) -> String {
         Ok(reason) => format!("{what}: {reason:?}"),
         Err(_) => format!("{what}: code {code}"),
     }
-}
-
-/// The secret of the tables here.
-pub const HASH_KEY: HashKey = HashKey::from_random([
-    0x9e37_79b9_7f4a_7c15,
-    0xc2b2_ae3d_27d4_eb4f,
-    0x1656_67b1_9e37_79f9,
-    0x27d4_eb2f_1656_67c5,
-]);
-
-impl Force {
-    /// Everything enforced, nothing listed, no limit, and samples without end.
-    pub fn new() -> Self {
-        let settings = Settings {
-            enforced: Reason::all_drops(),
-            key: HASH_KEY,
-            ..Settings::default()
-        };
-        Self {
-            settings,
-            entries: Vec::new(),
-            lists: Vec::new(),
-            lifelines: Vec::new(),
-            sessions: Vec::new(),
-        }
-    }
-
-    pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut self.settings);
-        self
-    }
-
-    pub fn list(mut self, kind: ListKind, prefix: &str, until: u64) -> Self {
-        let prefix = parse_prefix(prefix).expect("a prefix");
-        self.entries.push((kind, prefix, until));
-        self
-    }
-
-    pub fn block(self, prefix: &str) -> Self {
-        self.list(ListKind::Block, prefix, EntryValue::NEVER)
-    }
-
-    pub fn ban(self, prefix: &str) -> Self {
-        self.list(ListKind::Ban, prefix, EntryValue::NEVER - 1)
-    }
-
-    /// Members of the imported list with a number, in any order.
-    pub fn listed(mut self, number: u8, prefixes: &[&str]) -> Self {
-        let parsed = prefixes
-            .iter()
-            .map(|text| parse_prefix(text).expect("a prefix"));
-        let mut members: Vec<IpNet> = parsed.collect();
-        members.sort_unstable();
-        self.lists.push((number, members));
-        self
-    }
-
-    pub fn allow(self, prefix: &str) -> Self {
-        self.list(ListKind::Allow, prefix, EntryValue::NEVER)
-    }
-
-    pub fn lifeline(mut self, rule: LifelineRule, port: u16) -> Self {
-        self.lifelines.push(rule);
-        self.settings.lifeline_gate |= filter_common::abi::lifeline::gate_bit(port);
-        self
-    }
-
-    pub fn session(mut self, source: &str, source_port: u16, port: u16) -> Self {
-        self.sessions
-            .push(SessionKey::new(&address(source), source_port, port));
-        self.settings.lifeline_gate |= filter_common::abi::lifeline::gate_bit(port);
-        self
-    }
-}
-
-pub fn address(text: &str) -> Address {
-    Address::from(text.parse::<std::net::IpAddr>().expect("an address"))
-}
-
-/// So many packets, and then one a minute: no test waits for that.
-pub fn only(packets: u64, hz: u64) -> Limit {
-    Limit::new(1, packets, hz * 60, 1).expect("the bucket holds it")
 }
 
 /// Samples, ceilings and pressure are counted for each CPU.

@@ -3,7 +3,7 @@
 use filter_common::abi::reason::Reason::{Blocked, Clean, Control, ForgedDiscovery, MartianSource};
 
 use crate::{
-    bench::{Force, only},
+    force::{Force, only},
     frame::{DESTINATION, HOP_BY_HOP, ICMPV6, IGMP, UDP, V6, icmp, udp, v4, v6},
     row::{Row, Scenario, row},
 };

@@ -6,7 +6,7 @@ use filter_common::abi::reason::Reason::{
 };
 
 use crate::{
-    bench::Force,
+    force::Force,
     frame::{
         ACK, AUTHENTICATION, DESTINATION, FIN, HIP, HOP_BY_HOP, ICMP, ICMPV6, MOBILITY, PSH,
         ROUTING, RST, SHIM6, SYN, TCP, UDP, URG, ethernet, icmp, syn, tagged, tcp, udp, v4, v6,

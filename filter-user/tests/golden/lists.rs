@@ -10,7 +10,7 @@ use filter_common::{
 use filter_user::api::types::ListKind::{Allow, Block};
 
 use crate::{
-    bench::{Force, address, only},
+    force::{Force, address, only},
     frame::{ACK, DESTINATION, FIN, ICMP, SYN, TCP, UDP, icmp, syn, tagged, tcp, udp, v4, v6},
     row::{Row, Scenario, row},
 };

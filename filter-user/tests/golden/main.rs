@@ -4,13 +4,18 @@
 
 mod bench;
 mod control;
+mod force;
+mod fragments;
 mod frame;
 mod headers;
+mod limits;
 mod lists;
 mod model;
 mod modes;
+mod random_rules;
 mod row;
 mod rules;
+mod services;
 mod sets;
 mod shape;
 
@@ -26,6 +31,10 @@ fn scenarios(hz: u64) -> Vec<Scenario> {
     all.extend(control::scenarios(hz));
     all.extend(lists::scenarios(hz));
     all.extend(sets::scenarios());
+    all.extend(fragments::scenarios(hz));
+    all.extend(rules::scenarios(hz));
+    all.extend(limits::scenarios(hz));
+    all.extend(services::scenarios(hz));
     all.extend(modes::scenarios(hz));
     all
 }
@@ -81,7 +90,7 @@ fn an_entry_counts_the_packets_that_meet_it() {
     use filter_user::{core::lists::key, dataplane::Dataplane as _};
     let mut bench = Bench::new();
     bench.put(
-        &bench::Force::new()
+        &force::Force::new()
             .block("192.0.2.0/24")
             .block("192.0.2.1/32"),
     );

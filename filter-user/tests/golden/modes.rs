@@ -15,7 +15,7 @@ use filter_common::{
 };
 
 use crate::{
-    bench::{Force, address, only},
+    force::{Force, address, only},
     frame::{
         ACK, DESTINATION, FIN, ICMP, ICMPV6, SYN, TCP, UDP, ethernet, icmp, syn, tagged, tcp, udp,
         v4, v6,

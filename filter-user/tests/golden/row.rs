@@ -2,7 +2,7 @@
 
 use filter_common::abi::reason::Reason;
 
-use crate::bench::Force;
+use crate::force::Force;
 
 /// A sentence, a frame, and what becomes of it.
 pub struct Row {

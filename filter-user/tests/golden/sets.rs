@@ -12,7 +12,8 @@ use filter_common::{
 use filter_user::dataplane::{Dataplane as _, Image};
 
 use crate::{
-    bench::{Bench, Force},
+    bench::Bench,
+    force::Force,
     frame::{TCP, UDP, syn, udp, v4, v6},
     row::{Row, Scenario, row},
 };
@@ -70,6 +71,8 @@ fn lists() -> Force {
                 "2001:db8:1::/48",
                 "2001:db8:2:8000::/49",
                 "2a00::/12",
+                "2001:db8:3:0:4000::/66",
+                "2001:db8:3:1::2/127",
                 "ffff:ffff:ffff:fff0::/60",
             ],
         )
@@ -103,6 +106,10 @@ fn list_rows() -> Vec<Row> {
         row("a /48", from("2001:db8:1:ffff::1"), Listed),
         row("the half of a /48", from("2001:db8:2:8000::"), Listed),
         row("the other half", from("2001:db8:2:7fff::1"), Clean),
+        row("a quarter of a /64", from("2001:db8:3:0:7fff::1"), Listed),
+        row("the next quarter", from("2001:db8:3:0:8000::"), Clean),
+        row("the second half of a /127", from("2001:db8:3:1::3"), Listed),
+        row("behind the /127", from("2001:db8:3:1::4"), Clean),
         row("too short for the gate", from("2a0f:ffff::1"), Listed),
         row("behind it", from("2a10::1"), Clean),
         row(
@@ -177,10 +184,11 @@ fn each_list_counts_what_its_members_met() {
     );
     assert_eq!(hits("198.51.100.1"), [(63, 1, true)]);
     assert_eq!(hits("2001:db8::2"), [(63, 1, true)]);
+    assert_eq!(hits("2001:db8::1"), [(5, 1, true)], "a part of a /64");
     assert_eq!(hits("192.0.2.2"), []);
     bench.kernel.clear_list_hits(63).expect("it is cleared");
     let all = bench.kernel.list_hits().expect("hits are read");
-    assert_eq!((all[5].packets, all[63].packets), (1, 0));
+    assert_eq!((all[5].packets, all[63].packets), (2, 0));
 }
 
 #[test]

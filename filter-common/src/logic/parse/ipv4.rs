@@ -44,6 +44,7 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
         fragment_id,
         length: header.be16::<2>(),
         payload: upper.payload,
+        end: offset.wrapping_add(u32::from(header.be16::<2>())),
         header: upper.header,
         defect: upper.defect,
     })

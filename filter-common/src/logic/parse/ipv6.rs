@@ -80,6 +80,7 @@ pub fn packet(frame: &impl Frame, offset: u32) -> ControlFlow<Reason, Packet> {
             length as u16
         },
         payload: rest.upper.payload,
+        end: offset.wrapping_add(length),
         header: rest.upper.header,
         defect: rest.upper.defect,
     })

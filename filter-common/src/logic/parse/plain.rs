@@ -66,6 +66,7 @@ pub fn plain(frame: &impl Frame) -> Option<Packet> {
         fragment_id: 0,
         length,
         payload: payload as u16,
+        end,
         header,
         defect: None,
     })

@@ -8,7 +8,7 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         feature::Feature,
         lifeline::{LifelineRule, Lifelines, SessionKey, gate_bit},
-        rules::{RuleAction, RuleEntry, SLOTS},
+        rules::{RuleEntry, SLOTS},
         sample::Sample,
         settings::{CLASSES, Class, Metering, Settings},
     },
@@ -29,11 +29,7 @@ use filter_user::{
         Counters,
         kernel::{Plain, Specimen},
     },
-    rules::{
-        Rule,
-        compile::{Member, compile},
-        rule::{Action, Scope},
-    },
+    rules::compile::{Member, compile},
     sets::{self, List},
 };
 use ipnet::IpNet;
@@ -42,7 +38,7 @@ use super::{
     oracle::Crowds,
     situation::{Entry, Limits, Situation},
 };
-use crate::bench::HASH_KEY;
+use crate::force::{HASH_KEY, entry};
 
 /// Sets in each table of senders, as a power of two.
 const SETS_LOG2: u32 = 12;
@@ -286,7 +282,7 @@ impl Bed {
             .rules
             .iter()
             .zip(slots(situation))
-            .map(entry)
+            .map(|(rule, slot)| entry(rule, EntryValue::NEVER, slot, |burst| room(Some(burst))))
             .collect();
         self.fill("RULES", 0, &entries);
     }
@@ -379,37 +375,6 @@ fn nothing() -> [Vec<Line>; 2] {
 /// The slots of a situation's rules, which are not their places.
 fn slots(situation: &Situation) -> impl Iterator<Item = u32> + use<> {
     (0..situation.rules.len() as u32).map(|place| (place * 97 + 13) % SLOTS)
-}
-
-/// A rule as the kernel has it.
-fn entry((rule, slot): (&Rule, u32)) -> RuleEntry {
-    let mut entry = RuleEntry {
-        until: u64::MAX,
-        slot,
-        shadow: u8::from(rule.shadow),
-        ..RuleEntry::default()
-    };
-    let action = match rule.action {
-        Action::Drop => RuleAction::Drop,
-        Action::Pass => RuleAction::Pass,
-        Action::Limit { rate, scope } => {
-            entry.limit = room(Some(rate.burst));
-            match scope {
-                Scope::All => RuleAction::LimitAll,
-                Scope::Source => RuleAction::LimitSource,
-            }
-        }
-    };
-    entry.action = action as u8;
-    if let Some(payload) = &rule.matches.payload {
-        entry.offset = payload.offset();
-        entry.compared = payload.bytes().len() as u8;
-        let bytes = entry.pattern.iter_mut().zip(&mut entry.mask);
-        for ((pattern, mask), (value, bits)) in bytes.zip(payload.bytes()) {
-            (*pattern, *mask) = (*value, *bits);
-        }
-    }
-    entry
 }
 
 /// Whether the kernel's tables have room for what a packet leaves behind: a table forgets where too

@@ -21,15 +21,17 @@ pub fn frames() -> impl Strategy<Value = Vec<u8>> {
     frame(&pool.map(|address| address.parse().expect("an address")))
 }
 
-/// Frames that are nearly right: well-formed ones, of which some bytes are changed and some ends
-/// are cut off; and noise. Most come from one of the `pool`.
+/// Frames that are nearly right: well-formed ones, of which some bytes are changed, and some
+/// ends are cut off or padded; and noise. Most come from one of the `pool`.
 pub fn frame(pool: &[IpAddr]) -> impl Strategy<Value = Vec<u8>> + use<> {
     let (pool4, pool6): (Vec<IpAddr>, Vec<IpAddr>) = pool.iter().partition(|it| it.is_ipv4());
     let tags = prop::collection::vec(prop_oneof![Just(0x8100), Just(0x88a8), Just(0x9100)], 0..4);
     let tags = prop_oneof![3 => Just(Vec::new()), 1 => tags];
     let packet = prop_oneof![packet4(pool4), packet6(pool6)];
-    let formed =
-        (tags, packet).prop_map(|(tags, (ethertype, packet))| tagged(&tags, ethertype, &packet));
+    // Boxed, for a tree of values that holds them all overflows the stack of a test.
+    let formed = (tags, packet)
+        .prop_map(|(tags, (ethertype, packet))| tagged(&tags, ethertype, &packet))
+        .boxed();
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
     let bent = (formed, prop_oneof![2 => Just(Vec::new()), 1 => changes]).prop_map(
         |(mut frame, changes)| {
@@ -50,8 +52,10 @@ pub fn frame(pool: &[IpAddr]) -> impl Strategy<Value = Vec<u8>> + use<> {
             }
             frame
         });
+    let padding = prop_oneof![3 => Just(0), 1 => 1..24_usize];
+    let padded = (cut, padding).prop_map(|(frame, padding)| [frame, vec![0; padding]].concat());
     let noise = prop::collection::vec(any::<u8>(), 14..200);
-    prop_oneof![20 => cut, 1 => noise]
+    prop_oneof![20 => padded, 1 => noise]
 }
 
 type Packet = (u16, Vec<u8>);

@@ -21,7 +21,7 @@ use filter_common::{
 };
 
 use filter_user::rules::{
-    matches::matches,
+    matches::{matches, payload},
     rule::{self, Scope},
 };
 
@@ -235,7 +235,7 @@ impl<'s> Oracle<'s> {
     /// The first rule that acts decides.
     fn rules(&mut self, packet: &Packet, length: u64) -> ControlFlow<Reason> {
         let frame = std::mem::take(&mut self.frame);
-        let payload = payload(&frame, packet);
+        let payload = payload(packet, &frame);
         let situation = self.situation;
         for (place, rule) in situation.rules.iter().enumerate() {
             if !matches(rule, packet, payload) {
@@ -391,14 +391,6 @@ pub fn way(frame: &[u8]) -> ControlFlow<Reason> {
         Control::No => {}
     }
     sanity::check(&packet, ControlFlow::Break)
-}
-
-/// What follows the transport header, to the end of the frame.
-fn payload<'f>(frame: &'f [u8], packet: &Packet) -> &'f [u8] {
-    match packet.payload {
-        0 => &[],
-        at => frame.get(usize::from(at)..).unwrap_or_default(),
-    }
 }
 
 fn flow(packet: &Packet) -> Flow {
