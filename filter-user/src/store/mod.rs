@@ -107,8 +107,8 @@ impl Store {
                 let why = format!(
                     "{} was damaged ({what}) and is set aside as {}, the imported lists beside \
                      it: entries, rules, overrides and the journal start anew; single entries and \
-                     the mode that the kernel still has are taken over when the daemon starts, \
-                     block lists have to be imported again",
+                     the mode that the kernel still has are taken over when the daemon starts; \
+                     block lists whose files are whole are back, without an end",
                     path.display(),
                     aside.display()
                 );
@@ -425,8 +425,7 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
 }
 
 /// Moves a database, with its journal files and the lists whose rows it had, to names that tell
-/// when.
-/// Gives where the database lies, and where the lists do.
+/// when. Gives where the database lies then, and where the lists do.
 fn set_aside(folder: &Path, path: &Path, now: Timestamp) -> Result<(PathBuf, PathBuf), StoreError> {
     let failed = |error: io::Error| {
         StoreError(format!(
