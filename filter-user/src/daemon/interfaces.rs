@@ -106,6 +106,18 @@ impl<D: Dataplane> Daemon<D> {
         self.tell(&Actor::Daemon, "interface.attached", &text);
     }
 
+    /// Looks which program protected interfaces have, after another was put in force. What went wrong
+    /// is found by [`Daemon::keep_protected`].
+    pub(super) fn renew_attachments(&mut self) {
+        for (name, protection) in &mut self.protection {
+            if let Protection::On(attachment) = protection
+                && let Ok(Some(new)) = self.plane.attachment(name)
+            {
+                *attachment = new;
+            }
+        }
+    }
+
     /// Looks whether every interface is still protected, and protects again what came back.
     pub(super) fn keep_protected(&mut self) {
         for name in self.config.interfaces.clone() {

@@ -52,8 +52,15 @@ impl<D: Dataplane> Daemon<D> {
             features,
             sets: None,
         };
-        self.plane.place(image).map_err(failed)?;
+        self.put_image(image)?;
         self.features = features;
+        Ok(())
+    }
+
+    /// Puts an image in force, and looks which program the interfaces have with it.
+    pub(super) fn put_image(&mut self, image: Image<'_>) -> Result<(), Refusal> {
+        self.plane.place(image).map_err(failed)?;
+        self.renew_attachments();
         Ok(())
     }
 

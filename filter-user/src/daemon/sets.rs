@@ -100,7 +100,7 @@ impl<D: Dataplane> Daemon<D> {
                 features,
                 sets: Some(&built.sets),
             };
-            self.plane.place(image).map_err(failed)?;
+            self.put_image(image)?;
             self.features = features;
             Ok(())
         });
