@@ -3,7 +3,12 @@
 use core::marker::PhantomData;
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
-use filter_common::logic::parse::{Frame, Piece};
+use filter_common::{
+    abi::feature::Feature,
+    logic::parse::{Frame, Piece},
+};
+
+use crate::shape;
 
 /// The frame of an XDP context.
 pub struct XdpFrame {
@@ -48,6 +53,9 @@ impl XdpFrame {
     #[doc(alias = "bpf_xdp_get_buff_len")]
     #[inline(always)]
     pub fn length(&self) -> u32 {
+        if !shape::has(Feature::Frags) {
+            return self.linear();
+        }
         // SAFETY: the context is the one this program was called with (kernel 5.18).
         unsafe { aya_ebpf::helpers::generated::bpf_xdp_get_buff_len(self.ctx) as u32 }
     }

@@ -8,6 +8,7 @@ use aya_ebpf::{
 };
 use filter_common::{
     abi::{
+        feature::Feature,
         lifeline::{Lifelines, SessionKey, gate_bit},
         reason::Reason,
     },
@@ -17,7 +18,7 @@ use filter_common::{
     },
 };
 
-use crate::judge::Judge;
+use crate::{judge::Judge, shape};
 
 #[map]
 static LIFELINES: Array<Lifelines> = Array::with_max_entries(1, 0);
@@ -29,6 +30,9 @@ static SESSIONS: HashMap<SessionKey, u8> = HashMap::with_max_entries(4096, 0);
 /// packet is like any other, for sources can be forged.
 #[inline(always)]
 pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
+    if !shape::has(Feature::Lifelines) {
+        return ControlFlow::Continue(());
+    }
     let (source_port, port, opening) = match packet.transport() {
         Transport::Tcp {
             source_port,
