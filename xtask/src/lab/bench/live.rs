@@ -1,4 +1,5 @@
-//! A flood at full speed over a veth: how much each program lets the machine absorb.
+//! A flood at full speed over a veth, each packet from another forged source: how much each program
+//! lets the machine absorb.
 
 use std::{path::Path, time::Duration};
 
@@ -12,6 +13,12 @@ use super::super::{
     programs::{Lab, Tables},
     sandbox::{Ns, Sandbox, hosts},
 };
+
+/// The flood.
+const FLOOD: &str = "syn-random";
+/// Where all of its sources lie, which floodwall is told to block: no limit of one source meets a
+/// source that sends once.
+const SOURCES: &str = "128.0.0.0/2";
 
 /// How long a turn is.
 const TURN: Duration = Duration::from_secs(2);
@@ -56,6 +63,8 @@ pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize, turns: u32) -> Resu
         }
         {
             let floodwall = Floodwall::start(sandbox, binary, &Config::new("enforce"))?;
+            // So much of the address space is not blocked without a second thought.
+            floodwall.text(&["block", "add", SOURCES, "--for", "1h", "--force"])?;
             filter.rates.push(rate(sandbox, cpu)?);
             floodwall.uninstall(sandbox)?;
         }
@@ -76,7 +85,7 @@ fn attached(sandbox: &Sandbox, program: &str) -> Result<aya::programs::links::Fd
 }
 
 fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
-    let attack = attack::named("syn-16")?;
+    let attack = attack::named(FLOOD)?;
     let options = Options {
         pace: Pace::Full,
         cpu: Some(cpu),

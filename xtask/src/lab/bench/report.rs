@@ -79,7 +79,8 @@ impl Report {
         }
         if !self.live.is_empty() {
             println!(
-                "\nSYN flood of 16 sources at full speed over a veth; it is made and met on CPU {}",
+                "\nSYN flood at full speed over a veth, each packet from another forged source, which \
+                 floodwall\nblocks by one entry for all; it is made and met on CPU {}",
                 self.machine.cpu
             );
             println!("{}", self.live_table());

@@ -148,7 +148,7 @@ pub fn all(report: &Report) -> Vec<Target> {
             ),
         ),
         target(
-            "live flood, of what a bare drop absorbs",
+            "live random flood, of what a bare drop absorbs",
             Goal::AtLeast(75.0),
             "%",
             report.share_of_bare("floodwall"),
