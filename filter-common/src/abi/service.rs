@@ -31,10 +31,8 @@ pub struct ServiceState {
     pub fair: u64,
     /// The tick in which `fair` was last looked at.
     pub fair_tick: u64,
-    /// Packets that were refused although their source was known.
-    pub refused_known: u64,
     /// Zero.
-    pub reserved: [u64; 2],
+    pub reserved: [u64; 3],
 }
 
 /// What a service was sent, for each CPU.

@@ -8,7 +8,7 @@ use filter_common::{
             Allowed, Blocked, CeilingFull, CeilingHeavy, CeilingNew, Clean, LimitUdp, RuleDrop,
             RulePass,
         },
-        service::Service,
+        service::{Service, ServiceCounter},
         settings::Class,
     },
     logic::bucket::{FRACTION_BITS, HALF_RANGE, Limit},
@@ -304,4 +304,63 @@ fn a_service_counts_what_it_was_sent() {
         ),
         (4, 1, 0, 1)
     );
+}
+
+/// Known sources offer eight times what the bucket of a ceiling holds, of which little comes back
+/// meanwhile: no more passes than the bucket held and that.
+#[test]
+fn a_ceiling_holds_for_sources_that_are_known() {
+    const BURST: u64 = 400;
+    const RATE: u64 = 40;
+    const LENGTH: u64 = 1000;
+    let mut bench = Bench::new();
+    let hz = bench.hz();
+    let packets = Limit::new(RATE, BURST, hz, 1).expect("the bucket holds it");
+    let bytes = Limit::of_bytes(RATE * LENGTH, BURST * LENGTH, hz, 1).expect("likewise");
+    let none = Limit::default();
+    let mut network = 0;
+    for (what, packets, bytes) in [
+        ("packets", packets, none),
+        ("bytes", none, bytes),
+        ("both", packets, bytes),
+    ] {
+        for sources in [1, 8, 64] {
+            let case = format!("a ceiling in {what}, {sources} sources");
+            bench.put(&calm().service(HERE, UDP, 451, Service { packets, bytes }));
+            network += 1;
+            let frames: Vec<Vec<u8>> = (1..=sources)
+                .map(|host| long(&format!("10.0.{network}.{host}"), 451, LENGTH as usize))
+                .collect();
+            let before = counter(&mut bench);
+            let begun = bench.kernel.tick().expect("the clock runs");
+            for frame in frames.iter().cycle().take(8 * BURST as usize) {
+                bench.kernel.run(frame).expect("the program runs");
+            }
+            let took = bench.kernel.tick().expect("the clock runs") - begun;
+            let after = counter(&mut bench);
+            let passed = after.passed - before.passed;
+            let known = after.dropped_heavy + after.dropped_known
+                - before.dropped_heavy
+                - before.dropped_known;
+            assert_eq!(
+                (passed + known, after.dropped_new),
+                (8 * BURST, 0),
+                "{case}: all are known"
+            );
+            // A bucket has a tick beyond its room; the first and the last tick are not whole.
+            let most = BURST + (took + 3) * RATE / hz + 1;
+            assert!(
+                passed <= most,
+                "{case}: {passed} passed, and {most} may in {took} ticks"
+            );
+            assert!(
+                sources < 64 || passed >= BURST,
+                "{case}: so many use all of it, not {passed}"
+            );
+        }
+    }
+}
+
+fn counter(bench: &mut Bench) -> ServiceCounter {
+    bench.kernel.services(1).expect("services are read")[0].counter
 }

@@ -11,8 +11,11 @@ use crate::common::Protected;
 
 /// How often a list is replaced.
 const SWAPS: usize = 100;
-/// Packets a second of the flood meanwhile.
+/// Packets a second of the flood meanwhile, all of it from listed sources.
 const FLOOD: u64 = 20_000;
+
+/// The flood: it goes to a port where nobody listens, from 198.18.0.0/16.
+const ATTACK: &str = "udp-64k";
 
 /// A version of a list: what all versions list, each in its own spelling, and so many others.
 fn version(spelling: &str, from: u32, entries: u32) -> String {

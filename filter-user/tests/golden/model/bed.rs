@@ -103,10 +103,15 @@ impl Bed {
         }
     }
 
+    /// The kernel's tick.
+    pub fn tick(&mut self) -> u64 {
+        self.specimen.tick().expect("the clock runs")
+    }
+
     /// Puts a situation in force, and forgets all before it.
     pub fn put(&mut self, situation: &Situation) {
         self.forget();
-        let now = self.specimen.tick().expect("the clock runs");
+        let now = self.tick();
         self.put_entries(situation, now);
         self.put_sets(situation);
         self.put_gate(situation);
@@ -509,6 +514,9 @@ const PACKET: u64 = 1 << 37;
 /// The same of a byte, of which more fit into a bucket.
 const BYTE: u64 = 1 << 32;
 const TICK: u64 = 1 << FRACTION_BITS;
+/// Ticks after which a bucket can take what it refused: the price of a byte comes back, but for the
+/// tick that every bucket has beyond its room.
+pub const REFILL_TICKS: u64 = BYTE / TICK - 1;
 
 /// The limit with room for so many packets.
 fn room(packets: Option<u64>) -> Limit {
