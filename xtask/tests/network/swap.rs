@@ -36,9 +36,13 @@ fn version(spelling: &str, from: u32, entries: u32) -> String {
 fn a_list_swapped_100_times_under_a_flood_leaks_nothing_and_loses_nothing() {
     let p = Protected::enforcing();
     let wide = p.file("wide.txt");
-    fs::write(&wide, version("198.51.100.0/24\n3fff::/48", 0, 4000)).unwrap();
+    fs::write(
+        &wide,
+        version("198.18.0.0/16\n198.51.100.0/24\n3fff::/48", 0, 4000),
+    )
+    .unwrap();
     let narrow = p.file("narrow.txt");
-    let halves = "198.51.100.0/25\n198.51.100.128/25\n3fff::/64";
+    let halves = "198.18.0.0/17\n198.18.128.0/17\n198.51.100.0/25\n198.51.100.128/25\n3fff::/64";
     fs::write(&narrow, version(halves, 100_000, 9000)).unwrap();
     let import = |file: &std::path::Path| {
         let path = file.to_str().unwrap();
@@ -47,9 +51,10 @@ fn a_list_swapped_100_times_under_a_flood_leaks_nothing_and_loses_nothing() {
     };
     import(&wide);
 
+    let unheard = unheard(&p);
     let flood = Flood::start(
         &p.sandbox,
-        &attack::named("udp-random").unwrap(),
+        &attack::named(ATTACK).unwrap(),
         Options {
             pace: Pace::PerSecond(FLOOD),
             cpu: None,
@@ -66,7 +71,17 @@ fn a_list_swapped_100_times_under_a_flood_leaks_nothing_and_loses_nothing() {
         import(if swap % 2 == 0 { &narrow } else { &wide });
     }
     let report = stream.finish();
-    flood.finish().unwrap();
+    let flooded = flood.finish().unwrap();
+    assert_eq!(
+        self::unheard(&p),
+        unheard,
+        "of {flooded} packets from listed sources so many more got through"
+    );
+    let dropped = p.count("listed");
+    assert!(
+        dropped > flooded / 2,
+        "{dropped} of a flood of {flooded} packets met the list"
+    );
     assert!(
         report.leaked.is_empty(),
         "listed sources got through: {report:?}"
@@ -74,5 +89,16 @@ fn a_list_swapped_100_times_under_a_flood_leaks_nothing_and_loses_nothing() {
     assert!(report.lost.is_empty(), "clean sources did not: {report:?}");
     assert!(report.sent > SWAPS as u64, "the stream went on: {report:?}");
     let list = p.json("block list --list feed");
-    assert_eq!(list["total"], 4002, "the last version is in force");
+    assert_eq!(list["total"], 4003, "the last version is in force");
+}
+
+/// UDP packets that the server's stack took in for ports where nobody listens.
+fn unheard(p: &Protected) -> u64 {
+    let read = || fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let text = p.sandbox.server().run(read).unwrap();
+    let mut udp = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, numbers) = (udp.next().unwrap(), udp.next().unwrap());
+    let mut columns = names.split(' ').zip(numbers.split(' '));
+    let (_, number) = columns.find(|(name, _)| *name == "NoPorts").unwrap();
+    number.parse().unwrap()
 }
