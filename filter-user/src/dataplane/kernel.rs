@@ -1,5 +1,6 @@
 //! The program and its maps in the kernel.
 
+mod grace;
 pub(super) mod link;
 mod maps;
 mod memory;
