@@ -270,7 +270,7 @@ impl Dataplane for Kernel {
     ) -> Result<(), DataplaneError> {
         self.list(list)?
             .insert(key, value, 0)
-            .map_err(|error| map_error("writing to a list", error))
+            .map_err(|error| map_error(&format!("writing to the {}", table(list)), error))
     }
 
     fn remove_entry(&mut self, list: ListId, key: &EntryKey) -> Result<(), DataplaneError> {
@@ -419,6 +419,15 @@ impl Dataplane for Kernel {
 
     fn pinned(&mut self) -> Result<Vec<String>, DataplaneError> {
         self.folder.links()
+    }
+}
+
+/// A list by its key in the configuration.
+fn table(list: ListId) -> &'static str {
+    match list {
+        ListId::Allow => "allowlist ([tables] allow)",
+        ListId::Block => "blocklist ([tables] block)",
+        ListId::Ban => "bans ([tables] bans)",
     }
 }
 
