@@ -58,6 +58,7 @@ pub struct Kernel {
     unfinished: Option<Unfinished>,
     folder: PinFolder,
     preference: AttachPreference,
+    tables: Tables,
     sizes: BTreeMap<&'static str, u32>,
     loaded: Loaded,
     /// Interfaces that this has attached to.
@@ -106,7 +107,7 @@ impl Kernel {
         if !taken_over {
             tracing::info!(
                 "the maps will take about {} MiB",
-                set::estimate(tables, features) >> 20
+                set::estimate(tables, features)? >> 20
             );
         }
         let mut loaded = Loaded::new(&path, &sizes, features, &Sets::default())?;
@@ -122,6 +123,7 @@ impl Kernel {
             unfinished,
             folder,
             preference,
+            tables: *tables,
             sizes,
             loaded,
             linked: BTreeSet::new(),
