@@ -45,14 +45,14 @@ pub fn take(word: *mut u64, now: Now, limit: &Limit, cost: u64) -> bool {
     }
 }
 
-/// Charges a packet to the sender in this slot of a table whose lines have four sets of two ways;
+/// Charges so many units of time to the sender in this slot of a table whose lines have four sets of two ways;
 /// says whether it is within the limit. Callers pass the line that the slot lies in.
 #[inline(always)]
-pub fn charge(line: *mut Line, slot: &Slot, now: Now, limit: &Limit) -> bool {
+pub fn charge(line: *mut Line, slot: &Slot, now: Now, limit: &Limit, cost: u64) -> bool {
     let ways = set(line, slot);
     // SAFETY: both ways lie in the line, which callers promise to be live.
     let words = unsafe { [ways.read_volatile(), ways.add(1).read_volatile()] };
-    let charge = source::charge(words, slot.tag, now, limit, limit.interval);
+    let charge = source::charge(words, slot.tag, now, limit, cost);
     if !charge.kept {
         // SAFETY: the way is 0 or 1.
         apply(unsafe { ways.add((charge.way & 1) as usize) }, charge.write);

@@ -1,7 +1,8 @@
 //! Fragments: the later share the fate of the first.
 //!
 //! The fates are kept in a small table that new ones overwrite. A word of it is
-//! `tag:24 | tick:32 | fate:8`.
+//! `tag:16 | tick:32 | service:8 | fate:8`, the service being that of the first fragment, by its
+//! index plus one: later fragments have no ports to be known by.
 
 use core::ops::ControlFlow;
 
@@ -32,6 +33,8 @@ static FRAGMENT_BUCKET: Array<u64> = Array::with_max_entries(1, 0);
 enum Fate {
     Passed = 1,
     Dropped = 2,
+    /// By a rule.
+    Spared = 3,
 }
 
 /// Drops later fragments of what was dropped, and treats those whose first was not seen as the
@@ -46,9 +49,15 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     }
     let mut is_limited = true;
     if matches!(packet.fragment, Fragment::Later) {
-        match fate(packet, judge) {
-            fate if fate == Fate::Dropped as u8 => judge.found(Reason::FragmentOfDropped)?,
-            fate if fate == Fate::Passed as u8 => {}
+        let word = fate(packet, judge);
+        match word as u8 {
+            code if code == Fate::Dropped as u8 => judge.found(Reason::FragmentOfDropped)?,
+            code if code == Fate::Passed as u8 => judge.belongs_to((word >> 8) as u8),
+            code if code == Fate::Spared as u8 => {
+                judge.belongs_to((word >> 8) as u8);
+                judge.spare(Reason::RulePass)?;
+                is_limited = false;
+            }
             _ => {
                 let policy = judge.settings.fragment_policy;
                 if policy == FragmentPolicy::Drop as u32 {
@@ -66,34 +75,39 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
 
 /// Remembers what became of a first fragment.
 #[inline(always)]
-pub fn remember(packet: &Packet, action: Action, judge: &Judge) {
+pub fn remember(packet: &Packet, reason: Reason, judge: &Judge) {
     if !shape::has(Feature::Fragments) || !matches!(packet.fragment, Fragment::First) {
         return;
     }
-    let fate = match action {
-        Action::Pass => Fate::Passed,
+    let fate = match reason.action() {
         Action::Drop => Fate::Dropped,
+        Action::Pass if matches!(reason, Reason::RulePass) => Fate::Spared,
+        Action::Pass => Fate::Passed,
     };
     let (index, tag) = place(packet, judge);
     if let Some(word) = FRAGMENTS.get_ptr_mut(index) {
         let tick = judge.now.count() as u32;
         // SAFETY: a whole word of a live map value.
-        unsafe { word.write_volatile(tag << 40 | u64::from(tick) << 8 | fate as u64) };
+        unsafe {
+            word.write_volatile(
+                tag << 48 | u64::from(tick) << 16 | u64::from(judge.service()) << 8 | fate as u64,
+            )
+        };
     }
 }
 
-/// The fate of the first fragment of the same packet, as a number; zero if it is not known.
+/// Service and fate of the first fragment of the same packet; zero if it is not known.
 #[inline(always)]
-fn fate(packet: &Packet, judge: &Judge) -> u8 {
+fn fate(packet: &Packet, judge: &Judge) -> u16 {
     let (index, tag) = place(packet, judge);
     let Some(word) = FRAGMENTS.get_ptr_mut(index) else {
         return 0;
     };
     // SAFETY: a whole word of a live map value.
     let word = unsafe { word.read_volatile() };
-    let age = (judge.now.count() as u32).wrapping_sub((word >> 8) as u32);
-    if word >> 40 == tag && u64::from(age) < judge.settings.fragment_hold {
-        word as u8
+    let age = (judge.now.count() as u32).wrapping_sub((word >> 16) as u32);
+    if word >> 48 == tag && u64::from(age) < judge.settings.fragment_hold {
+        word as u16
     } else {
         0
     }
@@ -112,7 +126,7 @@ fn place(packet: &Packet, judge: &Judge) -> (u32, u64) {
     for part in [b, c, d, id] {
         hash = key.tag(family, (hash ^ part).rotate_left(29));
     }
-    ((hash >> (64 - WORDS_LOG2)) as u32, hash >> 24 & 0xff_ffff)
+    ((hash >> (64 - WORDS_LOG2)) as u32, hash >> 24 & 0xffff)
 }
 
 /// Whether a fragment is within the limit of all fragments. No limit is none.

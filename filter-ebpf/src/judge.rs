@@ -11,7 +11,11 @@ use filter_common::{
         reason::{Action, Reason},
         settings::Settings,
     },
-    logic::{classify::Numbers, packet::Packet, parse},
+    logic::{
+        classify::{Numbers, lowest},
+        packet::Packet,
+        parse,
+    },
 };
 
 use crate::{
@@ -136,10 +140,40 @@ impl Judge {
         if !self.is_spared() {
             return self.conclude(frame, Reason::Clean);
         }
-        match self.scratch.spared() {
-            Some(code) if code == Reason::Allowed.code() => self.conclude(frame, Reason::Allowed),
+        match self.clean() {
+            Reason::Allowed => self.conclude(frame, Reason::Allowed),
             _ => self.conclude(frame, Reason::RulePass),
         }
+    }
+
+    /// The reason of a packet that nothing spoke against.
+    #[inline(always)]
+    pub fn clean(&self) -> Reason {
+        if !self.is_spared() {
+            return Reason::Clean;
+        }
+        match self.scratch.spared() {
+            Some(code) if code == Reason::Allowed.code() => Reason::Allowed,
+            _ => Reason::RulePass,
+        }
+    }
+
+    /// The first service that the packet belongs to, by its index plus one; zero for none.
+    #[inline(always)]
+    pub fn service(&self) -> u8 {
+        if !shape::has(Feature::Services) {
+            return 0;
+        }
+        match self.scratch.services() {
+            0 => 0,
+            services => (lowest(services) as u8).wrapping_add(1),
+        }
+    }
+
+    /// Has the packet belong to the service that [`Judge::service`] gave of another.
+    #[inline(always)]
+    pub fn belongs_to(&mut self, service: u8) {
+        self.scratch.inherited = service;
     }
 
     /// Counts the verdict, samples it, and turns it into what the driver does.

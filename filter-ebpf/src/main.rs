@@ -28,10 +28,7 @@ use core::ops::ControlFlow;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use filter_common::{
-    abi::{
-        feature::Feature,
-        reason::{Action, Reason},
-    },
+    abi::{feature::Feature, reason::Reason},
     logic::packet::Packet,
 };
 
@@ -51,11 +48,11 @@ pub fn floodwall(ctx: XdpContext) -> u32 {
     };
     match way(&frame, packet, &mut judge) {
         ControlFlow::Break(reason) => {
-            fragments::remember(packet, reason.action(), &judge);
+            fragments::remember(packet, reason, &judge);
             judge.conclude(&frame, reason)
         }
         ControlFlow::Continue(()) => {
-            fragments::remember(packet, Action::Pass, &judge);
+            fragments::remember(packet, judge.clean(), &judge);
             judge.conclude_clean(&frame)
         }
     }

@@ -257,7 +257,7 @@ extern "C" fn rules_charge(index: u32) -> u32 {
     let number = source_number(source).wrapping_add(source::salt(rule.slot));
     let slot = Slot::of_number(source.family(), number, &settings.key, RULE_SOURCES_SHIFT);
     match RULE_SOURCES.get_ptr_mut(slot.line >> SETS_LOG2) {
-        Some(line) => u32::from(atomic::charge(line, &slot, now, limit)),
+        Some(line) => u32::from(atomic::charge(line, &slot, now, limit, limit.interval)),
         None => 1,
     }
 }

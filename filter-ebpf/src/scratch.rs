@@ -33,7 +33,9 @@ pub struct Scratch {
     /// The half of the rules that the packet was classified with: another may be in force by the
     /// time that it meets one.
     pub rule_bank: u32,
-    reserved: u32,
+    /// The service that a later fragment has from the first, by its index plus one.
+    pub inherited: u8,
+    reserved: [u8; 3],
     /// The rules that the packet may meet.
     pub candidates: Candidates,
     /// What classification looks at.
@@ -51,6 +53,7 @@ impl Scratch {
         self.observed = 0;
         self.spared = 0;
         self.services = 0;
+        self.inherited = 0;
     }
 
     /// The noted packet.
@@ -70,7 +73,10 @@ impl Scratch {
     /// The services that the packet belongs to, as a set.
     #[inline(always)]
     pub fn services(&self) -> u64 {
-        self.services
+        match self.inherited {
+            0 => self.services,
+            service => 1_u64.wrapping_shl(u32::from(service).wrapping_sub(1)),
+        }
     }
 
     /// Notes the reason that spares the packet from limits.

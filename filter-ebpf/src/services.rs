@@ -3,7 +3,7 @@
 //! Everybody shares the service's bucket. Newcomers may use half of it; from a quarter on they are
 //! dropped at random, the more often the fuller it is (Floyd and Jacobson, "Random early detection
 //! gateways for congestion avoidance", 1993). Sources that were seen before the overload, and
-//! established connections, may use all of it. Beyond a quarter every source is held to a fair
+//! established connections, and the allowlist may use all of it. Beyond a quarter every source is held to a fair
 //! share, which grows and shrinks with the bucket's level, so that the heavy lose before the light
 //! (Pan, Breslau, Prabhakar and Shenker, "Approximate fairness through differential dropping",
 //! 2003).
@@ -31,7 +31,7 @@ use filter_common::{
         classify::lowest,
         hash::source_number,
         packet::Packet,
-        share::{self, Level},
+        share::{self, Level, Unit},
         source::{self, Line, SETS_LOG2, Slot},
     },
 };
@@ -82,7 +82,7 @@ extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
     else {
         return 0;
     };
-    let index = lowest(scratch.services());
+    let index = lowest(scratch.services()) & (MOST - 1);
     let (Some(service), Some(state), Some(counter)) = (
         SERVICES.get(index),
         SERVICE_STATE.get_ptr_mut(index),
@@ -92,6 +92,7 @@ extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
     };
     let visit = Visit {
         packet: scratch.packet(),
+        is_favoured: scratch.spared() == Some(Reason::Allowed.code()),
         length,
         service,
         state,
@@ -115,6 +116,8 @@ extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
 /// A packet at a service.
 struct Visit {
     packet: &'static Packet,
+    /// Whether the source is on the allowlist.
+    is_favoured: bool,
     length: u32,
     service: &'static Service,
     state: *mut ServiceState,
@@ -137,7 +140,7 @@ impl Visit {
             self.note_overload();
         }
         self.adjust(&level);
-        let is_known = known::is_known(self.packet, self.settings, self.now);
+        let is_known = self.is_favoured || known::is_known(self.packet, self.settings, self.now);
         if level.is_full() {
             return Some(if is_known {
                 Reason::CeilingFull
@@ -145,11 +148,12 @@ impl Visit {
                 Reason::CeilingNew
             });
         }
-        if !self.is_fair() {
-            return Some(Reason::CeilingHeavy);
-        }
         if !is_known && level.loses(random()) && !known::is_established(context, self.packet) {
+            self.note_overload();
             return Some(Reason::CeilingNew);
+        }
+        if !self.is_favoured && !self.is_fair() {
+            return Some(Reason::CeilingHeavy);
         }
         self.pay();
         None
@@ -196,12 +200,23 @@ impl Visit {
         }
     }
 
+    /// What is shared: packets, or bytes where there is no ceiling in packets.
+    #[inline(always)]
+    fn shared(&self) -> (&Limit, Unit) {
+        if self.service.packets.is_none() {
+            (&self.service.bytes, Unit::Bytes)
+        } else {
+            (&self.service.packets, Unit::Packets)
+        }
+    }
+
     /// Holds a source to its fair share; charges it.
     #[inline(always)]
     fn is_fair(&self) -> bool {
         // SAFETY: a whole word of a live map value.
         let fair = unsafe { (&raw const (*self.state).fair).read_volatile() };
-        let limit = share::limit(fair, &self.service.packets);
+        let (ceiling, unit) = self.shared();
+        let limit = share::limit(fair, ceiling, unit);
         if limit.is_none() {
             return true;
         }
@@ -211,7 +226,13 @@ impl Visit {
         let family = self.packet.source.family();
         let slot = Slot::of_number(family, number, &self.settings.key, SHARES_SHIFT);
         match SHARES.get_ptr_mut(slot.line >> SETS_LOG2) {
-            Some(line) => atomic::charge(line, &slot, self.now.moment(), &limit),
+            Some(line) => {
+                let cost = match unit {
+                    Unit::Packets => limit.interval,
+                    Unit::Bytes => limit.cost(self.length),
+                };
+                atomic::charge(line, &slot, self.now.moment(), &limit, cost)
+            }
             None => true,
         }
     }
@@ -229,7 +250,8 @@ impl Visit {
             }
             at.write_volatile(tick);
             let fair = &raw mut (*self.state).fair;
-            let next = share::next(fair.read_volatile(), level, &self.service.packets);
+            let (ceiling, unit) = self.shared();
+            let next = share::next(fair.read_volatile(), level, ceiling, unit);
             fair.write_volatile(next);
         }
     }

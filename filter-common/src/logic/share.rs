@@ -61,19 +61,36 @@ impl Level {
     }
 }
 
-/// Packets of burst within a share.
-const BURST: u64 = 32;
+/// What shares are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Packets.
+    Packets,
+    /// Bytes, 256 at a time, where a service has no ceiling in packets.
+    Bytes,
+}
+
+impl Unit {
+    /// The burst within a share: 32 packets, or 256 KiB, for a frame can have 64.
+    const fn burst(self) -> u64 {
+        match self {
+            Self::Packets => 32,
+            Self::Bytes => 1024,
+        }
+    }
+}
+
 /// The smallest share is this part of the ceiling, as a power of two.
 const SMALLEST_LOG2: u32 = 16;
 
-/// The limit that a fair share is for one source. No limit, if the service has none in packets.
+/// The limit that a fair share is for one source. No limit, if the ceiling is none.
 #[inline(always)]
-pub fn limit(fair: u64, ceiling: &Limit) -> Limit {
-    let interval = bounded(fair, ceiling);
+pub fn limit(fair: u64, ceiling: &Limit, unit: Unit) -> Limit {
+    let interval = bounded(fair, ceiling, unit);
     if interval == 0 {
         return Limit::default();
     }
-    let depth = interval.wrapping_mul(BURST);
+    let depth = interval.wrapping_mul(unit.burst());
     Limit {
         interval,
         depth,
@@ -83,8 +100,8 @@ pub fn limit(fair: u64, ceiling: &Limit) -> Limit {
 
 /// The share of the next tick.
 #[inline(always)]
-pub fn next(fair: u64, level: &Level, ceiling: &Limit) -> u64 {
-    let fair = bounded(fair, ceiling);
+pub fn next(fair: u64, level: &Level, ceiling: &Limit, unit: Unit) -> u64 {
+    let fair = bounded(fair, ceiling, unit);
     let next = if level.0 > WHOLE / 4 * 3 {
         fair.wrapping_add(fair >> 4)
     } else if level.0 < WHOLE / 2 {
@@ -92,19 +109,15 @@ pub fn next(fair: u64, level: &Level, ceiling: &Limit) -> u64 {
     } else {
         fair
     };
-    bounded(next, ceiling)
+    bounded(next, ceiling, unit)
 }
 
 /// A share is at most the whole ceiling, and at least a small part of it that a bucket can hold.
 #[inline(always)]
-const fn bounded(fair: u64, ceiling: &Limit) -> u64 {
-    const LONGEST: u64 = super::bucket::HALF_RANGE / 4 / BURST;
+const fn bounded(fair: u64, ceiling: &Limit, unit: Unit) -> u64 {
+    let most = (super::bucket::HALF_RANGE / 4) >> unit.burst().ilog2();
     let smallest = ceiling.interval.wrapping_shl(SMALLEST_LOG2);
-    let longest = if smallest > LONGEST {
-        LONGEST
-    } else {
-        smallest
-    };
+    let longest = if smallest > most { most } else { smallest };
     if fair > longest {
         longest
     } else if fair < ceiling.interval {
@@ -144,14 +157,14 @@ mod tests {
         let (full, empty) = (Level(WHOLE), Level(0));
         let mut fair = 0;
         for _ in 0..10_000 {
-            fair = next(fair, &full, &ceiling);
+            fair = next(fair, &full, &ceiling, Unit::Packets);
         }
         assert!(
             fair > ceiling.interval
-                && limit(fair, &ceiling).depth < super::super::bucket::HALF_RANGE
+                && limit(fair, &ceiling, Unit::Packets).depth < super::super::bucket::HALF_RANGE
         );
         for _ in 0..10_000 {
-            fair = next(fair, &empty, &ceiling);
+            fair = next(fair, &empty, &ceiling, Unit::Packets);
         }
         assert_eq!(fair, ceiling.interval);
     }

@@ -198,6 +198,13 @@ impl Config {
         if errors.is_empty() {
             reader.table("", document.get_ref(), ROOT, &mut config);
         }
+        if reader.is_content()
+            && let Err(error) = super::rules::check_with_services(&config.rules, &config.services)
+        {
+            let services = document.get_ref().get("service");
+            let span = services.map_or(0..0, |services| services.span());
+            reader.complain(&span, format!("`service`: {error}"));
+        }
         let problems = reader.into_problems();
         if problems.is_empty() {
             Ok(config)

@@ -1,6 +1,7 @@
 //! The file's rules.
 
 use super::{
+    Service,
     schema::{Node, Reader},
     text::quote,
 };
@@ -45,11 +46,7 @@ fn check_together(
     good: &[(Rule, Node<'_>)],
     rules: &[Rule],
 ) {
-    let members: Vec<Member<'_>> = rules
-        .iter()
-        .map(|rule| Member { rule, ends: false })
-        .collect();
-    let Err(error) = compile(&members, &[]) else {
+    let Err(error) = compile(&members(rules), &[]) else {
         return;
     };
     let message = error.to_string();
@@ -61,4 +58,23 @@ fn check_together(
         | CompileError::TooBig => None,
     };
     reader.complain_of(first.map_or(node, |(_, item)| *item), &message);
+}
+
+/// What rules and services do not show by themselves: whether one table holds them all.
+pub fn check_with_services(rules: &[Rule], services: &[Service]) -> Result<(), CompileError> {
+    if services.is_empty() {
+        return Ok(());
+    }
+    let services: Vec<_> = services
+        .iter()
+        .map(|service| service.matches.clone())
+        .collect();
+    compile(&members(rules), &services).map(drop)
+}
+
+fn members(rules: &[Rule]) -> Vec<Member<'_>> {
+    rules
+        .iter()
+        .map(|rule| Member { rule, ends: false })
+        .collect()
 }

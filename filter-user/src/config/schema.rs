@@ -50,6 +50,11 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// Whether nothing is wrong so far.
+    pub fn is_content(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// What is wrong, by place.
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.problems

@@ -117,6 +117,14 @@ pub fn services(config: &Config) -> Vec<ServiceMatch> {
 
 /// The table that the kernel finds rules and services by.
 pub fn table(rules: &[Listed<'_>], services: &[ServiceMatch]) -> Result<Vec<Line>, Refusal> {
+    compiled(rules, services).map_err(|error| explain(&error, rules))
+}
+
+/// Likewise, with the error as it is.
+pub fn compiled(
+    rules: &[Listed<'_>],
+    services: &[ServiceMatch],
+) -> Result<Vec<Line>, CompileError> {
     let members: Vec<Member<'_>> = rules
         .iter()
         .map(|listed| Member {
@@ -124,13 +132,14 @@ pub fn table(rules: &[Listed<'_>], services: &[ServiceMatch]) -> Result<Vec<Line
             ends: listed.until().is_some(),
         })
         .collect();
-    compile(&members, services).map_err(|error| explain(&error, rules))
+    compile(&members, services)
 }
 
 /// Names at most so many rules that are in each other's way.
 const NAMED: usize = 20;
 
-fn explain(error: &CompileError, rules: &[Listed<'_>]) -> Refusal {
+/// An error in the names of the rules.
+pub fn explain(error: &CompileError, rules: &[Listed<'_>]) -> Refusal {
     match error {
         CompileError::Crowded { rules: crowd } => {
             let names: Vec<String> = crowd

@@ -2,7 +2,11 @@
 
 use filter_common::{
     abi::service::{SERVICES, Service, ServiceCounter},
-    logic::{bucket::FRACTION_BITS, packet::protocol, share},
+    logic::{
+        bucket::FRACTION_BITS,
+        packet::protocol,
+        share::{self, Unit},
+    },
 };
 
 use super::state::{Daemon, failed};
@@ -100,7 +104,8 @@ impl<D: Dataplane> Daemon<D> {
             let now = reading.counter;
             let overloaded = reading.state.overloaded_until > tick;
             let ceiling = self.services.ceilings.get(index);
-            let share = ceiling.map(|it| share::limit(reading.state.fair, &it.packets).interval);
+            let share = ceiling
+                .map(|it| share::limit(reading.state.fair, &it.packets, Unit::Packets).interval);
             let units = self.fixed.hz << FRACTION_BITS;
             ServiceStatus {
                 name: service.name.clone(),

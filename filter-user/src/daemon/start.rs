@@ -114,6 +114,7 @@ impl<D: Dataplane> Daemon<D> {
             daemon.tables.expect_sets(built.near());
         }
         daemon.restore_entries(taken_over, is_unreconciled)?;
+        daemon.fit_rules()?;
         daemon.grow_program()?;
         if let Some(built) = built {
             daemon.place(built)?;
@@ -226,6 +227,7 @@ impl<D: Dataplane> Daemon<D> {
                 self.recover(kind, &present, ends)?;
             }
         }
+        self.fit_entries();
         let mut kept: Vec<Move> = Vec::new();
         for kind in ListKind::ALL {
             let list = self.state.list(kind);

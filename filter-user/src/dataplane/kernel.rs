@@ -1,5 +1,6 @@
 //! The program and its maps in the kernel.
 
+mod grace;
 pub(super) mod link;
 mod maps;
 mod memory;
@@ -57,6 +58,7 @@ pub struct Kernel {
     unfinished: Option<Unfinished>,
     folder: PinFolder,
     preference: AttachPreference,
+    tables: Tables,
     sizes: BTreeMap<&'static str, u32>,
     loaded: Loaded,
     /// Interfaces that this has attached to.
@@ -105,7 +107,7 @@ impl Kernel {
         if !taken_over {
             tracing::info!(
                 "the maps will take about {} MiB",
-                set::estimate(tables, features) >> 20
+                set::estimate(tables, features)? >> 20
             );
         }
         let mut loaded = Loaded::new(&path, &sizes, features, &Sets::default())?;
@@ -121,6 +123,7 @@ impl Kernel {
             unfinished,
             folder,
             preference,
+            tables: *tables,
             sizes,
             loaded,
             linked: BTreeSet::new(),
@@ -269,7 +272,7 @@ impl Dataplane for Kernel {
     ) -> Result<(), DataplaneError> {
         self.list(list)?
             .insert(key, value, 0)
-            .map_err(|error| map_error("writing to a list", error))
+            .map_err(|error| map_error(&format!("writing to the {}", table(list)), error))
     }
 
     fn remove_entry(&mut self, list: ListId, key: &EntryKey) -> Result<(), DataplaneError> {
@@ -418,6 +421,15 @@ impl Dataplane for Kernel {
 
     fn pinned(&mut self) -> Result<Vec<String>, DataplaneError> {
         self.folder.links()
+    }
+}
+
+/// A list by its key in the configuration.
+fn table(list: ListId) -> &'static str {
+    match list {
+        ListId::Allow => "allowlist ([tables] allow)",
+        ListId::Block => "blocklist ([tables] block)",
+        ListId::Ban => "bans ([tables] bans)",
     }
 }
 

@@ -14,7 +14,10 @@ use super::{
     },
     budget, port, prefixes,
 };
-use crate::rules::ServiceMatch;
+use crate::rules::{
+    ServiceMatch,
+    compile::{CompileError, compile},
+};
 
 /// A service as the file has it, before it is known to be whole. What was given but is wrong is
 /// there all the same, so that it is said once.
@@ -87,6 +90,12 @@ pub(super) fn services(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<Service> 
         }
         if let Some(problem) = conflict(service, earlier.iter().map(|(other, _)| other)) {
             reader.complain_of(*item, &problem);
+        }
+        if let Err(CompileError::ServiceAddresses { .. }) =
+            compile(&[], std::slice::from_ref(&service.matches))
+        {
+            let error = CompileError::ServiceAddresses { service: index };
+            reader.complain_of(*item, &error.to_string());
         }
     }
     parsed.into_iter().map(|(service, _)| service).collect()

@@ -508,6 +508,43 @@ fn a_service_that_is_not_whole_says_what_is_missing() {
 }
 
 #[test]
+fn services_fit_the_kernel() {
+    let scattered = "\"2001:db8:1::10\", \"2001:db8:2::10\", \"2001:db8:3::11\"";
+    let text =
+        service("a", "192.0.2.1", "") + &service("b", "::1", "").replace("\"::1\"", scattered);
+    refused(
+        &text,
+        &[&["f.toml:6:1: `service`", "service 2", "several /64s"]],
+    );
+    // Each fits, and so do the rules; all of them together do not.
+    let prefixes = |service: u32| -> String {
+        let nets = (0..4000).map(|net| {
+            let number = (service * 4000 + net) * 3;
+            format!(
+                "\"10.{}.{}.{}\"",
+                number >> 16,
+                number >> 8 & 255,
+                number & 255
+            )
+        });
+        nets.collect::<Vec<_>>().join(", ")
+    };
+    let text: String = (0..SERVICES_THAT_FILL)
+        .map(|number| {
+            let text = service(&format!("s{number}"), "::1", "");
+            text.replace("\"::1\"", &prefixes(number))
+        })
+        .collect();
+    refused(
+        &text,
+        &[&["f.toml:1:1: `service`", "more different conditions"]],
+    );
+}
+
+/// So many services of 4000 addresses that lie apart are more than the table holds.
+const SERVICES_THAT_FILL: u32 = 60;
+
+#[test]
 fn services_have_names_of_their_own_and_packets_of_their_own() {
     let a = service("a", "203.0.113.0/24", "");
     refused(

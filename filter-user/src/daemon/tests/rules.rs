@@ -280,3 +280,59 @@ fn why_names_the_rule_that_decides_as_far_as_the_question_tells() {
     let why = ask(&mut daemon, "udp", Some(53));
     assert_eq!((why.reason.as_str(), why.rules.len()), ("blocked", 0));
 }
+
+#[test]
+fn rules_that_the_file_leaves_no_room_for_are_set_aside_and_come_back() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.rule("limit 5/s udp dport 99").expect("added");
+    daemon.rule("drop udp dport 53").expect("added");
+    daemon.rule("limit 6/s udp dport 99").expect("added");
+    let limits: Vec<String> = (0..15)
+        .map(|port| format!("\"limit 5/s udp dport {port}-99\""))
+        .collect();
+    host.configure(&format!("rules = [{}]", limits.join(", ")));
+    let daemon = host.again(daemon);
+    assert_eq!(daemon.in_force().len(), 17);
+    assert_eq!(daemon.state.rules.keys().collect::<Vec<_>>(), [&1, &2]);
+    let [loss] = &daemon.losses[..] else {
+        panic!("one loss: {:?}", daemon.losses);
+    };
+    assert!(loss.contains("3 (limit 6/s udp dport 99)"), "{loss}");
+    assert!(loss.contains("more than 16 rules"), "{loss}");
+    let events = daemon.store.events(None, 1).expect("events").0;
+    assert_eq!(events[0].kind, "state.set_aside");
+
+    host.configure("");
+    let daemon = host.again(daemon);
+    assert_eq!((daemon.in_force().len(), daemon.losses.len()), (3, 0));
+}
+
+#[test]
+fn entries_that_a_smaller_table_has_no_room_for_are_set_aside_and_come_back() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    for last in 1..=5 {
+        daemon
+            .add(Ban, &[&format!("192.0.2.{last}/32")])
+            .expect("banned");
+    }
+    host.configure("[tables]\nbans = 4");
+    let mut small = fake();
+    small.capacity = Some(4);
+    drop(daemon);
+    let daemon = host.start(small, false);
+    assert!(!daemon.meets(Ban, "192.0.2.1"));
+    assert!((2..=5).all(|last| daemon.meets(Ban, &format!("192.0.2.{last}"))));
+    let [loss] = &daemon.losses[..] else {
+        panic!("one loss: {:?}", daemon.losses);
+    };
+    assert!(loss.contains("[tables] bans = 4"), "{loss}");
+    assert!(loss.contains("192.0.2.1"), "{loss}");
+
+    host.configure("");
+    drop(daemon);
+    let daemon = host.start(fake(), false);
+    assert!((1..=5).all(|last| daemon.meets(Ban, &format!("192.0.2.{last}"))));
+    assert!(daemon.losses.is_empty());
+}

@@ -9,7 +9,7 @@ use super::{
     Kernel,
     maps::{map_data, memory, take_map},
     memory::Lines,
-    set,
+    senders, set,
 };
 use crate::{
     dataplane::{DataplaneError, Image},
@@ -111,6 +111,14 @@ impl Kernel {
     /// Replaces what is loaded, everywhere or nowhere.
     pub(super) fn replace(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
         let path = self.maps_path();
+        let memory = |features| senders::memory(&self.tables, features);
+        let more = memory(image.features).saturating_sub(memory(self.loaded.features));
+        if more > 0 {
+            tracing::info!(
+                "the tables of senders will take about {} MiB more",
+                more >> 20
+            );
+        }
         let next = match image.sets {
             Some(sets) => Loaded::new(&path, &self.sizes, image.features, sets)?,
             None => Loaded::over_sets_of(&self.loaded, &path, &self.sizes, image.features)?,

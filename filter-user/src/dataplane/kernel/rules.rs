@@ -1,7 +1,5 @@
 //! The two banks of rules, and what rules met.
 
-use std::io;
-
 use aya::{
     Ebpf,
     maps::{Array, MapData, PerCpuArray, PerCpuValues},
@@ -15,7 +13,10 @@ use filter_common::{
     logic::lines::Line,
 };
 
-use super::maps::{map_error, take};
+use super::{
+    grace::wait_for_packets,
+    maps::{map_error, take},
+};
 use crate::dataplane::{CompiledRules, DataplaneError};
 
 /// The maps of rules.
@@ -80,19 +81,4 @@ impl Rules {
             .and_then(|()| self.buckets.set(slot, 0, 0))
             .map_err(|error| map_error("clearing the counter of a rule", error))
     }
-}
-
-/// Returns when every packet that was under way is done: `MEMBARRIER_CMD_GLOBAL` waits for an RCU
-/// grace period (`kernel/sched/membarrier.c`), and XDP programs run within one.
-fn wait_for_packets() -> Result<(), DataplaneError> {
-    const GLOBAL: libc::c_int = 1;
-    // SAFETY: membarrier(2) takes integers and touches no memory of ours.
-    let result = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
-    if result == 0 {
-        return Ok(());
-    }
-    Err(DataplaneError::new(
-        "waiting for packets that read the rules (membarrier)",
-        io::Error::last_os_error(),
-    ))
 }

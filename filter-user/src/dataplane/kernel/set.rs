@@ -9,13 +9,18 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, MapInfo},
     programs::{ProgramError, Xdp},
+    util::nr_cpus,
 };
+use aya_obj::{Object, generated::bpf_map_type};
 use filter_common::{
-    abi,
+    abi::{
+        self,
+        entry::{EntryKey, EntryValue},
+    },
     logic::{lines::Line, set4::DIRECTORY},
 };
 
-use super::{maps::map_error, senders};
+use super::{maps::map_error, place::SETS, senders};
 use crate::{
     config::Tables,
     dataplane::{DataplaneError, bpffs},
@@ -123,17 +128,42 @@ pub(super) fn sizes(tables: &Tables) -> BTreeMap<&'static str, u32> {
 
 /// Bytes that the maps will take, before they are made: an element of a hash is its key, its value
 /// and 48 bytes (`struct htab_elem`), and each has one bucket of 16 bytes or two.
-pub(super) fn estimate(tables: &Tables, features: u64) -> u64 {
-    const ELEMENT: u64 = 48 + 24 + 16;
-    const BUCKET: u64 = 16;
-    /// The gate, the samples, and what is small.
-    const FIXED: u64 = (2 << 20) + (1 << 20) + (1 << 20);
-    let hash = |entries: u32| {
-        let entries = u64::from(entries);
-        entries * ELEMENT + entries.next_power_of_two() * BUCKET
-    };
+pub(super) fn estimate(tables: &Tables, features: u64) -> Result<u64, DataplaneError> {
+    let hash = |entries: u32| hash(entries, size_of::<EntryKey>() + size_of::<EntryValue>());
     let senders = senders::memory(tables, features);
-    hash(tables.allow) + hash(tables.block) + hash(tables.bans) + senders + sets(tables) + FIXED
+    let lists = hash(tables.allow) + hash(tables.block) + hash(tables.bans);
+    Ok(lists + senders + sets(tables) + fixed(&sizes(tables))?)
+}
+
+/// Bytes of the maps that have the size that the object says.
+fn fixed(sizes: &BTreeMap<&'static str, u32>) -> Result<u64, DataplaneError> {
+    let object = Object::parse(OBJECT)
+        .map_err(|error| DataplaneError::new("reading the embedded object", error))?;
+    let cpus = nr_cpus().map_err(|(what, error)| {
+        DataplaneError::new(format!("counting the CPUs in {what}"), error)
+    })?;
+    let maps = object.maps.iter();
+    let fixed = maps
+        .filter(|(name, _)| !sizes.contains_key(name.as_str()) && !SETS.contains(&name.as_str()));
+    let bytes = fixed.map(|(_, map)| {
+        let (key, value) = (map.key_size() as usize, map.value_size() as usize);
+        let array = u64::from(map.max_entries()) * value.next_multiple_of(8) as u64;
+        match bpf_map_type::try_from(map.map_type()) {
+            Ok(bpf_map_type::BPF_MAP_TYPE_RINGBUF) => u64::from(map.max_entries()),
+            Ok(bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY) => array * cpus as u64,
+            Ok(bpf_map_type::BPF_MAP_TYPE_HASH) => hash(map.max_entries(), key + value),
+            // The object has no other kinds.
+            Ok(_) | Err(_) => array,
+        }
+    });
+    Ok(bytes.sum())
+}
+
+fn hash(entries: u32, element: usize) -> u64 {
+    const HEAD: u64 = 48;
+    const BUCKET: u64 = 16;
+    let element = HEAD + element.next_multiple_of(8) as u64;
+    u64::from(entries) * element + u64::from(entries).next_power_of_two() * BUCKET
 }
 
 /// Bytes of the big sets when they are full: of IPv4, a line for each prefix and the directory; of
@@ -193,4 +223,19 @@ pub(super) fn load_error(name: &str, error: ProgramError) -> DataplaneError {
         ));
     }
     DataplaneError::new(format!("loading the program {name}"), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_estimate_counts_what_the_object_defines() {
+        let fixed = fixed(&sizes(&Config::default().tables)).expect("a whole object");
+        // The table of rules, what services have seen, their shares, the gate, the sources of
+        // rules, and the samples.
+        let large = (8 << 20) + (4 << 20) + (2 << 20) + (2 << 20) + (1 << 20) + (1 << 20);
+        assert!((large..2 * large).contains(&fixed), "{fixed}");
+    }
 }

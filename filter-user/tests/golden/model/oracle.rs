@@ -32,7 +32,7 @@ pub struct Oracle<'s> {
     situation: &'s Situation,
     /// What is used up of each room.
     used: BTreeMap<Room, u64>,
-    fates: BTreeMap<Flow, Action>,
+    fates: BTreeMap<Flow, Reason>,
     watched: Option<Reason>,
     frame: Vec<u8>,
     /// What rules are to have counted, by their places.
@@ -100,7 +100,7 @@ impl<'s> Oracle<'s> {
                     ControlFlow::Continue(()) => Reason::Clean,
                 };
                 if packet.fragment == Fragment::First && self.situation.fragments.remembers {
-                    self.fates.insert(flow(&packet), reason.action());
+                    self.fates.insert(flow(&packet), reason);
                 }
                 reason
             }
@@ -216,13 +216,17 @@ impl<'s> Oracle<'s> {
     fn fragments(&mut self, packet: &Packet) -> ControlFlow<Reason> {
         let fate = match packet.fragment {
             Fragment::Whole => return ControlFlow::Continue(()),
-            Fragment::First => Some(Action::Pass),
+            Fragment::First => Some(Reason::Clean),
             Fragment::Later => self.fates.get(&flow(packet)).copied(),
         };
         let policy = self.situation.fragments.policy;
         match (fate, policy) {
-            (Some(Action::Drop), _) => self.found(Reason::FragmentOfDropped)?,
-            (Some(Action::Pass), _) | (None, FragmentPolicy::Limit) => {}
+            // What a rule passed it passes whole, though later pieces have no ports.
+            (Some(Reason::RulePass), _) => return ControlFlow::Break(Reason::RulePass),
+            (Some(first), _) if first.action() == Action::Drop => {
+                self.found(Reason::FragmentOfDropped)?;
+            }
+            (Some(_), _) | (None, FragmentPolicy::Limit) => {}
             (None, FragmentPolicy::Pass) => return ControlFlow::Continue(()),
             (None, FragmentPolicy::Drop) => self.found(Reason::FragmentUnknown)?,
         }
