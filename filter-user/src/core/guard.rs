@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     api::types::ListKind,
-    config::Config,
+    config::{Config, units::Rate},
     rules::{
         Rule,
-        question::{Answer, Known},
-        rule::{Action, Addresses, Matches},
+        rule::{Action, Scope},
     },
 };
+
+mod ordinary;
 
 /// What a list holds beside what is put on it.
 #[derive(Clone, Copy, Debug)]
@@ -46,43 +47,50 @@ pub fn harm(
     protected.or_else(|| covers_too_much(kind, prefixes, before))
 }
 
-/// Why adding this rule would do harm; `None` if it would not: it drops all that comes from
-/// somewhere which a block may not cover, or what this host's name servers answer.
+/// Why adding this rule would do harm; `None` if it would not: it drops everyday packets from
+/// somewhere which a block may not cover, or what this host's name servers answer, or lets nearly
+/// everything pass. What a flood meets at a low limit is as good as dropped.
 pub fn rule_harm(rule: &Rule, config: &Config, facts: &Facts) -> Option<String> {
-    match rule.action {
-        Action::Drop if !rule.shadow => {}
-        Action::Drop | Action::Pass | Action::Limit { .. } => return None,
+    if rule.shadow {
+        return None;
     }
     let before = Before {
         list: &List::default(),
         without: None,
     };
-    let covered = whole_sources(&rule.matches)
-        .and_then(|sources| harm(ListKind::Block, &sources, before, config, facts));
+    let harm = |kind, sources: &[IpNet]| match sources {
+        [] => None,
+        some => harm(kind, some, before, config, facts),
+    };
+    match rule.action {
+        Action::Pass => {
+            return harm(ListKind::Allow, &ordinary::let_in(&rule.matches, facts));
+        }
+        Action::Limit { rate, scope } if !is_low(rate, scope) => return None,
+        Action::Drop | Action::Limit { .. } => {}
+    }
+    let covered = harm(ListKind::Block, &ordinary::cut_off(&rule.matches, facts));
     covered.or_else(|| {
-        let answered =
-            |resolver: &&IpAddr| rule.matches.ask(Known::name_answer(**resolver)) == Answer::Yes;
-        let resolver = facts.resolvers.iter().find(answered)?;
+        let mut resolvers = facts.resolvers.iter();
+        let resolver =
+            resolvers.find(|resolver| ordinary::silences(&rule.matches, **resolver, facts))?;
+        let verb = match rule.action {
+            Action::Limit { .. } => "limits",
+            Action::Drop | Action::Pass => "drops",
+        };
         Some(format!(
-            "this rule drops what {resolver}, a resolver of this host, answers"
+            "this rule {verb} what {resolver}, a resolver of this host, answers"
         ))
     })
 }
 
-/// The sources of which every packet fulfils the conditions; `None` if these are about more.
-fn whole_sources(matches: &Matches) -> Option<Vec<IpNet>> {
-    let addresses = matches.addresses;
-    let only_addresses = Matches {
-        addresses,
-        ..Matches::everything()
-    };
-    if *matches != only_addresses {
-        return None;
-    }
-    match addresses {
-        Addresses::Any => Some(vec![Ipv4Net::default().into(), Ipv6Net::default().into()]),
-        Addresses::V4 { from, to } => (to.prefix_len() == 0).then(|| vec![from.into()]),
-        Addresses::V6 { from, to } => (to.prefix_len() == 0).then(|| vec![from.into()]),
+/// Whether a limit can leave somebody without service: whoever shares a rate with a flood gets
+/// nothing of it, and one source alone may need so many packets a second.
+const fn is_low(rate: Rate, scope: Scope) -> bool {
+    const ENOUGH: u64 = 100;
+    match scope {
+        Scope::All => true,
+        Scope::Source => rate.packets < ENOUGH,
     }
 }
 

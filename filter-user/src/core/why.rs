@@ -293,7 +293,8 @@ pub fn session_key(session: &super::facts::Session) -> SessionKey {
     )
 }
 
-/// What the limits say, and whether opening a connection is a matter of its own.
+/// What the limits say, and whether opening a connection is a matter of its own. What is allowed or
+/// passed by a rule is spared limits of sources, but not services' ceilings.
 fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<String> {
     let opens = question
         .port
@@ -304,7 +305,14 @@ fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<S
              reserved for that"
         )
     });
-    let rest = if reason == Reason::Clean {
+    let is_spared = matches!(reason, Reason::Allowed | Reason::RulePass);
+    let rest = if is_spared {
+        let mut ceilings: Vec<String> = services(situation, question).collect();
+        if ceilings.is_empty() {
+            ceilings.push("it is spared limits, and belongs to no service".to_owned());
+        }
+        ceilings
+    } else if reason == Reason::Clean {
         let own = match question.protocol {
             protocol::TCP => Some(Class::Syn),
             protocol::UDP => Some(Class::Udp),
@@ -382,18 +390,7 @@ mod tests {
 
     /// What is said of a TCP packet to port 22, where that is a lifeline for new connections.
     fn ask(address: &str, blocked: &str, settings: Settings) -> Why {
-        let mut state = State::default();
-        let note = Note {
-            reason: String::new(),
-            by: "test".to_owned(),
-            since: "2026-01-01T00:00:00Z".parse().unwrap(),
-            until: None,
-        };
-        state.apply(Change::Manual(
-            ListKind::Block,
-            blocked.parse().unwrap(),
-            Some(note),
-        ));
+        let state = listing(ListKind::Block, blocked);
         let mut lifelines = Lifelines::default();
         let ceiling = Limit::new(1, 1, 250, 1).unwrap();
         lifelines.rules[0] =
@@ -413,6 +410,81 @@ mod tests {
             port: Some(22),
         };
         why(situation, question)
+    }
+
+    fn listing(kind: ListKind, prefix: &str) -> State {
+        let note = Note {
+            reason: String::new(),
+            by: "test".to_owned(),
+            since: "2026-01-01T00:00:00Z".parse().unwrap(),
+            until: None,
+        };
+        let mut state = State::default();
+        state.apply(Change::Manual(kind, prefix.parse().unwrap(), Some(note)));
+        state
+    }
+
+    /// What is said of a TCP packet to a port, where 443 has a service with a ceiling.
+    fn ask_with_service(state: &State, rules: &[&str], port: u16) -> Why {
+        let config = Config {
+            rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
+            services: vec![crate::config::Service {
+                name: "web".to_owned(),
+                matches: crate::rules::ServiceMatch {
+                    to: vec!["203.0.113.10/32".parse().unwrap()],
+                    protocol: protocol::TCP,
+                    port: Some(443),
+                },
+                packets: Some(crate::config::units::Rate::per_second(1_000)),
+                bytes: None,
+            }],
+            ..Config::default()
+        };
+        let situation = Situation {
+            now: "2026-01-01T00:00:01Z".parse().unwrap(),
+            state,
+            config: &config,
+            settings: &enforcing(Reason::all_drops()),
+            lifelines: &Lifelines::default(),
+            sessions: &[],
+        };
+        let question = Question {
+            address: "192.0.2.1".parse().unwrap(),
+            protocol: protocol::TCP,
+            port: Some(port),
+        };
+        why(situation, question)
+    }
+
+    #[test]
+    fn what_is_spared_limits_still_meets_ceilings() {
+        let allowed = ask_with_service(&listing(ListKind::Allow, "192.0.2.0/24"), &[], 443);
+        let passed = ask_with_service(&State::default(), &["pass tcp dport 443"], 443);
+        assert_eq!(allowed.reason, "allowed");
+        assert_eq!(passed.reason, "rule_pass");
+        for why in [allowed, passed] {
+            let [service] = why.limits.as_slice() else {
+                panic!("{:?}", why.limits);
+            };
+            assert!(service.contains("the service web"), "{service}");
+            assert!(service.contains("share 1k/s"), "{service}");
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_or_meets_no_service_has_no_ceiling() {
+        let allowed = ask_with_service(&listing(ListKind::Allow, "192.0.2.0/24"), &[], 80);
+        assert!(
+            allowed.limits[0].contains("no service"),
+            "{:?}",
+            allowed.limits
+        );
+        let dropped = ask_with_service(&listing(ListKind::Block, "192.0.2.0/24"), &[], 443);
+        assert!(
+            dropped.limits[0].contains("not reached"),
+            "{:?}",
+            dropped.limits
+        );
     }
 
     fn enforcing(reasons: u64) -> Settings {

@@ -21,30 +21,22 @@ use crate::{
 };
 
 /// What the kernel was told of services.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Protected {
     /// Which service stands at which index.
     names: Vec<String>,
     /// Their counters when they were put there: others may have counted at the index before.
     before: Vec<ServiceCounter>,
-    ceilings: Ceilings,
-}
-
-impl Default for Protected {
-    fn default() -> Self {
-        Self {
-            names: Vec::new(),
-            before: Vec::new(),
-            ceilings: [Service::default(); SERVICES as usize],
-        }
-    }
+    /// `None` while nobody knows: maps outlive the daemon that wrote them, and a write may fail
+    /// halfway.
+    ceilings: Option<Ceilings>,
 }
 
 impl<D: Dataplane> Daemon<D> {
     /// Takes the ceiling off every index where another service will stand. To be called before
     /// the rules are put in force that lead packets there.
     pub(super) fn hush_services(&mut self) -> Result<(), Refusal> {
-        let mut ceilings = self.services.ceilings;
+        let mut ceilings = self.services.ceilings.unwrap_or_else(no_ceilings);
         let mut moved = Vec::new();
         for (index, ceiling) in ceilings.iter_mut().enumerate() {
             let new = self.config.services.get(index).map(|it| &it.name);
@@ -86,9 +78,10 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn write_ceilings(&mut self, ceilings: Ceilings) -> Result<(), Refusal> {
-        if ceilings != self.services.ceilings {
+        if self.services.ceilings != Some(ceilings) {
+            self.services.ceilings = None;
             self.plane.set_services(&ceilings).map_err(failed)?;
-            self.services.ceilings = ceilings;
+            self.services.ceilings = Some(ceilings);
         }
         Ok(())
     }
@@ -103,7 +96,8 @@ impl<D: Dataplane> Daemon<D> {
             let before = self.services.before(index);
             let now = reading.counter;
             let overloaded = reading.state.overloaded_until > tick;
-            let ceiling = self.services.ceilings.get(index);
+            let ceilings = self.services.ceilings.as_ref();
+            let ceiling = ceilings.and_then(|all| all.get(index));
             let share = ceiling
                 .map(|it| share::limit(reading.state.fair, &it.packets, Unit::Packets).interval);
             let units = self.fixed.hz << FRACTION_BITS;
@@ -140,6 +134,10 @@ impl Protected {
     fn before(&self, index: usize) -> ServiceCounter {
         self.before.get(index).copied().unwrap_or_default()
     }
+}
+
+fn no_ceilings() -> Ceilings {
+    [Service::default(); SERVICES as usize]
 }
 
 fn protocol_name(number: u8) -> String {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use filter_common::logic::packet::{Fragment, protocol};
+use filter_common::logic::packet::Fragment;
 
 use super::{
     range::Span,
@@ -150,21 +150,9 @@ fn addresses_cover(outer: Addresses, inner: Addresses) -> bool {
     }
 }
 
-impl Known {
-    /// An answer from a name server (RFC 1035).
-    pub const fn name_answer(source: IpAddr) -> Self {
-        Self {
-            source,
-            protocol: protocol::UDP,
-            source_port: Some(53),
-            destination_port: None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use filter_common::logic::packet::{Packet, Transport};
+    use filter_common::logic::packet::{Packet, Transport, protocol};
     use proptest::prelude::*;
 
     use super::*;

@@ -180,6 +180,38 @@ fn a_service_that_comes_to_stand_elsewhere_begins_anew() {
 }
 
 #[test]
+fn a_ceiling_that_leaves_the_file_is_off_after_a_restart() {
+    let host = Host::new(WEB);
+    let daemon = host.first();
+    let mine = daemon.plane.ceilings.expect("ceilings")[0];
+    assert_ne!(mine, Service::default());
+    host.configure(&WEB.replace("packets = \"1k/s\"\n", ""));
+    let daemon = host.again(daemon);
+    assert_eq!(
+        daemon.plane.ceilings.expect("ceilings")[0],
+        Service::default()
+    );
+}
+
+#[test]
+fn services_that_change_places_over_a_restart_meet_only_their_own_ceilings() {
+    let host = Host::new(&format!("{WEB}{DNS}"));
+    let mut daemon = host.first();
+    let [web, dns] = daemon.plane.ceilings.expect("ceilings")[..2] else {
+        panic!("two services");
+    };
+    daemon.plane.ceiling_writes.clear();
+    host.configure(&format!("{DNS}{WEB}"));
+    let daemon = host.again(daemon);
+    let [hushed, last] = daemon.plane.ceiling_writes[..] else {
+        panic!("none in between, then the new ones");
+    };
+    let none = Service::default();
+    assert_eq!(hushed[..2], [none, none], "rules lead elsewhere meanwhile");
+    assert_eq!(last[..2], [dns, web]);
+}
+
+#[test]
 fn an_overloaded_service_says_so() {
     let host = Host::new(WEB);
     let mut daemon = host.first();

@@ -3,7 +3,10 @@
 use ErrorKind::{NotFound, Refused};
 
 use super::*;
-use crate::core::rules::{self, RuleId};
+use crate::core::{
+    facts::Part,
+    rules::{self, RuleId},
+};
 
 impl Host {
     fn rule(&mut self, text: &str) -> Result<Outcome, Refusal> {
@@ -128,7 +131,8 @@ fn a_rule_that_would_do_nothing_is_refused_with_the_name_of_the_other() {
         Refused,
         &["rule 1 is the same"],
     );
-    host.rule("limit 5/s tcp").expect("decides nothing either");
+    host.rule("limit 500/s per source tcp")
+        .expect("decides nothing either");
     host.rule("drop tcp dport 22").expect("added");
     refused(
         host.rule("pass tcp dport 22 from 192.0.2.1"),
@@ -180,16 +184,33 @@ fn a_crowd_is_refused_by_name() {
 #[test]
 fn what_would_cut_this_host_off_is_refused_unless_forced() {
     let mut host = Host::new();
+    host.facts.addresses = vec!["10.1.2.3".parse().expect("an address")];
     host.facts.gateways = vec!["10.1.2.1".parse().expect("an address")];
     host.facts.resolvers = vec!["9.9.9.9".parse().expect("an address")];
     for (text, says) in [
-        ("drop any", "gateway"),
-        ("drop ip", "gateway"),
+        ("drop any", "this host"),
+        ("drop ip", "this host"),
         ("drop ip6", "eighth"),
-        ("drop from 10.1.2.0/24", "gateway"),
+        ("drop from 10.1.2.0/24", "this host"),
         ("drop udp", "resolver"),
         ("drop udp sport 53", "resolver"),
         ("drop udp from 9.9.9.0/24 sport < 1024", "resolver"),
+        ("drop udp dport > 1023 length > 28", "resolver"),
+        ("drop ip length > 0", "this host"),
+        ("drop ip ttl > 0", "this host"),
+        ("drop ttl < 100", "this host"),
+        ("drop ip fragment whole", "this host"),
+        ("drop to 10.1.2.3", "this host"),
+        ("drop from 10.1.2.1 to 10.0.0.0/8 length > 20", "gateway"),
+        ("drop tcp dport > 0", "this host"),
+        ("drop tcp sport > 1023 flags ACK", "this host"),
+        ("drop tcp from 10.1.2.1 flags SYN/SYN,ACK", "gateway"),
+        ("limit 1/s any", "this host"),
+        ("limit 5k/s udp", "resolver"),
+        ("limit 5/s per source tcp from 10.1.2.1", "gateway"),
+        ("pass any", "mode monitor"),
+        ("pass ip ttl > 0", "mode monitor"),
+        ("pass to 10.1.2.3 fragment whole", "mode monitor"),
     ] {
         refused(host.rule(text), Refused, &[says, "--force"]);
         let forced = host.run(Command::AddRule {
@@ -204,13 +225,35 @@ fn what_would_cut_this_host_off_is_refused_unless_forced() {
     }
     for text in [
         "shadow drop any",
-        "limit 5k/s udp",
+        "shadow pass any",
+        "limit 5k/s per source udp",
+        "limit 5k/s udp dport 53",
         "drop udp sport 53 length > 1000",
+        "drop to 192.0.2.7",
+        "drop ip ttl < 5",
+        "drop tcp length 40 flags SYN",
+        "drop ip payload 0x00 at 0",
+        "drop fragment any",
         "drop udp sport 123",
         "drop tcp dport 80 from 10.1.2.1",
         "drop from 192.0.2.0/24",
+        "pass from 198.18.0.0/24",
+        "pass tcp dport 443",
+        "pass udp",
     ] {
         host.rule(text)
             .unwrap_or_else(|error| panic!("{text}: {error}"));
     }
+}
+
+#[test]
+fn nobody_is_dropped_at_an_address_that_may_be_this_hosts() {
+    let mut host = Host::new();
+    host.facts.unknown = [Part::Addresses].into();
+    refused(
+        host.rule("drop to 192.0.2.7"),
+        Refused,
+        &["unknown", "--force"],
+    );
+    host.rule("drop udp to 192.0.2.7").expect("not everything");
 }
