@@ -140,9 +140,10 @@ impl Judge {
         if !self.is_spared() {
             return self.conclude(frame, Reason::Clean);
         }
-        match self.clean() {
-            Reason::Allowed => self.conclude(frame, Reason::Allowed),
-            _ => self.conclude(frame, Reason::RulePass),
+        if matches!(self.clean(), Reason::Allowed) {
+            self.conclude(frame, Reason::Allowed)
+        } else {
+            self.conclude(frame, Reason::RulePass)
         }
     }
 
