@@ -80,7 +80,7 @@ pub fn remember(packet: &Packet, reason: Reason, judge: &Judge) {
         return;
     }
     let fate = match reason.action() {
-        Action::Drop => Fate::Dropped,
+        Action::Drop | Action::Answer => Fate::Dropped,
         Action::Pass if matches!(reason, Reason::RulePass) => Fate::Spared,
         Action::Pass => Fate::Passed,
     };

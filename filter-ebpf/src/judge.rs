@@ -7,6 +7,7 @@ use filter_common::{
     abi::{
         counter,
         cpu::CpuState,
+        defence::Defence,
         feature::Feature,
         reason::{Action, Reason},
         settings::Settings,
@@ -19,8 +20,11 @@ use filter_common::{
 };
 
 use crate::{
-    clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings, shape,
+    clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings, shape, state,
 };
+
+/// What still holds a packet that is spared rules and limits.
+const STILL_HELD: u64 = Feature::Services.bit() | state::FEATURES;
 
 /// The judge of one packet.
 pub struct Judge {
@@ -68,33 +72,57 @@ impl Judge {
     pub fn found(&mut self, reason: Reason) -> ControlFlow<Reason> {
         match reason.action() {
             Action::Pass => ControlFlow::Break(reason),
-            Action::Drop if self.settings.unchecked & reason.bit() != 0 => {
+            Action::Drop | Action::Answer if self.settings.unchecked & reason.bit() != 0 => {
                 ControlFlow::Continue(())
             }
-            Action::Drop if self.settings.enforced & reason.bit() != 0 => {
-                ControlFlow::Break(reason)
-            }
-            Action::Drop => {
+            Action::Drop | Action::Answer if self.enforces(reason) => ControlFlow::Break(reason),
+            Action::Drop | Action::Answer => {
                 self.scratch.observe(reason);
                 ControlFlow::Continue(())
             }
         }
     }
 
-    /// A reason to pass that does not count against a service's ceiling: without services it decides.
+    /// Whether a reason is enforced.
+    #[inline(always)]
+    pub fn enforces(&self, reason: Reason) -> bool {
+        self.settings.enforced & reason.bit() != 0
+    }
+
+    /// Whether a defence is on at the moment.
+    #[allow(dead_code, reason = "the stages of state ask")]
+    #[inline(always)]
+    pub fn defends(&self, defence: Defence) -> bool {
+        let mut on = self.settings.defences_always;
+        if self.pressure() {
+            on |= self.settings.defences_pressed;
+        }
+        on & defence.bit() != 0
+    }
+
+    /// A reason to pass that spares the packet rules and limits, but not the state of this host's
+    /// sockets, nor a service's ceiling: where there are neither, it decides. The first counts.
     #[inline(always)]
     pub fn spare(&mut self, reason: Reason) -> ControlFlow<Reason> {
-        if !shape::has(Feature::Services) {
+        if !shape::has_any(STILL_HELD) {
             return ControlFlow::Break(reason);
         }
-        self.scratch.spare(reason);
+        if self.scratch.spared().is_none() {
+            self.scratch.spare(reason);
+        }
         ControlFlow::Continue(())
     }
 
-    /// Whether nothing but a service's ceiling can stop the packet.
+    /// Whether no limit of a source can stop the packet.
     #[inline(always)]
     pub fn is_spared(&self) -> bool {
-        shape::has(Feature::Services) && self.scratch.spared().is_some()
+        shape::has_any(STILL_HELD) && self.scratch.spared().is_some()
+    }
+
+    /// Whether a rule passes the packet, or the first fragment that it belongs to.
+    #[inline(always)]
+    pub fn is_passed_by_rule(&self) -> bool {
+        shape::has_any(STILL_HELD) && self.scratch.spared() == Some(Reason::RulePass.code())
     }
 
     /// Notes what classification looks at.
@@ -140,10 +168,11 @@ impl Judge {
         if !self.is_spared() {
             return self.conclude(frame, Reason::Clean);
         }
-        if matches!(self.clean(), Reason::Allowed) {
-            self.conclude(frame, Reason::Allowed)
-        } else {
-            self.conclude(frame, Reason::RulePass)
+        match self.clean() {
+            Reason::Allowed => self.conclude(frame, Reason::Allowed),
+            Reason::Established => self.conclude(frame, Reason::Established),
+            Reason::CookieAccepted => self.conclude(frame, Reason::CookieAccepted),
+            _ => self.conclude(frame, Reason::RulePass),
         }
     }
 
@@ -155,6 +184,8 @@ impl Judge {
         }
         match self.scratch.spared() {
             Some(code) if code == Reason::Allowed.code() => Reason::Allowed,
+            Some(code) if code == Reason::Established.code() => Reason::Established,
+            Some(code) if code == Reason::CookieAccepted.code() => Reason::CookieAccepted,
             _ => Reason::RulePass,
         }
     }
@@ -189,12 +220,13 @@ impl Judge {
                 count::add(counter::observed(code), length);
                 code
             }
-            (Action::Pass, None) | (Action::Drop, _) => reason.code(),
+            (Action::Pass, None) | (Action::Drop | Action::Answer, _) => reason.code(),
         };
         sample::maybe(frame, shown, action, &self);
         match action {
             Action::Pass => xdp_action::XDP_PASS,
             Action::Drop => xdp_action::XDP_DROP,
+            Action::Answer => xdp_action::XDP_TX,
         }
     }
 }

@@ -23,6 +23,7 @@ mod services;
 mod sets;
 mod settings;
 mod shape;
+mod state;
 
 use core::ops::ControlFlow;
 
@@ -69,6 +70,7 @@ fn way(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlow<Reas
         fragments::check(packet, judge)?;
         rules::check(frame, packet, judge)?;
     }
+    state::check(frame, packet, judge)?;
     limits::check(packet, judge)?;
     services::check(frame, judge)
 }

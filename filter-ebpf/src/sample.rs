@@ -29,10 +29,10 @@ pub fn maybe(frame: &XdpFrame, reason: u8, action: Action, judge: &Judge) {
     // What a bucket refused it refuses for the rest of the tick.
     let spent = match action {
         Action::Pass => judge.cpu.passed_spent,
-        Action::Drop => judge.cpu.dropped_spent,
+        Action::Drop | Action::Answer => judge.cpu.dropped_spent,
     };
     if spent != judge.now.count() {
-        let dropped = u32::from(matches!(action, Action::Drop));
+        let dropped = u32::from(!matches!(action, Action::Pass));
         sample_take(frame.raw(), judge.length(), u32::from(reason), dropped);
     }
 }

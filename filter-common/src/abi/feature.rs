@@ -35,10 +35,24 @@ pub enum Feature {
     Samples = 13,
     /// Frames in several buffers.
     Frags = 14,
+    /// SYN cookies.
+    Cookies = 15,
+    /// TCP that belongs to no socket.
+    Sockets = 16,
+    /// Closed ports of TCP and UDP.
+    ClosedPorts = 17,
+    /// UDP that nobody asked for.
+    Solicited = 18,
+    /// Rates of completed handshakes.
+    Connections = 19,
+    /// ICMP errors of no flow, and echo.
+    Icmp = 20,
+    /// Policies of IP protocols.
+    Protocols = 21,
 }
 
 /// Number of [`Feature`]s.
-pub const FEATURES: usize = 15;
+pub const FEATURES: usize = 22;
 
 impl Feature {
     /// Every feature, by rising number.
@@ -58,6 +72,13 @@ impl Feature {
         Self::Fragments,
         Self::Samples,
         Self::Frags,
+        Self::Cookies,
+        Self::Sockets,
+        Self::ClosedPorts,
+        Self::Solicited,
+        Self::Connections,
+        Self::Icmp,
+        Self::Protocols,
     ];
 
     /// The feature as a set of one.

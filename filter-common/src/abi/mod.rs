@@ -5,6 +5,7 @@
 
 pub mod counter;
 pub mod cpu;
+pub mod defence;
 pub mod entry;
 pub mod feature;
 pub mod lifeline;
@@ -16,7 +17,7 @@ pub mod settings;
 
 /// Version of everything in this module. A daemon that finds pinned maps of another version
 /// replaces them instead of reading them.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Asserts the size of a type at compile time, and lets aya copy it in and out of maps.
 macro_rules! map_value {

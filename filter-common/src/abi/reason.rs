@@ -7,6 +7,8 @@ pub enum Action {
     Pass,
     /// Thrown away, where the reason is enforced.
     Drop,
+    /// Answered by the program itself, where the reason is enforced.
+    Answer,
 }
 
 macro_rules! reasons {
@@ -59,6 +61,10 @@ reasons! {
     Allowed = 4 => Pass,
     /// A rule passes it.
     RulePass = 5 => Pass,
+    /// It belongs to a connection of this host, which spares it limits per source.
+    Established = 6 => Pass,
+    /// It completes a handshake whose cookie is valid.
+    CookieAccepted = 7 => Pass,
 
     /// A header is cut short by the end of the frame.
     Truncated = 8 => Drop,
@@ -87,6 +93,21 @@ reasons! {
     FragmentOverrun = 22 => Drop,
     /// Neighbour or router discovery that did not come from this link (RFC 4861).
     ForgedDiscovery = 23 => Drop,
+
+    /// A SYN that was answered with a cookie.
+    CookieAnswered = 24 => Answer,
+    /// A SYN above the ceiling of answers.
+    CookieCeiling = 25 => Drop,
+    /// TCP to a listener whose acknowledgement is no valid cookie.
+    CookieRefused = 26 => Drop,
+    /// TCP that belongs to no socket of this host.
+    NoSocket = 27 => Drop,
+    /// A TCP port that nobody listens on.
+    ClosedTcp = 28 => Drop,
+    /// A UDP port that nobody listens on.
+    ClosedUdp = 29 => Drop,
+    /// UDP from a reflector's port that nobody here asked for.
+    Unsolicited = 30 => Drop,
 
     /// The source is on the blocklist.
     Blocked = 32 => Drop,
@@ -131,6 +152,18 @@ reasons! {
     CeilingHeavy = 51 => Drop,
     /// A service above its ceiling even without newcomers.
     CeilingFull = 52 => Drop,
+    /// A SYN of a source that completed too many handshakes.
+    LimitConnections = 53 => Drop,
+    /// A SYN of a prefix that completed too many handshakes.
+    PrefixConnections = 54 => Drop,
+    /// ICMP errors that belong to no flow of this host, above their limit.
+    LimitIcmpErrors = 55 => Drop,
+    /// Echo requests and other ICMP above their limit.
+    LimitEcho = 56 => Drop,
+    /// An IP protocol whose policy is to drop it.
+    ProtocolDrop = 57 => Drop,
+    /// IP protocols above their limit.
+    LimitProtocols = 58 => Drop,
 }
 
 /// Codes are below this, so that a set of reasons is one `u64`.
@@ -149,12 +182,12 @@ impl Reason {
         1_u64.wrapping_shl(self as u32)
     }
 
-    /// The set of all reasons that drop.
+    /// The set of all reasons that do anything to a packet but pass it.
     pub const fn all_drops() -> u64 {
         let mut rest = Self::ALL;
         let mut set = 0;
         while let [first, others @ ..] = rest {
-            if matches!(first.action(), Action::Drop) {
+            if !matches!(first.action(), Action::Pass) {
                 set |= first.bit();
             }
             rest = others;

@@ -1,6 +1,6 @@
 //! What the kernel reads once a packet.
 
-use super::{cpu::CONTROLS, map_value};
+use super::{cpu::CONTROLS, defence::CookieSettings, map_value};
 use crate::logic::{bucket::Limit, hash::HashKey};
 
 /// Classes of traffic that a source is limited in.
@@ -107,6 +107,28 @@ pub struct Settings {
     pub open_gate_v6: u32,
     /// Ticks in a generation of the sources seen in calm, as a power of two.
     pub seen_log2: u32,
+    /// The set of [`Defence`](super::defence::Defence)s that hold in calm too.
+    pub defences_always: u32,
+    /// The set of those that hold under pressure.
+    pub defences_pressed: u32,
+    /// How SYNs are answered.
+    pub cookies: CookieSettings,
+    /// Completed handshakes of one source, of one prefix.
+    pub connections: [Limit; 2],
+    /// ICMP errors that belong to no flow of this host.
+    pub icmp_errors: Limit,
+    /// Echo requests, and other ICMP that is no error.
+    pub echo: Limit,
+    /// IP protocols that are neither TCP, UDP nor ICMP.
+    pub protocols: Limit,
+    /// The tick from which on all that this host asks for is noted; `u64::MAX` while it is not.
+    pub solicited_since: u64,
+    /// Identifies the network namespace that this host's sockets are in (`SO_NETNS_COOKIE`).
+    pub netns: u64,
+    /// Ticks in a generation of what this host asked for, as a power of two.
+    pub solicited_log2: u32,
+    /// The day, counted from 1970, for what is known good.
+    pub day: u32,
 }
 
-map_value!(Metering: 128, Settings: 584);
+map_value!(Metering: 128, Settings: 832);

@@ -139,7 +139,10 @@ pub struct Totals {
     pub passed: Count,
     /// Dropped.
     pub dropped: Count,
-    /// Passed, but would have been dropped if every reason were enforced.
+    /// Answered with a SYN cookie.
+    #[serde(default)]
+    pub answered: Count,
+    /// Passed, but would have been dropped or answered if every reason were enforced.
     pub would_drop: Count,
 }
 
@@ -168,6 +171,8 @@ pub enum Action {
     Pass,
     /// Away.
     Drop,
+    /// Answered in the host's name.
+    Answer,
 }
 
 /// Something that was changed at run time and differs from the file.
@@ -259,7 +264,10 @@ pub struct Rates {
     pub passed: f64,
     /// Away.
     pub dropped: f64,
-    /// Passed, but would have been dropped.
+    /// Answered with a SYN cookie.
+    #[serde(default)]
+    pub answered: f64,
+    /// Passed, but would have been dropped or answered.
     pub would_drop: f64,
 }
 

@@ -139,7 +139,7 @@ pub fn interface(name: &str) -> Result<String, Refusal> {
 fn drop_reason(name: &str) -> Result<Reason, Refusal> {
     let reason = any_reason(name)?;
     match reason.action() {
-        Action::Drop => Ok(reason),
+        Action::Drop | Action::Answer => Ok(reason),
         Action::Pass => Err(Refusal::invalid(format!(
             "the reason `{name}` passes packets, so it cannot be enforced; `floodwall status` \
              shows those that drop"

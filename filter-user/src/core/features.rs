@@ -65,6 +65,13 @@ fn is_needed(feature: Feature, config: &Config, state: &State, ssh_ports: Option
         }
         Feature::Samples => config.samples.passed.is_some() || config.samples.dropped.is_some(),
         Feature::Frags => true,
+        Feature::Cookies
+        | Feature::Sockets
+        | Feature::ClosedPorts
+        | Feature::Solicited
+        | Feature::Connections
+        | Feature::Icmp
+        | Feature::Protocols => false,
     }
 }
 
@@ -106,6 +113,13 @@ pub const fn name(feature: Feature) -> &'static str {
         Feature::Fragments => "fragments",
         Feature::Samples => "samples",
         Feature::Frags => "frags",
+        Feature::Cookies => "cookies",
+        Feature::Sockets => "sockets",
+        Feature::ClosedPorts => "closed_ports",
+        Feature::Solicited => "solicited",
+        Feature::Connections => "connections",
+        Feature::Icmp => "icmp",
+        Feature::Protocols => "protocols",
     }
 }
 

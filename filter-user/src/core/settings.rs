@@ -147,6 +147,8 @@ pub fn settings(
         open_gate_v6: u32::from(open_gate_v6),
         fragment_hold: hz.saturating_mul(FRAGMENT_HOLD),
         seen_log2: hz.saturating_mul(SEEN).ilog2(),
+        solicited_since: u64::MAX,
+        ..Settings::default()
     })
 }
 

@@ -92,7 +92,8 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         address: question.address,
         action: match verdict.reason.action() {
             Action::Drop if verdict.enforced => types::Action::Drop,
-            Action::Drop | Action::Pass => types::Action::Pass,
+            Action::Answer if verdict.enforced => types::Action::Answer,
+            Action::Drop | Action::Answer | Action::Pass => types::Action::Pass,
         },
         reason: reasons::name(verdict.reason).to_owned(),
         enforced: verdict.enforced,
@@ -140,8 +141,8 @@ fn judge(settings: &Settings, found: impl Iterator<Item = (Reason, String)>) -> 
     for (reason, because) in found {
         let enforced = match reason.action() {
             Action::Pass => true,
-            Action::Drop if settings.unchecked & reason.bit() != 0 => continue,
-            Action::Drop => is_enforced(settings, reason),
+            Action::Drop | Action::Answer if settings.unchecked & reason.bit() != 0 => continue,
+            Action::Drop | Action::Answer => is_enforced(settings, reason),
         };
         let verdict = Verdict {
             reason,
@@ -165,7 +166,8 @@ impl Verdict {
         let fate = match (self.reason.action(), self.enforced) {
             (Action::Pass, _) => "passes",
             (Action::Drop, true) => "is dropped",
-            (Action::Drop, false) => {
+            (Action::Answer, true) => "is answered with a cookie",
+            (Action::Drop | Action::Answer, false) => {
                 "passes, because the reason is only watched; it would be dropped"
             }
         };

@@ -83,6 +83,7 @@ impl Meter {
                 received: of(|totals| totals.received),
                 passed: of(|totals| totals.passed),
                 dropped: of(|totals| totals.dropped),
+                answered: of(|totals| totals.answered),
                 would_drop: of(|totals| totals.would_drop),
             },
             totals: now,
@@ -116,6 +117,7 @@ pub fn totals(counters: &Counters) -> Totals {
         match reason.action() {
             Action::Pass => add(&mut totals.passed, count),
             Action::Drop => add(&mut totals.dropped, count),
+            Action::Answer => add(&mut totals.answered, count),
         }
         add(&mut totals.would_drop, observed(counters, *reason));
     }
@@ -134,6 +136,7 @@ pub fn reasons(counters: &Counters, enforced: u64) -> BTreeMap<String, types::Re
         let (action, enforced) = match reason.action() {
             Action::Pass => (types::Action::Pass, true),
             Action::Drop => (types::Action::Drop, enforced & reason.bit() != 0),
+            Action::Answer => (types::Action::Answer, enforced & reason.bit() != 0),
         };
         let status = types::ReasonStatus {
             packets: happened.packets,

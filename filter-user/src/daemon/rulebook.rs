@@ -149,8 +149,10 @@ fn state(rule: &Rule, enforced: u64) -> RuleState {
     let reason = reasons::of_action(rule.action);
     match reason.action() {
         _ if rule.shadow => RuleState::Shadow,
-        reason::Action::Drop if enforced & reason.bit() == 0 => RuleState::Watched,
-        reason::Action::Drop | reason::Action::Pass => RuleState::Enforced,
+        reason::Action::Drop | reason::Action::Answer if enforced & reason.bit() == 0 => {
+            RuleState::Watched
+        }
+        reason::Action::Drop | reason::Action::Answer | reason::Action::Pass => RuleState::Enforced,
     }
 }
 

@@ -22,6 +22,7 @@ pub fn render(out: &mut impl Write, stats: &Stats, style: &Style) -> io::Result<
         row("received", rates.received, totals.received),
         row("passed", rates.passed, totals.passed),
         row("dropped", rates.dropped, totals.dropped),
+        row("answered", rates.answered, totals.answered),
         row("would drop", rates.would_drop, totals.would_drop),
     ];
     let columns = Columns {
@@ -99,6 +100,7 @@ mod tests {
                 received: 2_000_010.0,
                 passed: 10.0,
                 dropped: 2e6,
+                answered: 0.0,
                 would_drop: 0.0,
             },
             totals: Totals::default(),
@@ -111,6 +113,7 @@ ALL                 NOW  PACKETS  BYTES
 received    2,000,010/s        0    0 B
 passed             10/s        0    0 B
 dropped     2,000,000/s        0    0 B
+answered            0/s        0    0 B
 would drop          0/s        0    0 B
 
 REASON           NOW  WOULD DROP    PACKETS   BYTES

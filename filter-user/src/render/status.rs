@@ -41,7 +41,7 @@ pub fn mode_in_words(status: &Status) -> String {
         status
             .reasons
             .values()
-            .filter(|reason| reason.action == Action::Drop)
+            .filter(|reason| reason.action != Action::Pass)
     };
     let enforced = drops().filter(|reason| reason.enforced).count();
     match status.mode {
@@ -143,6 +143,7 @@ fn totals(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()
         row("received", totals.received),
         row("passed", totals.passed),
         row("dropped", totals.dropped),
+        row("answered", totals.answered),
         row("would drop", totals.would_drop),
     ];
     let columns = Columns {
@@ -156,7 +157,7 @@ fn top_reasons(out: &mut impl Write, status: &Status, style: &Style) -> io::Resu
     let mut reasons: Vec<_> = status
         .reasons
         .iter()
-        .filter(|(_, reason)| reason.action == Action::Drop)
+        .filter(|(_, reason)| reason.action != Action::Pass)
         .map(|(name, reason)| {
             (
                 reason.packets.saturating_add(reason.would_drop.packets),
@@ -301,6 +302,7 @@ mod tests {
                 received: count(1_000_000),
                 passed: count(1_000_000),
                 dropped: count(0),
+                answered: count(0),
                 would_drop: count(990_000),
             },
             reasons: BTreeMap::from([
@@ -346,6 +348,7 @@ TOTALS        PACKETS     BYTES    SHARE
 received    1,000,000  100.0 MB  100.0 %
 passed      1,000,000  100.0 MB  100.0 %
 dropped             0       0 B    0.0 %
+answered            0       0 B    0.0 %
 would drop    990,000   99.0 MB   99.0 %
 
 TOP REASONS  DROPPED  WOULD DROP  NOW      MEANING

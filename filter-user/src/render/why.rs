@@ -9,6 +9,7 @@ use crate::api::types::{Action, Why};
 pub fn render(out: &mut impl Write, why: &Why, style: &Style) -> io::Result<()> {
     let (word, tone) = match (why.action, why.enforced) {
         (Action::Drop, _) => ("DROPPED", Tone::Bad),
+        (Action::Answer, _) => ("ANSWERED", Tone::Warning),
         (Action::Pass, true) => ("PASSES", Tone::Good),
         (Action::Pass, false) => ("PASSES, would be dropped if enforced", Tone::Warning),
     };

@@ -307,6 +307,7 @@ impl Fate {
         let (verdict, dropped) = match reason.action() {
             Action::Pass => (XDP_PASS, 0),
             Action::Drop => (XDP_DROP, 1),
+            Action::Answer => (XDP_TX, 1),
         };
         assert_eq!(self.verdict, verdict, "the XDP verdict");
         if !is_sampled {
@@ -339,6 +340,7 @@ impl Fate {
 }
 
 const XDP_DROP: u32 = 1;
+const XDP_TX: u32 = 3;
 const XDP_PASS: u32 = 2;
 
 fn name(index: u32) -> String {

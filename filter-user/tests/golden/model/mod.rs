@@ -155,6 +155,7 @@ fn as_seen(verdict: Verdict) -> (u32, Vec<(u8, u8)>) {
     match verdict.reason.action() {
         Action::Pass => (2, vec![(shown, 0)]),
         Action::Drop => (1, vec![(shown, 1)]),
+        Action::Answer => (3, vec![(shown, 1)]),
     }
 }
 

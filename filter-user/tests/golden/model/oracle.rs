@@ -128,9 +128,9 @@ impl<'s> Oracle<'s> {
         } = self.situation;
         match reason.action() {
             Action::Pass => ControlFlow::Break(reason),
-            Action::Drop if unchecked & reason.bit() != 0 => ControlFlow::Continue(()),
-            Action::Drop if enforced & reason.bit() != 0 => ControlFlow::Break(reason),
-            Action::Drop => {
+            _ if unchecked & reason.bit() != 0 => ControlFlow::Continue(()),
+            _ if enforced & reason.bit() != 0 => ControlFlow::Break(reason),
+            Action::Drop | Action::Answer => {
                 self.watched.get_or_insert(reason);
                 ControlFlow::Continue(())
             }
