@@ -17,7 +17,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
-    time::{Duration, Instant},
 };
 
 use aya::{
@@ -119,7 +118,7 @@ impl Kernel {
         if !taken_over {
             set::pin_version(&path.join(set::META))?;
         }
-        let mut kernel = Self {
+        Ok(Self {
             unfinished,
             folder,
             preference,
@@ -128,13 +127,11 @@ impl Kernel {
             loaded,
             linked: BTreeSet::new(),
             maps,
-            hz: 0,
+            hz: hz()?,
             taken_over,
             #[cfg(feature = "log")]
             logger,
-        };
-        kernel.hz = kernel.measure_hz()?;
-        Ok(kernel)
+        })
     }
 
     /// Whether the maps were found pinned, with what they hold.
@@ -177,38 +174,6 @@ impl Kernel {
         Ok(result.return_value)
     }
 
-    /// Measures the rate of jiffies from one tick's edge to another's.
-    fn measure_hz(&mut self) -> Result<u64, DataplaneError> {
-        const TICKS: u64 = 10;
-        let (first, start) = self.edge()?;
-        std::thread::sleep(Duration::from_millis(30));
-        let (mut last, mut end) = self.edge()?;
-        while last.wrapping_sub(first) < TICKS {
-            (last, end) = self.edge()?;
-        }
-        let nanoseconds = end.duration_since(start).as_nanos().max(1);
-        let ticks = u128::from(last.wrapping_sub(first));
-        let measured = (ticks * 1_000_000_000 + nanoseconds / 2) / nanoseconds;
-        // What kernels are built with (kernel/Kconfig.hz). Those of Alpha, 1024 and 1200, are left
-        // out: a measurement that is a little off would take them for 1000.
-        let known = [100, 250, 300, 1000];
-        let nearest = known
-            .into_iter()
-            .min_by_key(|hz: &u64| measured.abs_diff(u128::from(*hz)));
-        nearest.ok_or_else(|| DataplaneError("the kernel's clock stands still".to_owned()))
-    }
-
-    /// Waits for the next tick.
-    fn edge(&mut self) -> Result<(u64, Instant), DataplaneError> {
-        let before = self.tick()?;
-        loop {
-            let tick = self.tick()?;
-            if tick != before {
-                return Ok((tick, clock::monotonic()));
-            }
-        }
-    }
-
     fn list(
         &mut self,
         list: ListId,
@@ -218,6 +183,20 @@ impl Kernel {
             .get_mut(&list)
             .ok_or_else(|| DataplaneError(format!("the object has no map for {list:?}")))
     }
+}
+
+/// How many jiffies the kernel counts in a second.
+fn hz() -> Result<u64, DataplaneError> {
+    let tick = clock::tick().map_err(|error| DataplaneError::new("asking for the tick", error))?;
+    let hz = (1.0 / tick.as_secs_f64()).round() as u64;
+    // Kernels are built with 100 to 1,200 (kernel/Kconfig.hz).
+    if !(10..=10_000).contains(&hz) {
+        return Err(DataplaneError(format!(
+            "the kernel says that its clock ticks every {tick:?}: limits and ends cannot be \
+             counted in that; use a kernel whose CONFIG_HZ is between 10 and 10,000"
+        )));
+    }
+    Ok(hz)
 }
 
 impl Dataplane for Kernel {

@@ -19,9 +19,10 @@ mod services;
 mod sets;
 mod shape;
 
-use std::{collections::BTreeSet, panic::AssertUnwindSafe};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, thread, time::Duration};
 
 use filter_common::abi::reason::{Action, Reason};
+use filter_user::{clock, dataplane::Dataplane as _};
 
 use bench::Bench;
 use row::{Row, Scenario};
@@ -37,6 +38,22 @@ fn scenarios(hz: u64) -> Vec<Scenario> {
     all.extend(services::scenarios(hz));
     all.extend(modes::scenarios(hz));
     all
+}
+
+/// All limits and ends are counted in ticks.
+#[test]
+fn the_kernel_ticks_as_often_as_it_says() {
+    let mut kernel = Bench::new().kernel;
+    let hz = kernel.hz() as f64;
+    let mut tick = || kernel.tick().expect("the clock runs");
+    // Now and then a tick is late, or this thread.
+    let agrees = (0..20).any(|_| {
+        let (first, start) = (tick(), clock::monotonic());
+        thread::sleep(Duration::from_millis(300));
+        let due = start.elapsed().as_secs_f64() * hz;
+        ((tick() - first) as f64 - due).abs() < due * 0.05
+    });
+    assert!(agrees, "{hz} ticks a second");
 }
 
 #[test]
