@@ -2,6 +2,11 @@
 //!
 //! Needs root, for namespaces and BPF.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, helpers included"
+)]
+
 use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -9,11 +14,16 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use xtask::lab::{
     attack::{self, ATTACKS, Attack, Sources},
+    clock,
     flood::{Flood, Options, Pace},
-    http::{Client, Server},
+    http::{Client, Heard, Server},
+    packet_socket::PacketSocket,
     programs::{Lab, Tables},
     sandbox::{Ns, Sandbox, hosts},
 };
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn every_packet_of_every_attack_has_right_checksums_and_varies() {
@@ -47,19 +57,32 @@ fn a_flood_arrives_at_the_pace_it_is_given() {
         cpu: None,
         first: false,
     };
-    let flood = Flood::start(&sandbox, &attack::named("udp-random").unwrap(), options).unwrap();
+    // A machine with other work may be late, or lose frames in the ring of the veth; it is not so
+    // again and again.
+    let tries: Vec<String> = (0..TRIES)
+        .map_while(|_| missed_pace(&sandbox, options))
+        .collect();
+    assert!(tries.len() < TRIES, "{tries:?}");
+}
+
+/// How often something is tried that other work of the machine may disturb.
+const TRIES: usize = 10;
+
+/// What was wrong with two seconds of a flood of 50,000 a second, if anything.
+fn missed_pace(sandbox: &Sandbox, options: Options) -> Option<String> {
+    let received = || {
+        let traffic = sandbox.traffic(Ns::Server, hosts::SERVER.interface);
+        traffic.unwrap().received
+    };
+    let before = received();
+    let flood = Flood::start(sandbox, &attack::named("udp-random").unwrap(), options).unwrap();
     std::thread::sleep(Duration::from_secs(2));
     let sent = flood.finish().unwrap();
-    let received = sandbox
-        .traffic(Ns::Server, hosts::SERVER.interface)
-        .unwrap()
-        .received;
-    assert!((90_000..=125_000).contains(&sent), "sent {sent}");
-    // Neighbour discovery adds a few packets; the ring of a veth can lose a few.
-    assert!(
-        received + sent / 100 >= sent && received <= sent + 50,
-        "{received} of {sent}"
-    );
+    let received = received() - before;
+    // Neighbour discovery adds a few packets.
+    let whole = received + sent / 100 >= sent && received <= sent + 50;
+    let right = (90_000..=125_000).contains(&sent) && whole;
+    (!right).then(|| format!("sent {sent}, received {received}"))
 }
 
 #[test]
@@ -67,8 +90,12 @@ fn visitors_from_many_addresses_are_served() {
     let sandbox = Sandbox::new(&Default::default()).unwrap();
     let _server = Server::start(sandbox.server(), None).unwrap();
     let client = Client::start(sandbox.client(), None).unwrap();
-    std::thread::sleep(Duration::from_secs(1));
-    let heard = client.take();
+    let end = clock::now() + PATIENCE;
+    let mut heard = Heard::default();
+    while heard.answered <= 50 && clock::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
+        heard.add(&client.take());
+    }
     assert!(heard.answered > 50, "{heard:?}");
     assert_eq!(heard.failed, 0);
 }
@@ -83,11 +110,9 @@ fn a_tagged_frame_reaches_the_server_with_its_tag() {
     frame.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
     sandbox.send_to_server(&frame).unwrap();
     // The receiving socket sees the tag as the kernel's metadata: 4 bytes less, from the tag's id.
-    let tagged = (0..10).any(|_| {
-        let got = socket.receive(Duration::from_millis(200)).unwrap();
-        got.is_some_and(|got| got.len() + 4 == frame.len() && got[12..] == frame[16..])
-    });
-    assert!(tagged);
+    assert!(is_received(&socket, |got| {
+        got.len() + 4 == frame.len() && got[12..] == frame[16..]
+    }));
 }
 
 #[test]
@@ -97,11 +122,19 @@ fn frames_sent_back_by_the_server_can_be_seen_on_the_wire() {
     let wire = sandbox.wire_socket().unwrap();
     let frame = attack::named("syn-one").unwrap().template().unwrap();
     wire.send(&frame).unwrap();
-    let answered = (0..20).any(|_| {
-        let got = wire.receive(Duration::from_millis(200)).unwrap();
-        got.is_some_and(|got| is_syn_ack_to_first_bot(&got))
-    });
-    assert!(answered);
+    assert!(is_received(&wire, is_syn_ack_to_first_bot));
+}
+
+/// Whether such a frame comes in before long, among others.
+fn is_received(socket: &PacketSocket, is_it: impl Fn(&[u8]) -> bool) -> bool {
+    let end = clock::now() + PATIENCE;
+    while clock::now() < end {
+        let got = socket.receive(Duration::from_millis(200)).unwrap();
+        if got.is_some_and(|got| is_it(&got)) {
+            return true;
+        }
+    }
+    false
 }
 
 #[test]

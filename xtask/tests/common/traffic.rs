@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{IpAddr, UdpSocket},
     os::fd::AsRawFd as _,
     sync::{
@@ -11,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use etherparse::PacketBuilder;
@@ -178,7 +179,7 @@ impl Protected {
 
     /// Sends a frame as it is to the server's interface.
     pub fn send(&self, frame: &[u8]) {
-        self.sandbox.send_to_server(frame).unwrap();
+        send(&self.sandbox.wire_socket().unwrap(), frame);
     }
 
     /// Starts a paced stream, `pps` packets a second from each source: from some that must not
@@ -190,15 +191,16 @@ impl Protected {
         let (listed, clean) = (parse(listed), parse(clean));
         let receiver = Arc::clone(self.receiver());
         let run = fresh();
-        let wire = self.sandbox.wire_socket().unwrap();
+        let wire = Arc::new(self.sandbox.wire_socket().unwrap());
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
-            let stop = Arc::clone(&stop);
+            let (wire, stop) = (Arc::clone(&wire), Arc::clone(&stop));
             let sources = [listed.clone(), clean.clone()].concat();
             thread::spawn(move || pace(&wire, &sources, run, pps, &stop))
         };
         let stream = Stream {
             receiver,
+            wire,
             listed,
             clean,
             run,
@@ -218,11 +220,12 @@ impl Protected {
 #[derive(Debug)]
 pub struct Stream {
     receiver: Arc<Receiver>,
+    wire: Arc<PacketSocket>,
     listed: Vec<IpAddr>,
     clean: Vec<IpAddr>,
     run: u32,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<(u64, Duration)>>,
+    thread: Option<JoinHandle<Moments>>,
 }
 
 /// How a stream fared.
@@ -230,8 +233,10 @@ pub struct Stream {
 pub struct Report {
     /// Packets that each source sent.
     pub sent: u64,
-    /// For how long.
+    /// From before the first packet until all were decided.
     pub time: Duration,
+    /// When each was sent.
+    moments: Moments,
     /// Packets from listed sources that got through, by source; only those with any.
     pub leaked: BTreeMap<IpAddr, u64>,
     /// Packets from clean sources that did not, by source; only those with any.
@@ -239,31 +244,74 @@ pub struct Report {
 }
 
 impl Stream {
-    /// Ends it and counts.
+    /// Ends it and counts, when a last packet of the gateway says that all before were decided.
     pub fn finish(mut self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().unwrap();
-        let (sent, time) = thread.join().unwrap();
+        let moments = thread.join().unwrap();
+        let sent = moments.sent.len() as u64;
+        // A run of its own, for the gateway may be one of the sources.
+        let (mark, gateway) = (fresh(), IpAddr::from(hosts::GATEWAY.v4));
+        send(&self.wire, &frame(gateway, mark, LAST));
+        wait_until("the end of the stream is heard", || {
+            self.receiver.has(mark, gateway, LAST)
+        });
         let arrived = |source: &IpAddr| self.receiver.arrived(self.run, *source).len() as u64;
-        let missing = || -> BTreeMap<IpAddr, u64> {
-            let lost = self
-                .clean
-                .iter()
-                .map(|source| (*source, sent - arrived(source)));
-            lost.filter(|(_, lost)| *lost > 0).collect()
-        };
-        // The last may still be on their way.
-        let end = clock::now() + Duration::from_secs(1);
-        while !missing().is_empty() && clock::now() < end {
-            thread::sleep(Duration::from_millis(20));
-        }
         let leaked = self.listed.iter().map(|source| (*source, arrived(source)));
+        let lost = self.clean.iter();
+        let lost = lost.map(|source| (*source, sent - arrived(source)));
         Report {
             sent,
-            time,
+            time: clock::now().duration_since(moments.start),
             leaked: leaked.filter(|(_, leaked)| *leaked > 0).collect(),
-            lost: missing(),
+            lost: lost.filter(|(_, lost)| *lost > 0).collect(),
+            moments,
         }
+    }
+}
+
+impl Report {
+    /// Packets of a clean source that got through.
+    pub fn passed(&self, source: &str) -> u64 {
+        let lost = self.lost.get(&source.parse().unwrap());
+        self.sent - lost.copied().unwrap_or_default()
+    }
+
+    /// Packets that a limit of so many a second and such a burst lets through of those that a
+    /// source sent when it did. A machine with other work sends late, and what a full bucket could
+    /// not take in is nobody's due.
+    pub fn due(&self, rate: u64, burst: u64) -> u64 {
+        let (rate, burst) = (rate as f64, burst as f64);
+        let (mut tokens, mut before, mut due) = (burst, Duration::ZERO, 0);
+        for moment in &self.moments.sent {
+            let refilled = (*moment - before).as_secs_f64() * rate;
+            tokens = burst.min(tokens + refilled);
+            before = *moment;
+            if tokens >= 1.0 {
+                tokens -= 1.0;
+                due += 1;
+            }
+        }
+        due
+    }
+}
+
+/// When the packets of a stream were sent.
+#[derive(Clone)]
+struct Moments {
+    start: Instant,
+    /// After the start, each packet of one source.
+    sent: Vec<Duration>,
+}
+
+impl fmt::Debug for Moments {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pauses = self.sent.windows(2).map(|pair| pair[1] - pair[0]);
+        let longest = pauses.max().unwrap_or_default();
+        formatter
+            .debug_struct("Moments")
+            .field("longest_pause", &longest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -276,28 +324,29 @@ impl Drop for Stream {
     }
 }
 
-/// Sends until it is stopped; gives packets per source, and the time it took.
-fn pace(
-    wire: &PacketSocket,
-    sources: &[IpAddr],
-    run: u32,
-    pps: u64,
-    stop: &AtomicBool,
-) -> (u64, Duration) {
+/// Sends until it is stopped, and then what was due by then.
+fn pace(wire: &PacketSocket, sources: &[IpAddr], run: u32, pps: u64, stop: &AtomicBool) -> Moments {
     let start = clock::now();
-    let mut sent = 0;
+    let mut sent: Vec<Duration> = Vec::new();
+    let due = || {
+        let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap();
+        usize::try_from(elapsed * pps / 1_000_000).unwrap()
+    };
+    let mut end = None;
     loop {
-        let elapsed = clock::now().duration_since(start);
-        let due = u64::try_from(elapsed.as_micros()).unwrap() * pps / 1_000_000;
-        // What is late is caught up with in small bursts, for the ring behind the wire is small.
-        for _ in 0..due.saturating_sub(sent).min(20) {
-            for source in sources {
-                send(wire, &frame(*source, run, sent));
-            }
-            sent += 1;
+        if end.is_none() && stop.load(Ordering::Relaxed) {
+            end = Some(due().max(1));
         }
-        if stop.load(Ordering::Relaxed) && sent > 0 {
-            return (sent, clock::now().duration_since(start));
+        let wanted = end.unwrap_or_else(due);
+        // What is late is caught up with in small bursts, for the ring behind the wire is small.
+        for _ in sent.len()..wanted.min(sent.len() + 20) {
+            for source in sources {
+                send(wire, &frame(*source, run, sent.len() as u64));
+            }
+            sent.push(start.elapsed());
+        }
+        if end.is_some_and(|end| sent.len() >= end) {
+            return Moments { start, sent };
         }
         thread::sleep(Duration::from_micros(500));
     }

@@ -77,9 +77,10 @@ fn a_list_swapped_100_times_under_a_flood_leaks_nothing_and_loses_nothing() {
         unheard,
         "of {flooded} packets from listed sources so many more got through"
     );
+    // The ring behind the wire may lose some, where another process has the processor.
     let dropped = p.count("listed");
     assert!(
-        dropped > flooded / 2,
+        dropped > FLOOD,
         "{dropped} of a flood of {flooded} packets met the list"
     );
     assert!(
