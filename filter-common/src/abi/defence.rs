@@ -188,6 +188,9 @@ pub enum ProtocolPolicy {
     Drop = 3,
 }
 
+/// Elements of the map `PROTOCOLS`.
+pub const PROTOCOLS: usize = 256;
+
 /// How SYNs are answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

@@ -10,6 +10,7 @@ pub mod hash;
 pub mod lines;
 pub mod packet;
 pub mod parse;
+pub mod quoted;
 pub mod sanity;
 pub mod seen;
 pub mod set4;

@@ -19,14 +19,22 @@ const DEPTH: u32 = 6;
 const LARGEST: u32 = 65_535;
 
 /// Next-header numbers of extension headers (IANA).
-mod extension {
+pub mod extension {
+    /// Hop-by-hop options.
     pub const HOP_BY_HOP: u8 = 0;
+    /// Routing.
     pub const ROUTING: u8 = 43;
+    /// Fragment.
     pub const FRAGMENT: u8 = 44;
+    /// Authentication (RFC 4302).
     pub const AUTHENTICATION: u8 = 51;
+    /// Destination options.
     pub const DESTINATION: u8 = 60;
+    /// Mobility (RFC 6275).
     pub const MOBILITY: u8 = 135;
+    /// Host identity (RFC 7401).
     pub const HIP: u8 = 139;
+    /// Shim6 (RFC 5533).
     pub const SHIM6: u8 = 140;
 }
 

@@ -10,7 +10,7 @@ mod transport;
 
 use core::ops::ControlFlow;
 
-pub use self::plain::plain;
+pub use self::{ipv6::extension, plain::plain};
 
 use super::packet::Packet;
 use crate::abi::reason::Reason;
