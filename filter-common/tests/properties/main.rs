@@ -5,5 +5,6 @@ mod bucket;
 mod bytes;
 mod flood;
 mod parse;
+mod quoted;
 mod sanity;
 mod source;

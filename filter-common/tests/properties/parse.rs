@@ -96,7 +96,7 @@ fn judge(frame: &[u8]) {
 }
 
 /// What etherparse says, in our words.
-fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
+pub fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
     let (source, destination, hops, carried, fragment, payload, id, start, length): (
         IpAddr,
         IpAddr,
@@ -187,7 +187,7 @@ fn behind_header(transport: &Transport, carried: &[u8], frame: &[u8]) -> u16 {
 }
 
 /// Where in the frame a part of it begins.
-fn offset_in(frame: &[u8], part: &[u8]) -> usize {
+pub fn offset_in(frame: &[u8], part: &[u8]) -> usize {
     part.as_ptr() as usize - frame.as_ptr() as usize
 }
 
@@ -255,9 +255,10 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-type Network = (u16, Vec<u8>);
+/// An ethertype, and a packet of it.
+pub type Network = (u16, Vec<u8>);
 
-fn ipv4() -> impl Strategy<Value = Network> {
+pub fn ipv4() -> impl Strategy<Value = Network> {
     let pieces = prop_oneof![
         3 => Just(0_u16),
         1 => Just(0x4000),
@@ -283,7 +284,7 @@ fn ipv4() -> impl Strategy<Value = Network> {
 /// An extension header: its kind, how long it is, and what a fragment header says.
 type Extension = (u8, u8, (u16, bool));
 
-fn ipv6() -> impl Strategy<Value = Network> {
+pub fn ipv6() -> impl Strategy<Value = Network> {
     // Each kind once, destination options twice, in the order of RFC 8200, 4.1: as many as
     // etherparse follows.
     let header = |kind| {
