@@ -505,11 +505,13 @@ pub struct Limits {
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LimitStatus {
-    /// As `source.syn`, `prefix.bytes`, `fragments`, `service.web`, `service.web.bytes`.
+    /// As `source.syn`, `prefix.bytes`, `fragments`, `icmp.errors`, `protocols`, `service.web`,
+    /// `service.web.bytes`.
     pub name: String,
     /// As `200/s burst 200`, `100MB/s`, or `off`.
     pub rate: String,
-    /// `pressure`: only under pressure; `always`; `off`.
+    /// `pressure`: only under pressure; `always`; `defence`: while the defence of its name is on;
+    /// `off`.
     pub holds: String,
     /// `default`, `file`, or who set it.
     pub by: String,
@@ -576,7 +578,7 @@ pub struct WhyQuery {
     #[param(value_type = String)]
     #[schema(value_type = String)]
     pub address: IpAddr,
-    /// `tcp`, `udp`, `icmp`; `tcp` if not given.
+    /// `tcp`, `udp`, `icmp`, another name as `gre`, or a number; `tcp` if not given.
     #[serde(default)]
     pub protocol: Option<String>,
     /// Destination port; none if not given.

@@ -2,6 +2,7 @@
 
 mod lifelines;
 mod limits;
+mod protocols;
 mod services;
 
 use std::{
@@ -21,9 +22,10 @@ use toml::de::DeTable;
 pub use self::lifelines::MOST_LIFELINES;
 use self::limits::{FRAGMENTS, LIMITS};
 use super::{
-    Access, AttachPreference, ClassLimit, Config, Control, Fragments, Limits, Paths, PrefixLimits,
-    Samples, Tables,
+    Access, AttachPreference, ClassLimit, Config, Control, Fragments, IcmpLimits, Limits, Paths,
+    PrefixLimits, Samples, Tables,
     limit::LimitRate,
+    protocols::Protocols,
     schema::{Key, Node, Problem, Reader, join},
     text::{is_hidden, quote},
     units::{Rate, RateError, parse_limit, parse_prefix},
@@ -130,12 +132,18 @@ impl Default for Config {
                     ipv4: 24,
                     ipv6: 48,
                 },
+                icmp: IcmpLimits {
+                    errors: Some(Rate::per_second(1_000)),
+                    echo: Some(Rate::per_second(1_000)),
+                },
+                protocols: Some(Rate::per_second(20_000)),
             },
             services: Vec::new(),
             fragments: Fragments {
                 unknown: FragmentPolicy::Limit,
                 limit: Some(Rate::per_second(20_000)),
             },
+            protocols: Protocols::default(),
             tables: Tables {
                 block: 262_144,
                 allow: 16_384,
@@ -267,6 +275,10 @@ const ROOT: &[Key<Config>] = &[
     Key {
         name: "fragments",
         read: |r, config, node| r.section(node, FRAGMENTS, &mut config.fragments),
+    },
+    Key {
+        name: "protocols",
+        read: |r, config, node| config.protocols = protocols::protocols(r, node),
     },
     Key {
         name: "tables",

@@ -20,6 +20,12 @@ pub enum LimitName {
     Prefix(Class),
     /// All fragments: `fragments`.
     Fragments,
+    /// ICMP errors that belong to no connection of this host: `icmp.errors`.
+    IcmpErrors,
+    /// Echo, and other ICMP that is no error: `icmp.echo`.
+    IcmpEcho,
+    /// IP protocols that are neither TCP, UDP nor ICMP: `protocols`.
+    Protocols,
     /// What a protected service gets: `service.web` in packets, `service.web.bytes` in bytes.
     Service(String, Measure),
 }
@@ -66,14 +72,21 @@ impl LimitName {
     pub fn fixed() -> impl Iterator<Item = Self> {
         let sources = Class::ALL.into_iter().map(Self::Source);
         let prefixes = Class::ALL.into_iter().map(Self::Prefix);
-        sources.chain(prefixes).chain([Self::Fragments])
+        sources.chain(prefixes).chain([
+            Self::Fragments,
+            Self::IcmpErrors,
+            Self::IcmpEcho,
+            Self::Protocols,
+        ])
     }
 
     /// What it counts.
     pub const fn measure(&self) -> Measure {
         match self {
             Self::Source(class) | Self::Prefix(class) => class_measure(*class),
-            Self::Fragments => Measure::Packets,
+            Self::Fragments | Self::IcmpErrors | Self::IcmpEcho | Self::Protocols => {
+                Measure::Packets
+            }
             Self::Service(_, measure) => *measure,
         }
     }
@@ -85,6 +98,9 @@ impl fmt::Display for LimitName {
             Self::Source(class) => write!(formatter, "source.{}", class_name(*class)),
             Self::Prefix(class) => write!(formatter, "prefix.{}", class_name(*class)),
             Self::Fragments => formatter.write_str("fragments"),
+            Self::IcmpErrors => formatter.write_str("icmp.errors"),
+            Self::IcmpEcho => formatter.write_str("icmp.echo"),
+            Self::Protocols => formatter.write_str("protocols"),
             Self::Service(name, Measure::Packets) => write!(formatter, "service.{name}"),
             Self::Service(name, Measure::Bytes) => write!(formatter, "service.{name}.bytes"),
         }

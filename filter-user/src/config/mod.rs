@@ -5,6 +5,7 @@ pub mod file;
 pub mod limit;
 pub mod list;
 pub mod nearest;
+pub mod protocols;
 mod rules;
 pub mod schema;
 pub mod text;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use filter_common::abi::settings::{CLASSES, FragmentPolicy};
 use ipnet::IpNet;
 
-use self::{bytes::ByteRate, limit::LimitRate, units::Rate};
+use self::{bytes::ByteRate, limit::LimitRate, protocols::Protocols, units::Rate};
 use crate::{
     api::types::{ListKind, Mode},
     rules::{Rule, ServiceMatch},
@@ -43,6 +44,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// What becomes of fragments.
     pub fragments: Fragments,
+    /// What becomes of IP protocols that are neither TCP, UDP nor ICMP.
+    pub protocols: Protocols,
     /// Sizes.
     pub tables: Tables,
     /// Budgets of samples, for each CPU.
@@ -101,6 +104,20 @@ pub struct Limits {
     pub source: [ClassLimit; CLASSES],
     /// Per prefix.
     pub prefix: PrefixLimits,
+    /// ICMP of all sources together.
+    pub icmp: IcmpLimits,
+    /// IP protocols that are neither TCP, UDP nor ICMP, of all sources together; `None` is off.
+    pub protocols: Option<Rate>,
+}
+
+/// Limits of ICMP, which hold while its defence is on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IcmpLimits {
+    /// Errors that belong to no connection of this host; `None` is off. Those of path MTU discovery
+    /// have as much again, of their own.
+    pub errors: Option<Rate>,
+    /// Echo, and what else is no error; `None` is off.
+    pub echo: Option<Rate>,
 }
 
 /// Limits per prefix: off if not given, for behind one prefix there may be a whole carrier.

@@ -70,8 +70,8 @@ fn is_needed(feature: Feature, config: &Config, state: &State, ssh_ports: Option
         | Feature::ClosedPorts
         | Feature::Solicited
         | Feature::Connections
-        | Feature::Icmp
-        | Feature::Protocols => false,
+        | Feature::Icmp => false,
+        Feature::Protocols => config.protocols.hold_always(),
     }
 }
 
@@ -162,6 +162,8 @@ mod tests {
                 "[[service]]\nname = \"a\"\nto = [\"::1\"]\nprotocol = \"tcp\"",
                 Feature::Services,
             ),
+            ("protocols.gre = \"drop\"", Feature::Protocols),
+            ("protocols.default = \"limit\"", Feature::Protocols),
             ("limits.source.bytes = \"1Gbit/s\"", Feature::SourceBytes),
             ("limits.prefix.udp = \"1k/s\"", Feature::PrefixPackets),
             ("limits.prefix.bytes = \"1Gbit/s\"", Feature::PrefixBytes),

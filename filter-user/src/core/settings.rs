@@ -61,6 +61,9 @@ pub fn limit(config: &Config, state: &State, name: &LimitName) -> LimitInForce {
         (None, LimitName::Source(class)) => class_limit(&limits.source, *class),
         (None, LimitName::Prefix(class)) => class_limit(&limits.prefix.classes, *class),
         (None, LimitName::Fragments) => (config.fragments.limit.map(LimitRate::Packets), true),
+        (None, LimitName::IcmpErrors) => (limits.icmp.errors.map(LimitRate::Packets), true),
+        (None, LimitName::IcmpEcho) => (limits.icmp.echo.map(LimitRate::Packets), true),
+        (None, LimitName::Protocols) => (limits.protocols.map(LimitRate::Packets), true),
         (None, LimitName::Service(name, measure)) => (service_limit(config, name, *measure), true),
     };
     LimitInForce {
@@ -147,6 +150,9 @@ pub fn settings(
         open_gate_v6: u32::from(open_gate_v6),
         fragment_hold: hz.saturating_mul(FRAGMENT_HOLD),
         seen_log2: hz.saturating_mul(SEEN).ilog2(),
+        icmp_errors: shared_limit(config, state, &LimitName::IcmpErrors, fixed)?,
+        echo: shared_limit(config, state, &LimitName::IcmpEcho, fixed)?,
+        protocols: shared_limit(config, state, &LimitName::Protocols, fixed)?,
         solicited_since: u64::MAX,
         ..Settings::default()
     })

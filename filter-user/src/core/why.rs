@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use filter_common::{
     abi::{
+        defence::{Defence, ProtocolPolicy},
         lifeline::{Lifelines, SessionKey},
         reason::{Action, Reason},
         settings::{Class, Settings},
@@ -24,6 +25,7 @@ use crate::{
     config::{
         Config,
         limit::{LimitName, Measure},
+        protocols,
     },
     rules::{
         question::{Answer, Known},
@@ -74,16 +76,21 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
         Some((reason, because(entry)))
     };
     let rules = rules(situation, question);
+    let allowed = first(Reason::Allowed, |entry| entry.kind == ListKind::Allow);
+    let policy = policy(situation, question);
     let found = [
         martian(question),
         lifeline(situation, question),
-        first(Reason::Allowed, |entry| entry.kind == ListKind::Allow),
+        // The policy of its protocol holds for the allowed, too.
+        policy.clone().filter(|_| allowed.is_some()),
+        allowed,
         first(Reason::Banned, |entry| entry.kind == ListKind::Ban),
         first(Reason::Blocked, |entry| {
             entry.kind == ListKind::Block && entry.list == lists::MANUAL
         }),
         listed(situation.state, &entries),
         rules.verdict,
+        policy,
     ];
 
     let verdict = judge(situation.settings, found.into_iter().flatten());
@@ -113,7 +120,7 @@ const fn reaches_rules(verdict: &Verdict) -> bool {
     !verdict.enforced
         || matches!(
             verdict.reason,
-            Reason::Clean | Reason::RuleDrop | Reason::RulePass
+            Reason::Clean | Reason::RuleDrop | Reason::RulePass | Reason::ProtocolDrop
         )
 }
 
@@ -226,6 +233,27 @@ fn rules(situation: Situation<'_>, question: Question) -> OfRules {
     }
 }
 
+/// What drops every packet of its protocol.
+fn policy(situation: Situation<'_>, question: Question) -> Option<(Reason, String)> {
+    let policy = situation.config.protocols.of(question.protocol);
+    let has_policy = own_class(question.protocol).is_none();
+    (has_policy && policy == ProtocolPolicy::Drop).then(|| {
+        let name = protocols::Named(question.protocol);
+        let text = format!("[protocols] says to drop {name}");
+        (Reason::ProtocolDrop, text)
+    })
+}
+
+/// The class of its own that a protocol is limited in.
+const fn own_class(number: u8) -> Option<Class> {
+    match number {
+        protocol::TCP => Some(Class::Syn),
+        protocol::UDP => Some(Class::Udp),
+        protocol::ICMP | protocol::ICMPV6 => Some(Class::Icmp),
+        _ => None,
+    }
+}
+
 fn martian(question: Question) -> Option<(Reason, String)> {
     sanity::is_martian(&Address::from(question.address)).then(|| {
         (
@@ -309,18 +337,17 @@ fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<S
     });
     let is_spared = matches!(reason, Reason::Allowed | Reason::RulePass);
     let rest = if is_spared {
-        let mut ceilings: Vec<String> = services(situation, question).collect();
+        let shared = shared(situation, question).filter(|_| reason == Reason::Allowed);
+        let mut ceilings: Vec<String> = shared
+            .into_iter()
+            .chain(services(situation, question))
+            .collect();
         if ceilings.is_empty() {
             ceilings.push("it is spared limits, and belongs to no service".to_owned());
         }
         ceilings
     } else if reason == Reason::Clean {
-        let own = match question.protocol {
-            protocol::TCP => Some(Class::Syn),
-            protocol::UDP => Some(Class::Udp),
-            protocol::ICMP | protocol::ICMPV6 => Some(Class::Icmp),
-            _ => None,
-        };
+        let own = own_class(question.protocol);
         let classes = [Some(Class::All), own, Some(Class::Bytes)];
         let classes = classes.into_iter().flatten();
         // Those per prefix are said where there are any.
@@ -330,12 +357,40 @@ fn limits(situation: Situation<'_>, question: Question, reason: Reason) -> Vec<S
             .map(LimitName::Source)
             .chain(prefixes)
             .map(|name| limit(situation, &name))
+            .chain(shared(situation, question))
             .chain(services(situation, question))
             .collect()
     } else {
         vec!["limits are not reached: the verdict falls before them".to_owned()]
     };
     opening.into_iter().chain(rest).collect()
+}
+
+/// The limit that all sources of its protocol share: echo stands for ICMP.
+fn shared(situation: Situation<'_>, question: Question) -> Option<String> {
+    let (name, defence) = match own_class(question.protocol) {
+        Some(Class::Icmp) => (LimitName::IcmpEcho, Defence::Icmp),
+        Some(Class::All | Class::Syn | Class::Udp | Class::Bytes) => return None,
+        None => (LimitName::Protocols, Defence::Protocols),
+    };
+    let policy = situation.config.protocols.of(question.protocol);
+    let settings = situation.settings;
+    let when = match policy {
+        ProtocolPolicy::Limit if defence == Defence::Protocols => "holds",
+        ProtocolPolicy::Pass | ProtocolPolicy::Drop if defence == Defence::Protocols => {
+            return None;
+        }
+        ProtocolPolicy::Default
+        | ProtocolPolicy::Pass
+        | ProtocolPolicy::Limit
+        | ProtocolPolicy::Drop => match (settings.defences_always, settings.defences_pressed) {
+            (always, _) if always & defence.bit() != 0 => "holds",
+            (_, pressed) if pressed & defence.bit() != 0 => "holds under pressure",
+            _ => return None,
+        },
+    };
+    let rate = in_force(situation, &name).rate?;
+    Some(format!("{name} {when}, for all sources together: {rate}"))
 }
 
 fn in_force(situation: Situation<'_>, name: &LimitName) -> LimitInForce {
@@ -519,6 +574,78 @@ mod tests {
         let why = ask("192.0.2.1", "192.0.2.0/24", enforcing(0));
         assert_eq!((why.reason.as_str(), why.enforced), ("blocked", false));
         assert_eq!(why.action, types::Action::Pass);
+    }
+
+    /// What is said of GRE from 192.0.2.1.
+    fn ask_of_gre(config: &str, state: &State, rule: &[&str], settings: Settings) -> Why {
+        let mut config =
+            Config::parse(config, std::path::Path::new("f.toml")).expect("a configuration");
+        config.rules = rule.iter().map(|rule| rule.parse().unwrap()).collect();
+        let situation = Situation {
+            now: "2026-01-01T00:00:01Z".parse().unwrap(),
+            state,
+            config: &config,
+            settings: &settings,
+            lifelines: &Lifelines::default(),
+            sessions: &[],
+        };
+        let question = Question {
+            address: "192.0.2.1".parse().unwrap(),
+            protocol: 47,
+            port: None,
+        };
+        why(situation, question)
+    }
+
+    #[test]
+    fn the_policy_of_a_protocol_holds_for_the_allowed_and_not_for_what_a_rule_passes() {
+        let drop = "protocols.gre = \"drop\"";
+        let all = enforcing(Reason::all_drops());
+        let allowed = listing(ListKind::Allow, "192.0.2.0/24");
+        let none = State::default();
+        let pass = ["pass ip proto 47"];
+        for (config, state, rule, reason) in [
+            (drop, &none, &[][..], "protocol_drop"),
+            (drop, &allowed, &[], "protocol_drop"),
+            (drop, &none, &pass, "rule_pass"),
+            ("protocols.default = \"drop\"", &none, &[], "protocol_drop"),
+            ("protocols.esp = \"drop\"", &none, &[], "clean"),
+        ] {
+            let why = ask_of_gre(config, state, rule, all);
+            assert_eq!(why.reason, reason, "{config}: {why:?}");
+        }
+        let why = ask_of_gre(drop, &none, &[], enforcing(0));
+        assert_eq!(
+            (why.reason.as_str(), why.enforced),
+            ("protocol_drop", false)
+        );
+        assert!(
+            why.sentence.contains("says to drop gre"),
+            "{}",
+            why.sentence
+        );
+    }
+
+    #[test]
+    fn the_limit_of_protocols_is_told_where_it_holds() {
+        let limit = "protocols.gre = \"limit\"";
+        let on = Settings {
+            defences_pressed: Defence::Protocols.bit(),
+            ..enforcing(Reason::all_drops())
+        };
+        for (config, settings, says) in [
+            (limit, enforcing(0), Some("protocols holds, ")),
+            ("", on, Some("protocols holds under pressure, ")),
+            ("", enforcing(0), None),
+            ("protocols.gre = \"pass\"", on, None),
+        ] {
+            let why = ask_of_gre(config, &State::default(), &[], settings);
+            let said = why.limits.iter().find(|line| line.starts_with("protocols"));
+            match says {
+                Some(says) => assert!(said.expect(config).starts_with(says), "{said:?}"),
+                None => assert_eq!(said, None, "{config}"),
+            }
+        }
     }
 
     #[test]

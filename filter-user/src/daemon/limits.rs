@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<D: Dataplane> Daemon<D> {
-    /// All limits: of sources, of prefixes, of fragments, of services.
+    /// All limits: of sources, of prefixes, of fragments, of ICMP and other protocols, of services.
     pub(super) fn limit_status(&self) -> Limits {
         let services = self.config.services.iter().flat_map(|service| {
             [Measure::Packets, Measure::Bytes]
@@ -35,6 +35,7 @@ impl<D: Dataplane> Daemon<D> {
             rate: format_limit(limit.rate),
             holds: match (limit.rate, limit.always) {
                 (None, _) => "off",
+                (Some(_), _) if is_of_a_defence(name) => "defence",
                 (Some(_), true) => "always",
                 (Some(_), false) => "pressure",
             }
@@ -62,12 +63,26 @@ impl<D: Dataplane> Daemon<D> {
     }
 }
 
+/// Whether a limit holds while its defence is on.
+const fn is_of_a_defence(name: &LimitName) -> bool {
+    match name {
+        LimitName::IcmpErrors | LimitName::IcmpEcho | LimitName::Protocols => true,
+        LimitName::Source(_)
+        | LimitName::Prefix(_)
+        | LimitName::Fragments
+        | LimitName::Service(..) => false,
+    }
+}
+
 fn is_from_file(config: &Config, name: &LimitName) -> bool {
     let limits = &config.limits;
     let class = match name {
         LimitName::Source(class) => limits.source.get(*class as usize),
         LimitName::Prefix(class) => limits.prefix.classes.get(*class as usize),
         LimitName::Fragments => return config.fragments != Config::default().fragments,
+        LimitName::IcmpErrors => return limits.icmp.errors != Config::default().limits.icmp.errors,
+        LimitName::IcmpEcho => return limits.icmp.echo != Config::default().limits.icmp.echo,
+        LimitName::Protocols => return limits.protocols != Config::default().limits.protocols,
         LimitName::Service(..) => return true,
     };
     class.is_some_and(|limit| limit.by_hand)

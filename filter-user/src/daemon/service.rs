@@ -18,6 +18,7 @@ use crate::{
         Why, WhyQuery,
     },
     clock,
+    config::protocols::any_protocol,
     core::{
         actor::Actor,
         command::Command,
@@ -265,6 +266,7 @@ impl<D: Dataplane> Daemon<D> {
             .and_then(|()| self.put_lifelines())
             .and_then(|()| self.hush_services())
             .and_then(|()| self.put_rules(moment))
+            .and_then(|()| self.put_protocols())
             .and_then(|()| self.put_settings())
             .and_then(|()| self.put_services())
             .and_then(|()| self.protect());
@@ -272,6 +274,7 @@ impl<D: Dataplane> Daemon<D> {
             self.config = old;
             self.rulebook = rulebook;
             self.put_lifelines()?;
+            self.put_protocols()?;
             self.put_settings()?;
             self.put_services()?;
             return Err(Refusal {
@@ -448,8 +451,6 @@ fn protocol_number(name: Option<&str>, address: IpAddr) -> Result<u8, Refusal> {
         "udp" => Ok(protocol::UDP),
         "icmp" if canonical(address).is_ipv4() => Ok(protocol::ICMP),
         "icmp" | "icmpv6" => Ok(protocol::ICMPV6),
-        other => Err(Refusal::invalid(format!(
-            "the protocol {other} is none of `tcp`, `udp`, `icmp`"
-        ))),
+        other => any_protocol(other).map_err(Refusal::invalid),
     }
 }

@@ -122,6 +122,7 @@ impl<D: Dataplane> Daemon<D> {
         let moment = daemon.moment()?;
         daemon.hush_services()?;
         daemon.put_rules(moment)?;
+        daemon.put_protocols()?;
         daemon.put_settings()?;
         daemon.put_services()?;
         daemon.keep_slots();

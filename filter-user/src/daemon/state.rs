@@ -336,6 +336,12 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
+    /// Writes the policies of IP protocols that the configuration asks for.
+    pub(super) fn put_protocols(&mut self) -> Result<(), Refusal> {
+        let policies = self.config.protocols.policies();
+        self.plane.set_protocols(&policies).map_err(failed)
+    }
+
     /// Writes the lifelines that the configuration asks for.
     pub(super) fn put_lifelines(&mut self) -> Result<(), Refusal> {
         let lifelines = settings::lifelines(&self.config, &self.facts.ssh_ports, self.fixed.hz)?;

@@ -19,7 +19,7 @@ use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
     MapReport, ProgramReport, ServiceReading,
 };
-use crate::{api::types::AttachMode, sets::Sets};
+use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
 /// The maps in memory.
 #[derive(Debug, Default)]
@@ -52,6 +52,8 @@ pub struct Fake {
     pub lifelines: Lifelines,
     /// Sessions.
     pub sessions: HashSet<SessionKey>,
+    /// Policies of IP protocols; none were written if `None`.
+    pub protocols: Option<Policies>,
     /// Counters.
     pub counters: Option<Counters>,
     /// Samples that wait.
@@ -230,6 +232,12 @@ impl Dataplane for Fake {
 
     fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError> {
         Ok(self.sessions.iter().copied().collect())
+    }
+
+    fn set_protocols(&mut self, policies: &Policies) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.protocols = Some(*policies);
+        Ok(())
     }
 
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {

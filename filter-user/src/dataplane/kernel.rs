@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{AttachPreference, Tables},
+    config::{AttachPreference, Tables, protocols::Policies},
     sets::Sets,
 };
 
@@ -349,6 +349,16 @@ impl Dataplane for Kernel {
             .keys()
             .collect::<Result<_, _>>()
             .map_err(|error| map_error("reading administrators' sessions", error))
+    }
+
+    fn set_protocols(&mut self, policies: &Policies) -> Result<(), DataplaneError> {
+        for (number, policy) in (0..).zip(policies) {
+            self.maps
+                .protocols
+                .set(number, policy, 0)
+                .map_err(|error| map_error("writing the policies of protocols", error))?;
+        }
+        Ok(())
     }
 
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {

@@ -23,7 +23,7 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS, lines::Line, set4::LISTS},
 };
 
-use crate::{api::types::AttachMode, sets::Sets};
+use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
 /// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
 pub type Counters = [Counter; COUNTERS as usize];
@@ -177,6 +177,9 @@ pub trait Dataplane: Send {
 
     /// The administrators' sessions there are.
     fn sessions(&mut self) -> Result<Vec<SessionKey>, DataplaneError>;
+
+    /// Puts policies of IP protocols in force.
+    fn set_protocols(&mut self, policies: &Policies) -> Result<(), DataplaneError>;
 
     /// Writes rules into a bank, 0 or 1, that is not in force; waits until no packet that met them
     /// when it was is under way. [`Settings::rule_bank`] puts them in force.

@@ -429,7 +429,7 @@ fn nonsense_is_refused_and_named() {
         ("GET", "/v1/events?after=x", "", 400, "after"),
         ("GET", "/v1/why", "", 400, "address"),
         ("GET", "/v1/why?address=nobody", "", 400, "address"),
-        ("GET", "/v1/why?address=::1&protocol=gre", "", 400, "gre"),
+        ("GET", "/v1/why?address=::1&protocol=gree", "", 400, "gre"),
         ("GET", "/v1/why?address=::1&port=65536", "", 400, "port"),
         ("GET", "/v1/samples?reason=blokced", "", 400, "`blocked`"),
         ("POST", "/v1/block", "", 400, "EOF"),

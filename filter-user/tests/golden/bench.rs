@@ -148,6 +148,9 @@ impl Bench {
         self.kernel
             .set_settings(&settings)
             .expect("settings are written");
+        self.kernel
+            .set_protocols(&force.protocols)
+            .expect("policies are written");
         let mut lifelines = Lifelines {
             count: force.lifelines.len() as u32,
             ..Lifelines::default()

@@ -2,6 +2,7 @@
 
 use filter_common::{
     abi::{
+        defence::{PROTOCOLS, ProtocolPolicy},
         entry::EntryValue,
         lifeline::{LifelineRule, SessionKey},
         reason::Reason,
@@ -17,7 +18,7 @@ use filter_common::{
 };
 use filter_user::{
     api::types::ListKind,
-    config::units::parse_prefix,
+    config::{protocols::Policies, units::parse_prefix},
     rules::{
         Rule,
         rule::{Action, Scope},
@@ -39,6 +40,8 @@ pub struct Force {
     pub rules: Vec<(Rule, u64)>,
     /// In order, with their ceilings.
     pub services: Vec<(ServiceMatch, Service)>,
+    /// Policies of IP protocols.
+    pub protocols: Policies,
 }
 
 /// The secret of the tables here.
@@ -65,6 +68,7 @@ impl Force {
             sessions: Vec::new(),
             rules: Vec::new(),
             services: Vec::new(),
+            protocols: [ProtocolPolicy::Default as u32; PROTOCOLS],
         }
     }
 
@@ -122,6 +126,14 @@ impl Force {
             port: Some(port),
         };
         self.services.push((place, ceiling));
+        self
+    }
+
+    /// Policies of IP protocols by number.
+    pub fn policies(mut self, policies: &[(u8, ProtocolPolicy)]) -> Self {
+        for (number, policy) in policies {
+            self.protocols[usize::from(*number)] = *policy as u32;
+        }
         self
     }
 

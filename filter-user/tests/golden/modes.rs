@@ -20,6 +20,7 @@ use crate::{
         ACK, DESTINATION, FIN, ICMP, ICMPV6, SYN, TCP, UDP, ethernet, icmp, syn, tagged, tcp, udp,
         v4, v6,
     },
+    icmp as messages, protocols,
     row::{Row, Scenario, row},
 };
 
@@ -191,6 +192,8 @@ pub fn scenarios(hz: u64) -> Vec<Scenario> {
                 row("another source is not", datagram("192.0.2.41"), Clean),
             ],
         },
+        messages::under_pressure(hz),
+        protocols::under_pressure(hz),
         Scenario {
             name: "a budget of samples",
             force: Force::new().block(BLOCKED).with(|settings| {

@@ -3,11 +3,14 @@
 use axum::{Json, extract::State};
 
 use super::Api;
-use crate::api::{
-    error::ApiError,
-    extract::Query,
-    openapi::Errors,
-    types::{Why, WhyQuery},
+use crate::{
+    api::{
+        error::ApiError,
+        extract::Query,
+        openapi::Errors,
+        types::{Why, WhyQuery},
+    },
+    config::protocols::any_protocol,
 };
 
 /// What would happen to a packet, and because of which entry.
@@ -24,12 +27,9 @@ pub async fn why(
 ) -> Result<Json<Why>, ApiError> {
     query.address = query.address.to_canonical();
     if let Some(protocol) = &query.protocol
-        && !["tcp", "udp", "icmp"].contains(&protocol.as_str())
+        && let Err(error) = any_protocol(protocol)
     {
-        let protocol = protocol.escape_default();
-        return Err(ApiError::invalid(format!(
-            "`{protocol}` is none of tcp, udp and icmp"
-        )));
+        return Err(ApiError::invalid(error));
     }
     Ok(Json(
         api.handle.call(move |service| service.why(&query)).await?,

@@ -4,7 +4,7 @@ use filter_common::abi::settings::{Class, FragmentPolicy};
 
 use super::{
     super::{
-        ClassLimit, Fragments, Limits, PrefixLimits,
+        ClassLimit, Fragments, IcmpLimits, Limits, PrefixLimits,
         limit::{Measure, class_measure},
         schema::{Key, Node, Reader},
         units::{Rate, RateError},
@@ -24,6 +24,14 @@ pub(super) const LIMITS: &[Key<Limits>] = &[
     Key {
         name: "prefix",
         read: |r, limits, node| r.section(node, PREFIX, &mut limits.prefix),
+    },
+    Key {
+        name: "icmp",
+        read: |r, limits, node| r.section(node, ICMP, &mut limits.icmp),
+    },
+    Key {
+        name: "protocols",
+        read: |r, limits, node| r.value(node, budget, |rate| limits.protocols = rate),
     },
 ];
 
@@ -80,6 +88,17 @@ const PREFIX: &[Key<PrefixLimits>] = &[
     Key {
         name: "ipv6",
         read: |r, limits, node| r.value(node, |node| length(node, 64), |it| limits.ipv6 = it),
+    },
+];
+
+const ICMP: &[Key<IcmpLimits>] = &[
+    Key {
+        name: "errors",
+        read: |r, limits, node| r.value(node, budget, |rate| limits.errors = rate),
+    },
+    Key {
+        name: "echo",
+        read: |r, limits, node| r.value(node, budget, |rate| limits.echo = rate),
     },
 ];
 

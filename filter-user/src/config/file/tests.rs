@@ -1,4 +1,4 @@
-use filter_common::abi::{reason::Reason, settings::PACKET_CLASSES};
+use filter_common::abi::{defence::ProtocolPolicy, reason::Reason, settings::PACKET_CLASSES};
 use proptest::prelude::*;
 
 use super::*;
@@ -92,10 +92,18 @@ fn everything_can_be_said() {
         source.syn = "off"
         source.udp = "20k/s burst 400"
         source.bytes = "1Gbit/s burst 250MB"
+        protocols = "7k/s"
         [limits.prefix]
         packets = "1M/s"
         ipv4 = 22
         ipv6 = 56
+        [limits.icmp]
+        errors = "3k/s"
+        echo = "off"
+        [protocols]
+        gre = "pass"
+        50 = "drop"
+        default = "limit"
         [[service]]
         name = "web"
         to = ["203.0.113.10", "2001:db8::1/64"]
@@ -185,6 +193,11 @@ fn everything_can_be_said() {
                 pressure: None,
                 source,
                 prefix,
+                icmp: IcmpLimits {
+                    errors: Some(Rate::per_second(3_000)),
+                    echo: None,
+                },
+                protocols: Some(Rate::per_second(7_000)),
             },
             services: vec![
                 Service {
@@ -214,6 +227,10 @@ fn everything_can_be_said() {
             fragments: Fragments {
                 unknown: FragmentPolicy::Drop,
                 limit: Some(Rate::per_second(5_000)),
+            },
+            protocols: Protocols {
+                default: ProtocolPolicy::Limit,
+                named: [(47, ProtocolPolicy::Pass), (50, ProtocolPolicy::Drop)].into(),
             },
             tables: Tables {
                 block: 1_000_000,
@@ -311,6 +328,31 @@ fn wrong_values_are_named_with_what_is_allowed() {
             &["\"auto\", \"native\", \"generic\""],
         ),
         ("paths = 1", &["`paths`", "table [paths]"]),
+        ("protocols = 47", &["`protocols`", "table [protocols]"]),
+        (
+            "[protocols]\ngree = \"drop\"",
+            &["f.toml:2:1:", "\"gree\"", "did you mean `gre`?"],
+        ),
+        (
+            "protocols.gre = \"deny\"",
+            &["`protocols.gre`", "\"pass\", \"limit\", \"drop\""],
+        ),
+        (
+            "protocols.default = \"default\"",
+            &["`protocols.default`", "\"pass\", \"limit\", \"drop\""],
+        ),
+        (
+            "protocols = { gre = \"pass\", 47 = \"drop\" }",
+            &["`protocols.gre`", "gre is named twice"],
+        ),
+        (
+            "protocols.icmp = \"drop\"",
+            &["`protocols`", "icmp has no policy here", "[limits.icmp]"],
+        ),
+        (
+            "limits.icmp.errors = \"0/s\"",
+            &["`limits.icmp.errors`", "`off`"],
+        ),
         ("paths.state = \"x\"", &["`paths.state`", "absolute path"]),
         ("paths.bpf = \"/a/../b\"", &["`paths.bpf`", "without `..`"]),
         ("sanity = false", &["`sanity`", "table [sanity]"]),

@@ -104,6 +104,27 @@ fn what_a_file_says_is_there_after_a_reload() {
     assert_eq!(settings.prefix_mask_v6, 0xffff_ffff_ffff_0000);
 }
 
+#[test]
+fn policies_of_protocols_are_in_force_from_the_start_and_after_a_reload() {
+    let host = Host::new("protocols.gre = \"drop\"");
+    let mut daemon = host.first();
+    assert!(daemon.has(Feature::Protocols));
+    let policies = daemon.plane.protocols.expect("policies");
+    assert_eq!([policies[47], policies[50]], [3, 0]);
+    assert!(!daemon.plane.settings.protocols.is_none());
+
+    host.configure("[limits]\nprotocols = \"off\"\n[protocols]\nesp = \"limit\"");
+    daemon.run(Command::Reload).expect("read again");
+    let policies = daemon.plane.protocols.expect("policies");
+    assert_eq!([policies[47], policies[50]], [0, 2]);
+    assert!(daemon.plane.settings.protocols.is_none());
+
+    host.configure("protocols.sctp = \"drop\"");
+    daemon.plane.fails_in = Some(2);
+    daemon.run(Command::Reload).expect_err("a write fails");
+    assert_eq!(daemon.plane.protocols, Some(policies), "as before");
+}
+
 const WEB: &str = "[[service]]\nname = \"web\"\nto = [\"203.0.113.10\"]\nprotocol = \"tcp\"\n\
                    port = 443\npackets = \"1k/s\"\n";
 const DNS: &str = "[[service]]\nname = \"dns\"\nto = [\"203.0.113.10\"]\nprotocol = \"udp\"\n\

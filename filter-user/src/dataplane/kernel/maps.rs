@@ -31,6 +31,7 @@ pub(super) struct Maps {
     pub(super) sessions: HashMap<MapData, SessionKey, u8>,
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
+    pub(super) protocols: Array<MapData, u32>,
     pub(super) rules: Rules,
     pub(super) services: Services,
 }
@@ -55,6 +56,7 @@ impl Maps {
             sessions: take(ebpf, "SESSIONS")?,
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
+            protocols: take(ebpf, "PROTOCOLS")?,
             rules: Rules::take(ebpf)?,
             services: Services::take(ebpf)?,
         })

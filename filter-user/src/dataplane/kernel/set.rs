@@ -31,7 +31,7 @@ pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floodwall.bpf.o"));
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const MAPS: [&str; 29] = [
+pub(super) const MAPS: [&str; 32] = [
     "ALLOW",
     "BANS",
     "BLOCK",
@@ -41,11 +41,14 @@ pub(super) const MAPS: [&str; 29] = [
     "FRAGMENTS",
     "FRAGMENT_BUCKET",
     "GATE",
+    "ICMP_BUCKETS",
     "LENGTHS",
     "LIFELINES",
     "LIST_HITS",
     "PREFIXES",
     "PREFIX_BYTES",
+    "PROTOCOLS",
+    "PROTOCOL_BUCKET",
     "RULES",
     "RULE_BUCKETS",
     "RULE_HITS",
