@@ -363,6 +363,11 @@ pub fn pin_to_one_cpu() {
     sched_setaffinity(Pid::from_raw(0), &cpus).expect("this thread can be bound");
 }
 
+/// Goes to a network namespace in which there are no sockets.
+pub fn leave_sockets_behind() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace can be made");
+}
+
 /// A folder for a bpffs, in a mount namespace of this thread: whatever way the test ends, the
 /// file system and the maps in it go.
 struct Pins {

@@ -15,16 +15,12 @@ use filter_common::{
     },
     logic::bucket::Limit,
 };
-use nix::{
-    sched::{CloneFlags, unshare},
-    sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket,
-        sockopt,
-    },
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, leave_sockets_behind},
     force::{Force, only},
     frame::{DESTINATION, HERE4, HOP_BY_HOP, ICMP, ICMPV6, SYN, TCP, UDP, icmp, tcp, udp, v4, v6},
     row::{Row, Scenario, row},
@@ -235,7 +231,7 @@ const NOBODY: &str = "198.18.0.99";
 
 /// A network namespace of this thread, with this host's addresses and its peer's.
 fn enter_namespace() {
-    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace can be made");
+    leave_sockets_behind();
     for command in [
         "link set lo up",
         "link add name out type veth peer name nowhere",

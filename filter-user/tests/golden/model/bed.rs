@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use filter_common::{
     abi::{
         counter::Counter,
+        defence::{PROTOCOLS, ProtocolPolicy},
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         feature::Feature,
         lifeline::{LifelineRule, Lifelines, SessionKey, gate_bit},
@@ -24,6 +25,7 @@ use filter_common::{
     },
 };
 use filter_user::{
+    config::protocols::Policies,
     core::lists::key,
     dataplane::{
         Counters,
@@ -117,6 +119,7 @@ impl Bed {
         self.put_gate(situation);
         self.put_lifelines(situation);
         self.put_rules(situation);
+        self.put_policies(situation);
         self.set("SETTINGS", 0, &settings(situation));
         self.start = Start {
             counters: self.specimen.counters().expect("counters are read"),
@@ -138,6 +141,8 @@ impl Bed {
         }
         self.fill("FRAGMENTS", 0, &vec![0_u64; 1 << FATES_LOG2]);
         self.fill("FRAGMENT_BUCKET", 0, &[0_u64]);
+        self.fill("ICMP_BUCKETS", 0, &[0_u64; 3]);
+        self.fill("PROTOCOL_BUCKET", 0, &[0_u64]);
         self.fill("RULE_BUCKETS", 0, &vec![0_u64; SLOTS as usize]);
         self.fill("RULE_SOURCES", 0, &lines(RULE_SOURCES_LOG2));
         self.specimen
@@ -290,6 +295,14 @@ impl Bed {
             .map(|(rule, slot)| entry(rule, EntryValue::NEVER, slot, |burst| room(Some(burst))))
             .collect();
         self.fill("RULES", 0, &entries);
+    }
+
+    fn put_policies(&mut self, situation: &Situation) {
+        let mut policies: Policies = [ProtocolPolicy::Default as u32; PROTOCOLS];
+        for (number, policy) in &situation.state.policies {
+            policies[usize::from(*number)] = *policy as u32;
+        }
+        self.fill("PROTOCOLS", 0, &policies);
     }
 
     /// What rules have counted, by their places; only those that have.
@@ -496,6 +509,11 @@ fn settings(situation: &Situation) -> Settings {
             0
         },
         fragment_policy: situation.fragments.policy as u32,
+        defences_always: situation.state.always,
+        defences_pressed: situation.state.pressed,
+        icmp_errors: room(situation.state.icmp_errors),
+        echo: room(situation.state.echo),
+        protocols: room(situation.state.protocols),
         open_gate_v6: u32::from(is_open),
         ..Settings::default()
     }

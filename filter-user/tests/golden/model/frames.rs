@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::{
     prelude::{Strategy, any, prop, prop_oneof},
-    strategy::Just,
+    strategy::{BoxedStrategy, Just},
 };
 
 use crate::frame::{
@@ -131,6 +131,7 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
             1 => prop::sample::select(vec![0, 67, 68, 546, 547]),
             3 => prop::sample::select(PORTS.to_vec()),
         ]
+        .boxed()
     };
     let flags = prop_oneof![2 => Just(ACK), 2 => Just(SYN), 1 => any::<u8>()];
     let tcp = (ports(), ports(), flags).prop_map(|(from, to, flags)| (TCP, tcp(from, to, flags)));
@@ -138,6 +139,20 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let code = || prop_oneof![3 => Just(0), 1 => any::<u8>()];
     let discovery = (128..144_u8, code()).prop_map(|(kind, code)| (ICMPV6, icmp(kind, code)));
     let message = (any::<u8>(), code()).prop_map(|(kind, code)| (ICMP, icmp(kind, code)));
+    let kinds = prop_oneof![
+        2 => prop::sample::select(vec![(3, 4), (2, 0)]),
+        3 => (prop::sample::select(vec![1, 2, 3, 4, 5, 11, 12]), code()),
+    ];
+    let quoted = prop_oneof![
+        v4_to_nobody(ports(), ports()).boxed(),
+        v6_to_nobody(ports(), ports()).boxed(),
+    ];
+    let error = (prop::sample::select(vec![ICMP, ICMPV6]), kinds, quoted).prop_map(
+        |(protocol, (kind, code), quoted)| {
+            let header = vec![kind, code, 0, 0, 0, 0, 5, 0];
+            (protocol, [header, quoted].concat())
+        },
+    );
     let other =
         (any::<u8>(), 0..40_usize).prop_map(|(protocol, length)| (protocol, vec![0; length]));
     let group = Just((IGMP, vec![0x16; 8]));
@@ -149,8 +164,39 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
         6 => udp,
         3 => discovery,
         3 => message,
+        3 => error,
         2 => other,
         2 => group,
         1 => tiny,
     ]
+}
+
+type Ports = BoxedStrategy<u16>;
+
+/// A packet from here to nobody, as an error quotes it.
+fn v4_to_nobody(from: Ports, to: Ports) -> impl Strategy<Value = Vec<u8>> {
+    let options = 0..11_usize;
+    (from, to, options, any::<bool>()).prop_map(|(from, to, options, is_tcp)| {
+        let (protocol, payload) = sent(from, to, is_tcp);
+        let packet = v4("203.0.113.1", protocol, payload).to("198.51.100.99");
+        packet.options(options * 4).packet()
+    })
+}
+
+/// The same over IPv6.
+fn v6_to_nobody(from: Ports, to: Ports) -> impl Strategy<Value = Vec<u8>> {
+    (from, to, 0..8_u8, any::<bool>()).prop_map(|(from, to, headers, is_tcp)| {
+        let (protocol, payload) = sent(from, to, is_tcp);
+        let packet = v6("2001:db8:ffff::1", protocol, payload).to("2001:db8::99");
+        let packet = (0..headers).fold(packet, |packet, more| packet.header(DESTINATION, more % 3));
+        packet.packet()
+    })
+}
+
+fn sent(from: u16, to: u16, is_tcp: bool) -> (u8, Vec<u8>) {
+    if is_tcp {
+        (TCP, tcp(from, to, SYN))
+    } else {
+        (UDP, udp(from, to))
+    }
 }

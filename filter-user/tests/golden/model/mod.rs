@@ -7,6 +7,7 @@ mod bed;
 mod frames;
 mod oracle;
 mod situation;
+mod state;
 
 use std::{fmt::Write as _, ops::ControlFlow};
 
@@ -38,6 +39,7 @@ const SLOW_RUNS: usize = 5;
 #[test]
 fn the_kernel_says_of_random_frames_in_random_situations_what_the_model_says() {
     bench::pin_to_one_cpu();
+    bench::leave_sockets_behind();
     let mut beds = [
         Bed::new(&[]),
         Bed::new(&[Feature::Rules, Feature::Services, Feature::Lifelines]),

@@ -29,11 +29,13 @@ use super::situation::{Entry, Limits, Situation};
 
 /// The model of one situation.
 pub struct Oracle<'s> {
-    situation: &'s Situation,
+    pub(super) situation: &'s Situation,
     /// What is used up of each room.
     used: BTreeMap<Room, u64>,
     fates: BTreeMap<Flow, Reason>,
     watched: Option<Reason>,
+    /// What spares the packet rules and limits of sources.
+    spared: Option<Reason>,
     frame: Vec<u8>,
     /// What rules are to have counted, by their places.
     pub rules: BTreeMap<usize, Counter>,
@@ -55,7 +57,7 @@ pub struct Verdict {
 
 /// Whatever holds so many and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Room {
+pub(super) enum Room {
     Control(usize),
     Sessions,
     Lifeline(usize),
@@ -64,6 +66,10 @@ enum Room {
     RuleSource(usize, IpAddr),
     Source(IpAddr, Class),
     Prefix(IpAddr, Class),
+    TooBig,
+    IcmpErrors,
+    Echo,
+    Protocols,
 }
 
 /// What fragments of one packet have in common.
@@ -76,6 +82,7 @@ impl<'s> Oracle<'s> {
             used: BTreeMap::new(),
             fates: BTreeMap::new(),
             watched: None,
+            spared: None,
             frame: Vec::new(),
             rules: BTreeMap::new(),
             counters: [Counter::default(); COUNTERS as usize],
@@ -87,6 +94,7 @@ impl<'s> Oracle<'s> {
     /// What becomes of a frame, and of those that follow it.
     pub fn judge(&mut self, frame: &[u8]) -> Verdict {
         self.watched = None;
+        self.spared = None;
         let length = frame.len() as u64;
         self.frame = frame.to_vec();
         let reason = match parse::packet(&frame) {
@@ -97,7 +105,7 @@ impl<'s> Oracle<'s> {
             ControlFlow::Continue(packet) => {
                 let reason = match self.way(&packet, length) {
                     ControlFlow::Break(reason) => reason,
-                    ControlFlow::Continue(()) => Reason::Clean,
+                    ControlFlow::Continue(()) => self.spared.unwrap_or(Reason::Clean),
                 };
                 if packet.fragment == Fragment::First && self.situation.fragments.remembers {
                     self.fates.insert(flow(&packet), reason);
@@ -115,12 +123,18 @@ impl<'s> Oracle<'s> {
         sanity::check(packet, |reason| self.found(reason))?;
         self.lifeline(packet)?;
         self.lists(packet, length)?;
-        self.fragments(packet)?;
-        self.rules(packet, length)?;
-        self.limits(packet, length)
+        if self.spared.is_none() {
+            self.fragments(packet)?;
+            self.rules(packet, length)?;
+        }
+        self.state(packet)?;
+        if self.spared.is_none() {
+            self.limits(packet, length)?;
+        }
+        ControlFlow::Continue(())
     }
 
-    fn found(&mut self, reason: Reason) -> ControlFlow<Reason> {
+    pub(super) fn found(&mut self, reason: Reason) -> ControlFlow<Reason> {
         let Situation {
             enforced,
             unchecked,
@@ -197,6 +211,10 @@ impl<'s> Oracle<'s> {
             if entries.iter().any(covers) {
                 let met: &mut [u64; 3] = &mut self.met;
                 met[index] += 1;
+                if reason == Reason::Allowed {
+                    self.spared = Some(reason);
+                    return ControlFlow::Continue(());
+                }
                 self.found(reason)?;
             }
         }
@@ -363,7 +381,7 @@ impl<'s> Oracle<'s> {
     }
 
     /// Takes one of so many, if there is one left.
-    fn take(&mut self, room: Room, most: Option<u64>) -> bool {
+    pub(super) fn take(&mut self, room: Room, most: Option<u64>) -> bool {
         let Some(most) = most else {
             return true;
         };

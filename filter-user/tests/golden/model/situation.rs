@@ -6,6 +6,7 @@ use std::{
 };
 
 use filter_common::abi::{
+    defence::{Defence, ProtocolPolicy},
     reason::Reason,
     settings::{CLASSES, FragmentPolicy},
 };
@@ -44,6 +45,7 @@ pub struct Situation {
     pub fragments: Fragments,
     /// In order. The burst of a limit is all that it lets pass.
     pub rules: Vec<Rule>,
+    pub state: State,
     pub frames: Vec<Vec<u8>>,
 }
 
@@ -87,6 +89,19 @@ pub struct Fragments {
     pub remembers: bool,
 }
 
+/// What asks for state.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The sets of defences that hold in calm, and under pressure.
+    pub always: u32,
+    pub pressed: u32,
+    pub icmp_errors: Option<u64>,
+    pub echo: Option<u64>,
+    pub protocols: Option<u64>,
+    /// Of protocols that have one.
+    pub policies: BTreeMap<u8, ProtocolPolicy>,
+}
+
 /// Any situation.
 pub fn situation() -> impl Strategy<Value = Situation> {
     pool().prop_flat_map(|pool| {
@@ -111,13 +126,14 @@ pub fn situation() -> impl Strategy<Value = Situation> {
                 any::<bool>(),
                 fragments(),
                 rules(&pool),
+                state(),
                 frames,
             ),
         )
             .prop_map(|(one, two, three)| {
                 let (enforced, unchecked, lists, lifelines, sessions) = one;
                 let (session_ceiling, control, source, prefix) = two;
-                let (v4, v6, pressed, fragments, rules, frames) = three;
+                let (v4, v6, pressed, fragments, rules, state, frames) = three;
                 Situation {
                     enforced,
                     unchecked,
@@ -132,6 +148,7 @@ pub fn situation() -> impl Strategy<Value = Situation> {
                     pressed,
                     fragments,
                     rules,
+                    state,
                     frames,
                 }
             })
@@ -279,6 +296,35 @@ fn fragments() -> impl Strategy<Value = Fragments> {
             remembers,
         }
     })
+}
+
+/// Defences that the model knows.
+const MODELLED: [Defence; 2] = [Defence::Icmp, Defence::Protocols];
+
+fn state() -> impl Strategy<Value = State> {
+    let defences = || {
+        let some = subsequence(MODELLED.to_vec(), 0..=MODELLED.len());
+        some.prop_map(|some| some.iter().fold(0, |set, it| set | it.bit()))
+    };
+    let room = || option::weighted(0.8, 0..10_u64);
+    let number = prop_oneof![select(vec![2_u8, 6, 17, 47, 59]), any::<u8>()];
+    let policy = select(vec![
+        ProtocolPolicy::Default,
+        ProtocolPolicy::Pass,
+        ProtocolPolicy::Limit,
+        ProtocolPolicy::Drop,
+    ]);
+    let policies = btree_map(number, policy, 0..40);
+    (defences(), defences(), room(), room(), room(), policies).prop_map(
+        |(always, pressed, icmp_errors, echo, protocols, policies)| State {
+            always,
+            pressed,
+            icmp_errors,
+            echo,
+            protocols,
+            policies,
+        },
+    )
 }
 
 /// Rules as operators write them. What contradicts itself is left out.
