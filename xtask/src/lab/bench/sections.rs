@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, Map, MapData};
-use filter_common::abi::{feature::Feature, settings::Settings};
+use filter_common::abi::{defence::Defence, feature::Feature, settings::Settings};
 
 use super::{
     super::{
@@ -114,6 +114,7 @@ pub fn measure(lab: &mut Lab, daemons: &Daemons, effort: Effort) -> Result<Vec<M
     measured.push(listed_v6(lab, daemons)?.measure(lab, effort)?);
     measured.push(alone(lab, &stages)?.measure(lab, effort)?);
     measured.push(rules(lab, &stages)?.measure(lab, effort)?);
+    measured.push(messages(lab, &stages)?.measure(lab, effort)?);
     Ok(measured)
 }
 
@@ -238,6 +239,22 @@ fn listed_v6(lab: &mut Lab, daemons: &Daemons) -> Result<Section> {
     })
 }
 
+/// What is neither TCP nor UDP, above its limits.
+fn messages(lab: &mut Lab, stages: &Stages) -> Result<Section> {
+    Ok(Section {
+        id: "messages",
+        title: "ICMP and other protocols: the stages alone, above their limits".to_owned(),
+        subjects: vec![
+            subject::floor(lab)?,
+            stages.bare("parse and verdict", &[])?,
+            stages.bare("off", &[Feature::Icmp, Feature::Protocols])?,
+            stages.defence("icmp", Feature::Icmp, Defence::Icmp)?,
+            stages.defence("protocols", Feature::Protocols, Defence::Protocols)?,
+        ],
+        traffics: vec![traffic::echo()?, traffic::errors()?, traffic::gre()?],
+    })
+}
+
 /// Every stage without the others.
 fn alone(lab: &mut Lab, stages: &Stages) -> Result<Section> {
     Ok(Section {
@@ -257,6 +274,8 @@ fn alone(lab: &mut Lab, stages: &Stages) -> Result<Section> {
             stages.limits("bytes: source", Feature::SourceBytes)?,
             stages.limits("bytes: prefix", Feature::PrefixBytes)?,
             stages.service("one service")?,
+            stages.defence("icmp", Feature::Icmp, Defence::Icmp)?,
+            stages.defence("protocols", Feature::Protocols, Defence::Protocols)?,
             stages.bare("samples", &[Feature::Samples])?,
         ],
         traffics: vec![

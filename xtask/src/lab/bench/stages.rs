@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use filter_common::{
     abi::{
+        defence::Defence,
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         feature::Feature,
         lifeline::{LifelineRule, Lifelines, gate_bit},
@@ -209,6 +210,15 @@ impl Stages {
             ..self.settings
         };
         self.load(name, &[Feature::Fragments], &[], &settings, |_| Ok(()))
+    }
+
+    /// A defence that is on.
+    pub fn defence(&self, name: &str, feature: Feature, defence: Defence) -> Result<Subject> {
+        let settings = Settings {
+            defences_always: defence.bit(),
+            ..self.settings
+        };
+        self.load(name, &[feature], &[], &settings, |_| Ok(()))
     }
 
     fn load(

@@ -1,10 +1,15 @@
 //! The packets that every program under test sees: one frame, whose source goes its course.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result};
+use etherparse::{IpNumber, PacketBuilder, ip_number};
 
 use super::{
     super::{
         attack::{self, Attack, Sources},
+        http,
+        sandbox::hosts,
         shape::abi::Course,
     },
     prefixes,
@@ -83,6 +88,45 @@ pub fn random_listed(members: u32) -> Result<Traffic> {
 /// The one that is [banned](prefixes::BANNED).
 pub fn banned() -> Result<Traffic> {
     v4("banned", within(u64::from(u32::from(prefixes::BANNED)), 0))
+}
+
+/// Echo requests from random sources.
+pub fn echo() -> Result<Traffic> {
+    const REQUEST: [u8; 8] = [8, 0, 0, 0, 0, 7, 0, 0];
+    carrying("echo", ip_number::ICMP, &[REQUEST, [0; 8]].concat())
+}
+
+/// ICMP errors from random sources, each about a segment that the server's port is said to have
+/// sent to somebody who is not connected.
+pub fn errors() -> Result<Traffic> {
+    const UNREACHABLE: [u8; 8] = [3, 1, 0, 0, 0, 0, 0, 0];
+    let to = Ipv4Addr::from(ONE_V4 as u32);
+    let mut quoted = Vec::new();
+    PacketBuilder::ipv4(hosts::SERVER.v4.octets(), to.octets(), 64)
+        .tcp(http::PORT, 50_000, 1, 0)
+        .write(&mut quoted, &[])?;
+    let message = [&UNREACHABLE[..], &quoted].concat();
+    carrying("ICMP errors", ip_number::ICMP, &message)
+}
+
+/// GRE from random sources.
+pub fn gre() -> Result<Traffic> {
+    carrying("GRE", ip_number::GRE, &[0; 28])
+}
+
+/// IPv4 from random sources that carries this.
+fn carrying(name: &'static str, protocol: IpNumber, payload: &[u8]) -> Result<Traffic> {
+    let (from, to) = (hosts::GATEWAY, hosts::SERVER);
+    let source = Ipv4Addr::from(ONE_V4 as u32);
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(from.mac, to.mac)
+        .ipv4(source.octets(), to.v4.octets(), 60)
+        .write(&mut frame, protocol, payload)?;
+    Ok(Traffic {
+        name,
+        frame,
+        course: within(RANDOM_V4, 30),
+    })
 }
 
 /// Any of 2^`bits` numbers from `base` on; the family is put right later.
