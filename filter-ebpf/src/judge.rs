@@ -90,7 +90,6 @@ impl Judge {
     }
 
     /// Whether a defence is on at the moment.
-    #[allow(dead_code, reason = "the stages of state ask")]
     #[inline(always)]
     pub fn defends(&self, defence: Defence) -> bool {
         let mut on = self.settings.defences_always;
@@ -168,12 +167,17 @@ impl Judge {
         if !self.is_spared() {
             return self.conclude(frame, Reason::Clean);
         }
-        match self.clean() {
-            Reason::Allowed => self.conclude(frame, Reason::Allowed),
-            Reason::Established => self.conclude(frame, Reason::Established),
-            Reason::CookieAccepted => self.conclude(frame, Reason::CookieAccepted),
-            _ => self.conclude(frame, Reason::RulePass),
+        let reason = self.clean();
+        if matches!(reason, Reason::Allowed) {
+            return self.conclude(frame, Reason::Allowed);
         }
+        if matches!(reason, Reason::Established) {
+            return self.conclude(frame, Reason::Established);
+        }
+        if matches!(reason, Reason::CookieAccepted) {
+            return self.conclude(frame, Reason::CookieAccepted);
+        }
+        self.conclude(frame, Reason::RulePass)
     }
 
     /// The reason of a packet that nothing spoke against.

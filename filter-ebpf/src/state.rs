@@ -3,6 +3,8 @@
 //! partners can be forged too.
 
 mod icmp;
+pub mod local;
+pub mod ports;
 mod protocols;
 mod tcp;
 mod udp;

@@ -134,7 +134,7 @@ impl LocalLine {
     pub const fn index(address: &Address) -> u32 {
         let words = address.words();
         let mixed = words[0] ^ words[1].rotate_left(7) ^ words[2].rotate_left(14) ^ words[3];
-        mixed.wrapping_mul(0x9e37_79b1) >> (u32::BITS - LOCAL_LINES.ilog2())
+        mixed.wrapping_mul(0x9e37_79b1) >> u32::BITS.wrapping_sub(LOCAL_LINES.ilog2())
     }
 
     /// Whether the address is in the line.
@@ -143,16 +143,13 @@ impl LocalLine {
         let words = address.words();
         let family = address.family() as u32;
         let mut found = false;
-        let mut way = 0;
-        while way < LOCAL_WAYS {
-            let there = &self.words[way];
+        for (there, kind) in self.words.iter().zip(&self.families) {
             let differs = (there[0] ^ words[0])
                 | (there[1] ^ words[1])
                 | (there[2] ^ words[2])
                 | (there[3] ^ words[3])
-                | (self.families[way] ^ family);
+                | (kind ^ family);
             found |= differs == 0;
-            way = way.wrapping_add(1);
         }
         found
     }
@@ -240,10 +237,12 @@ mod tests {
 
     #[test]
     fn every_port_has_a_bit_of_its_own() {
-        let first = PORT_WORDS * PortSet::UdpOpen as u32;
+        let first = PORT_WORDS.saturating_mul(PortSet::UdpOpen as u32);
         let mut words = [0_u64; PORT_WORDS as usize];
         for port in 0..=u16::MAX {
-            let word = &mut words[(PortSet::UdpOpen.word(port) - first) as usize];
+            let at = PortSet::UdpOpen.word(port).checked_sub(first);
+            let word = at.and_then(|at| words.get_mut(at as usize));
+            let word = word.expect("a word of the set");
             assert_eq!(*word & PortSet::bit(port), 0);
             *word |= PortSet::bit(port);
         }
