@@ -101,6 +101,54 @@ impl XdpFrame {
         result == 0
     }
 
+    /// Copies a header of 20 to 60 bytes from an offset in the frame. False if it is not there.
+    #[doc(alias = "bpf_xdp_load_bytes")]
+    #[inline(always)]
+    pub fn copy_header(context: *mut xdp_md, offset: u32, length: u32, to: &mut [u8; 64]) -> bool {
+        let length = bounded_header(length);
+        // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
+        let result = unsafe {
+            aya_ebpf::helpers::generated::bpf_xdp_load_bytes(
+                context,
+                offset,
+                to.as_mut_ptr().cast(),
+                length,
+            )
+        };
+        result == 0
+    }
+
+    /// Writes headers of 20 to 80 bytes, at an offset in the frame. False if the frame is not that
+    /// long.
+    #[doc(alias = "bpf_xdp_store_bytes")]
+    #[inline(always)]
+    pub fn write(context: *mut xdp_md, offset: u32, from: &mut [u32], length: u32) -> bool {
+        let length = bounded_header(length);
+        // SAFETY: the helper (kernel 5.18) reads `length` bytes, which callers promise are there.
+        let result = unsafe {
+            aya_ebpf::helpers::generated::bpf_xdp_store_bytes(
+                context,
+                offset,
+                from.as_mut_ptr().cast(),
+                length,
+            )
+        };
+        result == 0
+    }
+
+    /// Sends the frame back to where it came from: swaps the addresses of its Ethernet header.
+    #[inline(always)]
+    pub fn turn_round(context: *mut xdp_md) -> bool {
+        let frame = Self::of(context);
+        let Some(header) = frame.piece::<14>(0) else {
+            return false;
+        };
+        header.swap::<0, 6>();
+        header.swap::<2, 8>();
+        header.swap::<4, 10>();
+        true
+    }
+
     /// The context as the kernel passes it.
     #[inline(always)]
     pub fn raw(&self) -> *mut xdp_md {
@@ -171,6 +219,24 @@ fn bounded(offset: u32) -> usize {
     offset as usize
 }
 
+/// The length of headers, from 20 to 80 bytes, with bounds that the verifier can see.
+#[inline(always)]
+pub fn bounded_header(length: u32) -> u32 {
+    let mut length = u64::from(length);
+    // SAFETY: instructions on a register. In assembler, for the compiler may know the bounds and leave
+    // them out.
+    unsafe {
+        core::arch::asm!(
+            "{length} += -20",
+            "{length} &= 0x3f",
+            "{length} += 20",
+            length = inout(reg) length,
+            options(pure, nomem, nostack),
+        );
+    }
+    length as u32
+}
+
 /// `N` bytes of the frame that are known to be there.
 pub struct XdpPiece<'a, const N: usize> {
     start: usize,
@@ -195,6 +261,33 @@ macro_rules! load {
         }
         value
     }};
+}
+
+/// Stores to packet memory, likewise.
+macro_rules! store {
+    ($width:literal, $start:expr, $at:expr, $value:expr) => {
+        // SAFETY: as for loads; nobody else has the frame.
+        unsafe {
+            core::arch::asm!(
+                concat!("*(", $width, " *)({start} + {at}) = {value}"),
+                start = in(reg) $start,
+                at = const $at,
+                value = in(reg) $value,
+                options(nostack),
+            );
+        }
+    };
+}
+
+impl<const N: usize> XdpPiece<'_, N> {
+    /// Swaps the two bytes at `A` with those at `B`.
+    #[inline(always)]
+    fn swap<const A: usize, const B: usize>(&self) {
+        const { assert!(A + 2 <= N && B + 2 <= N) };
+        let (a, b) = (load!("u16", self.start, A), load!("u16", self.start, B));
+        store!("u16", self.start, A, b);
+        store!("u16", self.start, B, a);
+    }
 }
 
 impl<const N: usize> Piece for XdpPiece<'_, N> {

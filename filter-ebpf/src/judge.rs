@@ -92,11 +92,17 @@ impl Judge {
     /// Whether a defence is on at the moment.
     #[inline(always)]
     pub fn defends(&self, defence: Defence) -> bool {
+        self.defends_any(defence.bit())
+    }
+
+    /// Whether any of a set of defences is on at the moment.
+    #[inline(always)]
+    pub fn defends_any(&self, defences: u32) -> bool {
         let mut on = self.settings.defences_always;
         if self.pressure() {
             on |= self.settings.defences_pressed;
         }
-        on & defence.bit() != 0
+        on & defences != 0
     }
 
     /// A reason to pass that spares the packet rules and limits, but not the state of this host's
@@ -230,7 +236,7 @@ impl Judge {
         match action {
             Action::Pass => xdp_action::XDP_PASS,
             Action::Drop => xdp_action::XDP_DROP,
-            Action::Answer => xdp_action::XDP_TX,
+            Action::Answer => state::send_cookie(frame),
         }
     }
 }

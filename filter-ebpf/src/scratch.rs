@@ -11,10 +11,14 @@ use filter_common::{
     logic::{
         classify::{Candidates, Classes, Numbers},
         packet::Packet,
+        syn::{Answer, Offer, Terms},
     },
 };
 
-use crate::limits::{BILLS, Bill};
+use crate::{
+    limits::{BILLS, Bill},
+    state::Segment,
+};
 
 /// The notes of one CPU. Meaningless between packets.
 #[repr(C)]
@@ -44,6 +48,14 @@ pub struct Scratch {
     pub classes: Classes,
     /// What the packet owes to tables of limits.
     pub bills: [Bill; BILLS],
+    /// The headers of a TCP segment, as the kernel's helpers want them.
+    pub segment: Segment,
+    /// The headers of an answer. Not the last, for the verifier takes them to be longer.
+    pub answer: Answer,
+    /// What a SYN offers.
+    pub offer: Offer,
+    /// How it is answered.
+    pub terms: Terms,
 }
 
 impl Scratch {

@@ -37,7 +37,8 @@ use filter_common::{
 };
 
 use crate::{
-    atomic, clock::Tick, cpu, frame::XdpFrame, judge::Judge, lists::MMAPABLE, settings, shape,
+    atomic, clock::Tick, cpu, frame::XdpFrame, judge::Judge, lists::MMAPABLE, random, settings,
+    shape,
 };
 
 #[map]
@@ -148,7 +149,10 @@ impl Visit {
                 Reason::CeilingNew
             });
         }
-        if !is_known && level.loses(random()) && !known::is_established(context, self.packet) {
+        if !is_known
+            && level.loses(random::number())
+            && !known::is_established(context, self.packet)
+        {
             self.note_overload();
             return Some(Reason::CeilingNew);
         }
@@ -286,12 +290,4 @@ impl Visit {
         // SAFETY: as above.
         unsafe { &raw mut (*self.state).bytes }
     }
-}
-
-/// A random number.
-#[doc(alias = "bpf_get_prandom_u32")]
-#[inline(always)]
-fn random() -> u32 {
-    // SAFETY: the helper takes nothing and has no precondition.
-    unsafe { aya_ebpf::helpers::generated::bpf_get_prandom_u32() }
 }

@@ -2,8 +2,10 @@
 //! forge. Rules that pass a packet spare it this; the allowlist does not, for the addresses of
 //! partners can be forged too.
 
+mod cookies;
 mod icmp;
 pub mod local;
+mod owner;
 pub mod ports;
 mod protocols;
 mod tcp;
@@ -15,6 +17,8 @@ use filter_common::{
     abi::{feature::Feature, reason::Reason},
     logic::packet::{Fragment, Packet, Transport},
 };
+
+pub use cookies::{Segment, send as send_cookie};
 
 use crate::{frame::XdpFrame, judge::Judge, shape};
 

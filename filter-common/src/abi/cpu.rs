@@ -26,9 +26,13 @@ pub struct CpuState {
     pub passed_spent: u64,
     /// The same of dropped packets.
     pub dropped_spent: u64,
+    /// Answers with cookies.
+    pub cookies: u64,
+    /// SYNs of known good sources that went to the stack.
+    pub cookies_known: u64,
 }
 
 /// Kinds of [`CpuState::control`].
 pub const CONTROLS: usize = 3;
 
-map_value!(CpuState: 216);
+map_value!(CpuState: 232);

@@ -10,6 +10,7 @@
 use super::map_value;
 use crate::logic::{
     address::{Address, Family},
+    branchless::equal,
     bucket::Limit,
 };
 
@@ -137,21 +138,22 @@ impl LocalLine {
         mixed.wrapping_mul(0x9e37_79b1) >> u32::BITS.wrapping_sub(LOCAL_LINES.ilog2())
     }
 
-    /// Whether the address is in the line.
+    /// Whether the address is in the line. Without branches between its ways, each of which the
+    /// verifier would follow.
     #[inline(always)]
     pub fn holds(&self, address: &Address) -> bool {
         let words = address.words();
         let family = address.family() as u32;
-        let mut found = false;
+        let mut found = 0;
         for (there, kind) in self.words.iter().zip(&self.families) {
             let differs = (there[0] ^ words[0])
                 | (there[1] ^ words[1])
                 | (there[2] ^ words[2])
                 | (there[3] ^ words[3])
                 | (kind ^ family);
-            found |= differs == 0;
+            found |= equal(differs.into(), 0);
         }
-        found
+        found != 0
     }
 
     /// Puts an address into the line; false if there is no room.
@@ -217,7 +219,17 @@ pub const fn mss_index(family: Family) -> usize {
     }
 }
 
-map_value!(LocalLine: 64, CookieSettings: 96);
+/// What became of cookies at a port; an element of the map `COOKIE_PORTS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CookiePort {
+    /// Valid cookies that came back.
+    pub accepted: u64,
+    /// SYNs that went to the stack, for the kernel would have taken no cookie.
+    pub declined: u64,
+}
+
+map_value!(LocalLine: 64, CookieSettings: 96, CookiePort: 16);
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,14 @@ impl HashKey {
             .wrapping_add(self.family(family))
     }
 
+    /// 64 bits of several values together, any of which may be a sender's choice.
+    #[inline(always)]
+    pub fn chain(&self, family: Family, values: &[u64]) -> u64 {
+        values.iter().fold(self.family(family), |hash, value| {
+            self.tag(family, (hash ^ value).rotate_left(29))
+        })
+    }
+
     #[inline(always)]
     const fn family(&self, family: Family) -> u64 {
         match family {

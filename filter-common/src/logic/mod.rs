@@ -17,4 +17,6 @@ pub mod set4;
 pub mod set6;
 pub mod share;
 pub mod source;
+pub mod stamp;
+pub mod syn;
 pub mod tree;

@@ -85,7 +85,7 @@ pub struct Header {
     kind: u8,
     /// TCP flags, or ICMP type.
     third: u8,
-    /// ICMP code.
+    /// ICMP code, or the length of the TCP header in words of four bytes.
     fourth: u8,
     reserved: u8,
 }
@@ -119,6 +119,16 @@ impl Header {
             kind: HeaderKind::Tcp as u8,
             third: flags.0,
             ..Self::OPAQUE
+        }
+    }
+
+    /// The same, with the header's length in words of four bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_words(self, words: u8) -> Self {
+        Self {
+            fourth: words,
+            ..self
         }
     }
 
@@ -204,6 +214,24 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// Where in the frame the IP packet begins.
+    #[inline(always)]
+    pub const fn network_at(&self) -> u32 {
+        self.end.wrapping_sub(self.length as u32)
+    }
+
+    /// Where in the frame the header of a TCP segment begins that the parser saw.
+    #[inline(always)]
+    pub const fn tcp_at(&self) -> u32 {
+        (self.payload as u32).wrapping_sub(self.tcp_length())
+    }
+
+    /// Length of that header in bytes, options included.
+    #[inline(always)]
+    pub const fn tcp_length(&self) -> u32 {
+        (self.header.fourth as u32).wrapping_mul(4)
+    }
+
     /// The transport header.
     #[inline(always)]
     pub const fn transport(&self) -> Transport {

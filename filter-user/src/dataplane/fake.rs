@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use filter_common::{
     abi::{
         counter::{COUNTERS, Counter},
+        defence::{CookiePort, PortSet},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
         rules::SLOTS,
@@ -17,7 +18,7 @@ use filter_common::{
 
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    MapReport, ProgramReport, ServiceReading,
+    LocalLines, MapReport, Ports, ProgramReport, ServiceReading,
 };
 use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
@@ -48,6 +49,14 @@ pub struct Fake {
     pub features: Vec<u64>,
     /// Counters of imported lists.
     pub list_hits: BTreeMap<u8, Counter>,
+    /// This host's own addresses, once they were written.
+    pub local: Option<Box<LocalLines>>,
+    /// Sets of ports that were written.
+    pub ports: BTreeMap<PortSet, Box<Ports>>,
+    /// How often stamps of listeners were forgotten.
+    pub stamps_cleared: usize,
+    /// What became of cookies, by port, where anything did.
+    pub cookie_ports: BTreeMap<u16, CookiePort>,
     /// Lifelines.
     pub lifelines: Lifelines,
     /// Sessions.
@@ -212,6 +221,29 @@ impl Dataplane for Fake {
         self.write()?;
         self.list_hits.remove(&number);
         Ok(())
+    }
+
+    fn set_local(&mut self, lines: &LocalLines) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.local = Some(Box::new(*lines));
+        Ok(())
+    }
+
+    fn set_ports(&mut self, set: PortSet, ports: &Ports) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.ports.insert(set, Box::new(*ports));
+        Ok(())
+    }
+
+    fn clear_stamps(&mut self) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.stamps_cleared += 1;
+        Ok(())
+    }
+
+    fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError> {
+        let read = |port: &u16| self.cookie_ports.get(port).copied().unwrap_or_default();
+        Ok(ports.iter().map(read).collect())
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

@@ -4,6 +4,7 @@ mod grace;
 pub(super) mod link;
 mod maps;
 mod memory;
+mod own;
 pub(super) mod pinned;
 mod place;
 mod report;
@@ -26,6 +27,7 @@ use aya::{
 use filter_common::{
     abi::{
         counter::Counter,
+        defence::{CookiePort, PortSet},
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
@@ -42,7 +44,7 @@ use self::{
 };
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    MapReport, ProgramReport, ServiceReading,
+    LocalLines, MapReport, Ports, ProgramReport, ServiceReading,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -324,6 +326,24 @@ impl Dataplane for Kernel {
 
     fn services(&mut self, count: u32) -> Result<Vec<ServiceReading>, DataplaneError> {
         self.maps.services.read(count)
+    }
+
+    fn set_local(&mut self, lines: &LocalLines) -> Result<(), DataplaneError> {
+        self.maps.own.set_local(lines)
+    }
+
+    fn set_ports(&mut self, set: PortSet, ports: &Ports) -> Result<(), DataplaneError> {
+        self.maps.own.set_ports(set, ports);
+        Ok(())
+    }
+
+    fn clear_stamps(&mut self) -> Result<(), DataplaneError> {
+        self.maps.own.clear_stamps();
+        Ok(())
+    }
+
+    fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError> {
+        self.maps.own.cookie_ports(ports)
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

@@ -13,6 +13,7 @@ pub mod probe;
 use filter_common::{
     abi::{
         counter::{COUNTERS, Counter},
+        defence::{CookiePort, LOCAL_LINES, LocalLine, PORT_WORDS, PortSet},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
         rules::RuleEntry,
@@ -39,6 +40,12 @@ pub struct CompiledRules {
 
 /// The ceilings of all services, by place.
 pub type Ceilings = [Service; SERVICES as usize];
+
+/// This host's own addresses, each in the line of [`LocalLine::index`].
+pub type LocalLines = [LocalLine; LOCAL_LINES as usize];
+
+/// A set of ports: port p is bit `p % 64` of word `p / 64`.
+pub type Ports = [u64; PORT_WORDS as usize];
 
 /// A loaded program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,6 +175,18 @@ pub trait Dataplane: Send {
 
     /// Sets the counter of a list to zero whose number no program in force uses.
     fn clear_list_hits(&mut self, number: u8) -> Result<(), DataplaneError>;
+
+    /// Puts the table of this host's own addresses in force.
+    fn set_local(&mut self, lines: &LocalLines) -> Result<(), DataplaneError>;
+
+    /// Puts a set of ports in force, word by word.
+    fn set_ports(&mut self, set: PortSet, ports: &Ports) -> Result<(), DataplaneError>;
+
+    /// Forgets which listeners take cookies: for when others may listen. The next SYN finds out.
+    fn clear_stamps(&mut self) -> Result<(), DataplaneError>;
+
+    /// What became of cookies at each of these ports, since the maps were made.
+    fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError>;
 
     /// Puts lifelines in force.
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError>;

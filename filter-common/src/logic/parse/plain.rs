@@ -37,10 +37,12 @@ pub fn plain(frame: &impl Frame) -> Option<Packet> {
     let carried = bytes.byte::<23>();
     let (header, size) = match carried {
         protocol::TCP => {
-            let size = (bytes.byte::<46>() as u32 >> 4).wrapping_mul(4);
+            let words = bytes.byte::<46>() >> 4;
+            let size = (words as u32).wrapping_mul(4);
             let flags = TcpFlags(bytes.byte::<47>());
+            let header = Header::tcp(bytes.be16::<34>(), bytes.be16::<36>(), flags);
             (
-                Header::tcp(bytes.be16::<34>(), bytes.be16::<36>(), flags),
+                header.with_words(words),
                 if size < 20 { return None } else { size },
             )
         }

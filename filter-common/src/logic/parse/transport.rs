@@ -87,7 +87,8 @@ fn tcp(
             header.be16::<0>(),
             header.be16::<2>(),
             TcpFlags(header.byte::<13>()),
-        ),
+        )
+        .with_words(header.byte::<12>() >> 4),
         payload: offset.wrapping_add(length) as u16,
         defect,
     })

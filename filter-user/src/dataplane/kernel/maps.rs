@@ -17,7 +17,7 @@ use filter_common::{
     logic::gate::LINES,
 };
 
-use super::{memory::Lines, rules::Rules, services::Services};
+use super::{memory::Lines, own::Own, rules::Rules, services::Services};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -34,6 +34,7 @@ pub(super) struct Maps {
     pub(super) protocols: Array<MapData, u32>,
     pub(super) rules: Rules,
     pub(super) services: Services,
+    pub(super) own: Own,
 }
 
 impl Maps {
@@ -59,6 +60,7 @@ impl Maps {
             protocols: take(ebpf, "PROTOCOLS")?,
             rules: Rules::take(ebpf)?,
             services: Services::take(ebpf)?,
+            own: Own::take(ebpf)?,
         })
     }
 }

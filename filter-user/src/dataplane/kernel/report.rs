@@ -27,9 +27,9 @@ impl Kernel {
 
     pub(super) fn map_reports(&mut self) -> Vec<MapReport> {
         let path = self.maps_path();
-        let pinned = MAPS.into_iter().map(|name| {
+        let pinned = MAPS.iter().map(|name| {
             let map = MapData::from_pin(path.join(name)).ok();
-            (name.to_owned(), map.and_then(|map| memory_of(&map)))
+            ((*name).to_owned(), map.and_then(|map| memory_of(&map)))
         });
         let sets = SETS.into_iter().zip(self.loaded.set_memory());
         let sets = sets.map(|(name, bytes)| (name.to_owned(), bytes));

@@ -31,20 +31,26 @@ pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floodwall.bpf.o"));
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const MAPS: [&str; 32] = [
+pub(super) const MAPS: &[&str] = &[
+    "ADMITTED",
     "ALLOW",
+    "ANSWERS",
     "BANS",
     "BLOCK",
     "CLOCK",
+    "COOKIE_PORTS",
     "COUNTERS_BY_REASON",
     "CPU",
     "FRAGMENTS",
     "FRAGMENT_BUCKET",
     "GATE",
+    "GUESTS",
     "ICMP_BUCKETS",
     "LENGTHS",
     "LIFELINES",
     "LIST_HITS",
+    "LOCAL",
+    "PORTS",
     "PREFIXES",
     "PREFIX_BYTES",
     "PROTOCOLS",
@@ -64,6 +70,8 @@ pub(super) const MAPS: [&str; 32] = [
     "SHARES",
     "SOURCES",
     "SOURCE_BYTES",
+    "STAMPS",
+    "SYN_ACKS",
 ];
 
 /// The pinned map that holds [`abi::VERSION`]; written last, so that a set without it is unfinished.
@@ -89,7 +97,7 @@ pub(super) fn load_object(
 ) -> Result<Ebpf, DataplaneError> {
     let senders = senders::fit(path, features, |name| sizes.get(name).copied())?;
     let mut loader = EbpfLoader::new();
-    for name in MAPS {
+    for name in MAPS.iter().copied() {
         loader.map_pin_path(name, path.join(name));
     }
     for (name, pin) in others {
@@ -237,8 +245,8 @@ mod tests {
     fn the_estimate_counts_what_the_object_defines() {
         let fixed = fixed(&sizes(&Config::default().tables)).expect("a whole object");
         // The table of rules, what services have seen, their shares, the gate, the sources of
-        // rules, and the samples.
-        let large = (8 << 20) + (4 << 20) + (2 << 20) + (2 << 20) + (1 << 20) + (1 << 20);
+        // rules, the samples, and of cookies: the ceilings of prefixes, guests, and ports.
+        let large = (8 << 20) + (4 << 20) + 2 * (2 << 20) + 5 * (1 << 20);
         assert!((large..2 * large).contains(&fixed), "{fixed}");
     }
 }

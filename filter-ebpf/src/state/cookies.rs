@@ -1,0 +1,243 @@
+//! SYN cookies (Bernstein, 1996), made by the kernel's own helpers, so that its TCP takes what comes
+//! back: the answer is sent from here, and the stack hears of a client when that has shown where it
+//! is.
+
+pub mod admitted;
+mod ceilings;
+pub mod counters;
+pub mod guests;
+pub mod learned;
+mod segment;
+mod send;
+mod stamps;
+
+use core::ops::ControlFlow;
+
+use aya_ebpf::bindings::xdp_md;
+use filter_common::{
+    abi::{
+        defence::{Defence, mss_index},
+        feature::Feature,
+        reason::Reason,
+        settings::Settings,
+    },
+    logic::{
+        bucket,
+        packet::{Fragment, Packet, TcpFlags, Transport},
+        syn::{Offer, Terms},
+    },
+};
+
+pub use self::{segment::Segment, send::send};
+use crate::{
+    clock::Tick,
+    cpu,
+    frame::XdpFrame,
+    judge::Judge,
+    known,
+    lookup::{Kind, TcpSocket},
+    settings, shape,
+};
+
+/// Answers a SYN to a defended port.
+#[inline(always)]
+pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
+    let mut how = 0;
+    if judge.enforces(Reason::CookieAnswered) {
+        how |= ENFORCED;
+    }
+    if shape::has(Feature::ClosedPorts) && judge.defends(Defence::ClosedPorts) {
+        how |= CLOSED_PORTS;
+    }
+    match cookies_answer(frame.raw(), how) {
+        code if code == Reason::CookieAnswered as u32 => judge.found(Reason::CookieAnswered),
+        code if code == Reason::CookieCeiling as u32 => judge.found(Reason::CookieCeiling),
+        code if code == Reason::ClosedTcp as u32 => judge.found(Reason::ClosedTcp),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// The answer will be sent.
+const ENFORCED: u32 = 1;
+/// What goes to closed ports is dropped.
+const CLOSED_PORTS: u32 = 2;
+/// The SYN is the stack's.
+const NOTHING: u32 = 0;
+
+/// The code of what becomes of the noted SYN; zero if it goes on to the stack. Notes on which terms
+/// it is to be answered. Exported, because it then has a stack of its own and the verifier looks at
+/// it once.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
+    let (Some(scratch), Some(settings), Some(cpu)) =
+        (cpu::notes(), settings::current(), cpu::state())
+    else {
+        return NOTHING;
+    };
+    if !shape::has(Feature::Cookies) {
+        return NOTHING;
+    }
+    let packet = scratch.packet();
+    let Transport::Tcp {
+        source_port,
+        destination_port,
+        flags,
+    } = packet.transport()
+    else {
+        return NOTHING;
+    };
+    if flags.0 & (TcpFlags::FIN | TcpFlags::RST) != 0 || !matches!(packet.fragment, Fragment::Whole)
+    {
+        return NOTHING;
+    }
+    let is_good = known::is_good(packet, settings);
+    if is_good
+        && bucket::take(
+            &mut cpu.cookies_known,
+            Tick::now().moment(),
+            &settings.cookies.known,
+        )
+    {
+        return NOTHING;
+    }
+    let syn = Syn {
+        context,
+        packet,
+        source_port,
+        port: destination_port,
+        settings,
+    };
+    if guests::is_known(packet) && syn.meets_connection() {
+        return NOTHING;
+    }
+    if !ceilings::have_room(packet, settings, cpu, is_good) {
+        return Reason::CookieCeiling as u32;
+    }
+    let Some(segment) = Segment::read_whole(context, packet) else {
+        return NOTHING;
+    };
+    match syn.cookie(segment, how & ENFORCED != 0) {
+        Cookie::Made(cookie) => {
+            syn.note_terms(segment, cookie);
+            Reason::CookieAnswered as u32
+        }
+        Cookie::Watched => Reason::CookieAnswered as u32,
+        Cookie::NoListener if how & CLOSED_PORTS != 0 => Reason::ClosedTcp as u32,
+        Cookie::NoListener | Cookie::Declined => NOTHING,
+    }
+}
+
+/// What came of asking for a cookie.
+enum Cookie {
+    Made(u32),
+    /// Nothing is sent, so that none is made.
+    Watched,
+    /// Nobody listens.
+    NoListener,
+    /// The kernel would not take it, or the SYN belongs to a connection.
+    Declined,
+}
+
+/// A SYN to be answered.
+struct Syn {
+    context: *mut xdp_md,
+    packet: &'static Packet,
+    source_port: u16,
+    port: u16,
+    settings: &'static Settings,
+}
+
+/// The window of an answer where none was learned: that of the kernel's defaults.
+const WINDOW: u32 = 64_240;
+/// Nanoseconds in a millisecond, which timestamps count.
+const MILLISECOND: u64 = 1_000_000;
+
+impl Syn {
+    #[inline(always)]
+    fn find(&self) -> Option<TcpSocket> {
+        let from = (&self.packet.source, self.source_port);
+        TcpSocket::find(self.context, from, (&self.packet.destination, self.port))
+    }
+
+    /// Whether it meets a connection that is, or was a moment ago.
+    #[inline(always)]
+    fn meets_connection(&self) -> bool {
+        let Some(socket) = self.find() else {
+            return false;
+        };
+        let kind = socket.kind();
+        socket.release();
+        kind != Kind::Listener
+    }
+
+    /// The cookie; stamps the listener if that is due.
+    #[inline(always)]
+    fn cookie(&self, segment: &mut Segment, is_enforced: bool) -> Cookie {
+        let (to, port) = (&self.packet.destination, self.port);
+        if is_enforced && stamps::is_fresh(to, port, self.settings) {
+            return match segment.cookie() {
+                Some(cookie) => Cookie::Made(cookie),
+                None => Cookie::Declined,
+            };
+        }
+        let Some(socket) = self.find() else {
+            return Cookie::NoListener;
+        };
+        if socket.kind() != Kind::Listener {
+            socket.release();
+            return Cookie::Declined;
+        }
+        if !is_enforced {
+            socket.release();
+            return Cookie::Watched;
+        }
+        let cookie = segment.cookie_of(&socket);
+        socket.release();
+        match cookie {
+            Some(cookie) => {
+                stamps::note(to, port, self.settings);
+                Cookie::Made(cookie)
+            }
+            None => {
+                counters::declined(port);
+                Cookie::Declined
+            }
+        }
+    }
+
+    /// Notes how the SYN is answered.
+    #[inline(always)]
+    fn note_terms(&self, segment: &Segment, cookie: u32) {
+        let Some(scratch) = cpu::notes() else {
+            return;
+        };
+        let cookies = &self.settings.cookies;
+        let (window, window_scale) =
+            learned::window(self.port).unwrap_or((WINDOW, cookies.window_scale));
+        scratch.offer = Offer::default();
+        let mut timestamp = 0;
+        if cookies.timestamps != 0 {
+            scratch.offer = segment.offer();
+            if scratch.offer.has_timestamps != 0 {
+                timestamp = scratch.offer.timestamp_of_answer(milliseconds());
+            }
+        }
+        scratch.terms = Terms {
+            cookie,
+            sequence: segment.sequence(),
+            mss: cookies.mss[mss_index(self.packet.source.family())],
+            window,
+            window_scale,
+            timestamp,
+        };
+    }
+}
+
+/// The kernel's clock of TCP timestamps.
+#[doc(alias = "bpf_ktime_get_ns")]
+#[inline(always)]
+fn milliseconds() -> u64 {
+    // SAFETY: the helper takes nothing and has no precondition.
+    unsafe { aya_ebpf::helpers::generated::bpf_ktime_get_ns() / MILLISECOND }
+}

@@ -1,0 +1,58 @@
+//! How many SYNs are answered. Whoever answers forged SYNs answers those they are forged in the name
+//! of: so there is a ceiling in all and for each prefix, and known good go first.
+
+use aya_ebpf::{macros::map, maps::Array};
+use filter_common::{
+    abi::{cpu::CpuState, settings::Settings},
+    logic::{
+        address::Family,
+        bucket,
+        hash::source_number,
+        packet::Packet,
+        share::Level,
+        source::{Line, SETS_LOG2, Slot},
+    },
+};
+
+use crate::{atomic, clock::Tick, lists::MMAPABLE, random};
+
+/// Buckets of prefixes, in sets of two ways.
+#[map]
+static ANSWERS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
+
+const LINES_LOG2: u32 = 14;
+/// `64 - log2(sets)`, where a line has four sets.
+const SHIFT: u32 = 64 - LINES_LOG2 - SETS_LOG2;
+
+/// Charges an answer to this CPU and to the prefix; says whether both have room. Those who are not
+/// known good lose from a quarter of the CPU's bucket on at random, and from the half on always.
+#[inline(always)]
+pub fn have_room(packet: &Packet, settings: &Settings, cpu: &mut CpuState, is_good: bool) -> bool {
+    let now = Tick::now().moment();
+    let limit = &settings.cookies.answers;
+    let deficit = bucket::deficit(cpu.cookies, now, limit);
+    let level = Level::of(deficit.wrapping_add(limit.interval), limit.depth);
+    if level.is_full() || !level.is_calm() && !is_good && level.loses(random::number()) {
+        return false;
+    }
+    is_within_prefix(packet, settings) && bucket::take(&mut cpu.cookies, now, limit)
+}
+
+#[inline(always)]
+fn is_within_prefix(packet: &Packet, settings: &Settings) -> bool {
+    let limit = &settings.cookies.answers_prefix;
+    if limit.is_none() {
+        return true;
+    }
+    let family = packet.source.family();
+    let mask = match family {
+        Family::V4 => settings.prefix_mask_v4,
+        Family::V6 => settings.prefix_mask_v6,
+    };
+    let number = source_number(&packet.source) & mask;
+    let slot = Slot::of_number(family, number, &settings.key, SHIFT);
+    match ANSWERS.get_ptr_mut(slot.line >> SETS_LOG2) {
+        Some(line) => atomic::charge(line, &slot, Tick::now().moment(), limit, limit.interval),
+        None => true,
+    }
+}

@@ -1,0 +1,50 @@
+//! Sources that have or lately had a connection. A new SYN of theirs may belong to it: to one that
+//! waits for its end, or that the client has lost. Such a SYN is the kernel's to answer, and those
+//! of all others need no look-up.
+
+use aya_ebpf::{macros::map, maps::Array};
+use filter_common::logic::{
+    packet::Packet,
+    seen::{LINES_LOG2, Line, Mark},
+};
+
+use crate::{clock::Tick, lists::MMAPABLE, settings};
+
+const GUESTS_LOG2: u32 = 14;
+
+/// Marks of sources, in two generations.
+#[map]
+static GUESTS: Array<Line> = Array::with_max_entries(1 << GUESTS_LOG2, MMAPABLE);
+
+/// Notes the source of a packet.
+#[inline(always)]
+pub fn note(packet: &Packet) {
+    let Some((mark, line, generation)) = place(packet) else {
+        return;
+    };
+    // SAFETY: whole words of a live map value; a mark that two CPUs make at once and one loses is
+    // made with the next packet.
+    let line = unsafe { &mut *line };
+    if !mark.is_fresh(line, generation) {
+        mark.make(line, generation);
+    }
+}
+
+/// Whether the source of a packet was noted, in this generation or the one before.
+#[inline(always)]
+pub fn is_known(packet: &Packet) -> bool {
+    match place(packet) {
+        // SAFETY: whole words of a live map value.
+        Some((mark, line, generation)) => mark.is_known(unsafe { &*line }, generation),
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn place(packet: &Packet) -> Option<(Mark, *mut Line, u64)> {
+    let settings = settings::current()?;
+    let mark = Mark::of(&packet.source, &settings.key);
+    let line = GUESTS.get_ptr_mut(mark.line() >> (LINES_LOG2 - GUESTS_LOG2))?;
+    let generation = Tick::now().count() >> (settings.seen_log2 & 63);
+    Some((mark, line, generation))
+}
