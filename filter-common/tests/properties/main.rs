@@ -7,4 +7,5 @@ mod flood;
 mod parse;
 mod quoted;
 mod sanity;
+mod solicited;
 mod source;

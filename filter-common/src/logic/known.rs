@@ -1,0 +1,221 @@
+//! Who is known good: sources whose connections got data acknowledged on two days.
+//!
+//! A line has 32 masks of days, 16 bits each, bit `day % 16`. A source has two masks in its line;
+//! the days that both have are its days. The daemon clears the column of the next day before it
+//! comes, so that what is marked is at most 15 days old. IPv6 goes by /48, and each /32 has room for
+//! so many new marks a day: whoever owns a /32 has 65,536 of them.
+
+use super::{
+    address::{Address, Family},
+    hash::HashKey,
+};
+
+/// Lines of the table, as a power of two.
+pub const LINES_LOG2: u32 = 17;
+/// Words in a line.
+pub const WORDS: usize = 8;
+/// A line.
+pub type Line = [u64; WORDS];
+/// Days that a mask has room for.
+pub const DAYS: u32 = 16;
+/// Words of the table of quotas, as a power of two.
+pub const QUOTAS_LOG2: u32 = 12;
+/// New marks of one IPv6 /32 in a day.
+pub const QUOTA: u64 = 4096;
+
+const MASK: u64 = (1 << DAYS) - 1;
+
+/// One of a source's masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the word in the line, below [`WORDS`].
+    pub word: u32,
+    shift: u32,
+}
+
+/// Where a source's masks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Index of the line.
+    pub line: u32,
+    /// The masks.
+    pub masks: [Place; 2],
+}
+
+impl Places {
+    /// Of an IPv4 address, or of an IPv6 /48.
+    #[inline(always)]
+    pub const fn of(source: &Address, key: &HashKey) -> Self {
+        let family = source.family();
+        let number = match family {
+            Family::V4 => source.high32() as u64,
+            Family::V6 => source.high64() >> 16,
+        };
+        let hash = key.tag(family, key.set(family, number).rotate_left(37));
+        let first = (hash >> 42) as u32 & 31;
+        // Another than the first, whatever the hash.
+        let step = ((hash >> 34) as u32 & 0xff).wrapping_mul(31) >> 8;
+        let second = first.wrapping_add(step).wrapping_add(1) & 31;
+        Self {
+            line: (hash >> (u64::BITS - LINES_LOG2)) as u32,
+            masks: [Place::of(first), Place::of(second)],
+        }
+    }
+}
+
+impl Place {
+    #[inline(always)]
+    const fn of(index: u32) -> Self {
+        Self {
+            word: index >> 2,
+            shift: (index & 3) << 4,
+        }
+    }
+
+    /// The days in the word.
+    #[inline(always)]
+    pub const fn days(&self, word: u64) -> u64 {
+        word.wrapping_shr(self.shift) & MASK
+    }
+
+    /// The bit of a day in the word.
+    #[inline(always)]
+    pub const fn bit(&self, day: u32) -> u64 {
+        column(day).wrapping_shl(self.shift)
+    }
+}
+
+/// The bit of a day in a mask.
+#[inline(always)]
+pub const fn column(day: u32) -> u64 {
+    1_u64.wrapping_shl(day & (DAYS - 1))
+}
+
+/// Whether somebody with these days is known good.
+#[inline(always)]
+pub const fn is_good(days: u64) -> bool {
+    days & days.wrapping_sub(1) != 0
+}
+
+/// Where the quota of an IPv6 address's /32 is; none for IPv4.
+#[inline(always)]
+pub const fn quota(source: &Address, key: &HashKey) -> Option<u32> {
+    match source.family() {
+        Family::V4 => None,
+        Family::V6 => {
+            let hash = key.tag(Family::V6, source.high32() as u64);
+            Some((hash >> (u64::BITS - QUOTAS_LOG2)) as u32)
+        }
+    }
+}
+
+/// A quota's word, `day:32 | used:32`, as it is on a day.
+#[inline(always)]
+pub const fn quota_on(word: u64, day: u32) -> u64 {
+    let today = (day as u64) << 32;
+    if word & !0xffff_ffff == today {
+        word
+    } else {
+        today
+    }
+}
+
+/// Whether a quota has room for a mark.
+#[inline(always)]
+pub const fn has_room(word: u64) -> bool {
+    word & 0xffff_ffff < QUOTA
+}
+
+/// The columns to clear when days have passed from `from` to `to`: those of the days between, and of
+/// the day after, in every mask of a word. All of them, if the calendar was set back.
+pub const fn outdated(from: u32, to: u32) -> u64 {
+    let mut columns = 0;
+    let mut day = match to.checked_sub(from) {
+        Some(passed) if passed < DAYS => from.wrapping_add(1),
+        Some(_) | None => return u64::MAX,
+    };
+    while day <= to.wrapping_add(1) {
+        columns |= column(day);
+        day = day.wrapping_add(1);
+    }
+    columns | columns << 16 | columns << 32 | columns << 48
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: HashKey = HashKey::from_random([
+        0x9e37_79b9_7f4a_7c15,
+        0xc2b2_ae3d_27d4_eb4f,
+        0x1656_67b1_9e37_79f9,
+        0x27d4_eb2f_1656_67c5,
+    ]);
+
+    fn days(line: &Line, places: &Places) -> u64 {
+        let masks = places.masks.iter();
+        masks.fold(u64::MAX, |days, it| days & it.days(line[it.word as usize]))
+    }
+
+    fn mark(line: &mut Line, places: &Places, day: u32) {
+        for it in &places.masks {
+            line[it.word as usize] |= it.bit(day);
+        }
+    }
+
+    #[test]
+    fn two_days_make_somebody_known_good_and_fifteen_days_forget() {
+        let places = Places::of(&Address::v4(7), &KEY);
+        let mut line = Line::default();
+        for day in [20_000, 20_000, 20_003] {
+            assert!(!is_good(days(&line, &places)), "day {day}");
+            mark(&mut line, &places, day);
+        }
+        assert!(is_good(days(&line, &places)));
+        for day in 20_003..20_014 {
+            let cleared = outdated(day, day + 1);
+            line = line.map(|word| word & !cleared);
+            assert!(is_good(days(&line, &places)), "after day {day}");
+        }
+        line = line.map(|word| word & !outdated(20_014, 20_015));
+        assert!(!is_good(days(&line, &places)), "the first day is over");
+    }
+
+    #[test]
+    fn an_absence_clears_what_would_be_mistaken() {
+        assert_eq!(outdated(100, 100), outdated(100, 100) & outdated(99, 100));
+        for passed in 0..20 {
+            let cleared = outdated(100, 100 + passed) as u16;
+            for day in 101..=100 + passed + 1 {
+                assert_ne!(u64::from(cleared) & column(day), 0, "{passed}: {day}");
+            }
+            let kept = u16::MAX.count_ones() - cleared.count_ones();
+            assert_eq!(kept, if passed < 16 { 15 - passed } else { 0 }, "{passed}");
+        }
+        assert_eq!(outdated(100, 99), u64::MAX, "nobody knows what passed");
+    }
+
+    #[test]
+    fn the_masks_of_a_source_are_two_and_a_48_is_one_source() {
+        for number in 0..10_000_u32 {
+            let places = Places::of(&Address::v4(number.to_be()), &KEY);
+            let [first, second] = places.masks;
+            assert_ne!(first, second, "{number}");
+        }
+        let v6 = |text: &str| Address::from(text.parse::<core::net::IpAddr>().expect("an address"));
+        let of = |text| Places::of(&v6(text), &KEY);
+        assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:ffff::"));
+        assert_ne!(of("2001:db8:1::"), of("2001:db8:2::"));
+    }
+
+    #[test]
+    fn a_quota_begins_anew_each_day() {
+        let mut word = 0;
+        for _ in 0..QUOTA {
+            assert!(has_room(quota_on(word, 5)));
+            word = quota_on(word, 5) + 1;
+        }
+        assert!(!has_room(quota_on(word, 5)));
+        assert!(has_room(quota_on(word, 6)));
+    }
+}
