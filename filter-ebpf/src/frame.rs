@@ -191,15 +191,21 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn piece<const N: usize>(&self, offset: u32) -> Option<XdpPiece<'_, N>> {
-        let start = self.start.wrapping_add(bounded(offset));
-        if start.wrapping_add(N) > self.end {
-            return None;
-        }
-        Some(XdpPiece {
-            start,
-            frame: PhantomData,
-        })
+        piece(self.start, self.end, offset)
     }
+}
+
+/// The `N` bytes at an offset of a frame that lies between two addresses.
+#[inline(always)]
+pub fn piece<'a, const N: usize>(start: usize, end: usize, offset: u32) -> Option<XdpPiece<'a, N>> {
+    let start = start.wrapping_add(bounded(offset));
+    if start.wrapping_add(N) > end {
+        return None;
+    }
+    Some(XdpPiece {
+        start,
+        frame: PhantomData,
+    })
 }
 
 /// The offset, with a bound that the verifier can see. Headers end before 14 KiB: Ethernet and two
@@ -240,7 +246,7 @@ pub fn bounded_header(length: u32) -> u32 {
 /// `N` bytes of the frame that are known to be there.
 pub struct XdpPiece<'a, const N: usize> {
     start: usize,
-    frame: PhantomData<&'a XdpFrame>,
+    frame: PhantomData<&'a ()>,
 }
 
 /// Loads from packet memory. In assembler, because headers lie at any address: Rust would load an

@@ -1,9 +1,87 @@
-//! Who is known good.
+//! Who is known good: sources that got data acknowledged on two days. That gives precedence over a
+//! ceiling, and exempts from nothing.
 
-use filter_common::{abi::settings::Settings, logic::packet::Packet};
+use aya_ebpf::{macros::map, maps::Array};
+use filter_common::{
+    abi::settings::Settings,
+    logic::{
+        address::Address,
+        known::{self, LINES_LOG2, Line, Places, QUOTAS_LOG2},
+        packet::Packet,
+    },
+};
+
+use crate::{atomic, lists::MMAPABLE};
+
+/// Masks of days.
+#[map]
+static KNOWN: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
+
+/// New marks of IPv6 prefixes.
+#[map]
+static KNOWN_QUOTAS: Array<u64> = Array::with_max_entries(1 << QUOTAS_LOG2, MMAPABLE);
 
 /// Whether the source of a packet is known good.
 #[inline(always)]
-pub fn is_good(_packet: &Packet, _settings: &Settings) -> bool {
-    false
+pub fn is_good(packet: &Packet, settings: &Settings) -> bool {
+    let places = Places::of(&packet.source, &settings.key);
+    let Some(line) = KNOWN.get_ptr_mut(places.line) else {
+        return false;
+    };
+    known::is_good(days(line, &places))
+}
+
+/// Marks a source for the day.
+#[inline(always)]
+pub fn mark(source: &Address, settings: &Settings) {
+    let day = settings.day;
+    let places = Places::of(source, &settings.key);
+    let Some(line) = KNOWN.get_ptr_mut(places.line) else {
+        return;
+    };
+    // Before the daemon has told the day, there is none.
+    if day == 0 || days(line, &places) & known::column(day) != 0 || !spend(source, settings) {
+        return;
+    }
+    for place in &places.masks {
+        atomic::set(word(line, place.word), place.bit(day));
+    }
+}
+
+/// The days that both masks of a source have.
+#[inline(always)]
+fn days(line: *mut Line, places: &Places) -> u64 {
+    let mut days = u64::MAX;
+    for place in &places.masks {
+        // SAFETY: a whole word of a live map value.
+        days &= place.days(unsafe { word(line, place.word).read_volatile() });
+    }
+    days
+}
+
+/// Whether the quota of the source's prefix has room for a mark; charges it.
+#[inline(always)]
+fn spend(source: &Address, settings: &Settings) -> bool {
+    let Some(index) = known::quota(source, &settings.key) else {
+        return true;
+    };
+    let Some(quota) = KNOWN_QUOTAS.get_ptr_mut(index) else {
+        return false;
+    };
+    // SAFETY: a whole word of a live map value; of two CPUs that write at the same time, one mark
+    // may count as none.
+    unsafe {
+        let used = known::quota_on(quota.read_volatile(), settings.day);
+        if !known::has_room(used) {
+            return false;
+        }
+        quota.write_volatile(used.wrapping_add(1));
+    }
+    true
+}
+
+#[inline(always)]
+fn word(line: *mut Line, index: u32) -> *mut u64 {
+    // SAFETY: the word is one of the line's.
+    unsafe { line.cast::<u64>().add(index as usize & 7) }
 }

@@ -1,4 +1,4 @@
-//! The XDP program of floodwall: the packet's way, in order.
+//! The programs of floodwall. Here is that of XDP: the packet's way, in order.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![allow(missing_docs, reason = "what #[xdp] expands to has none")]
 
@@ -7,6 +7,7 @@ mod clock;
 mod control;
 mod count;
 mod cpu;
+mod egress;
 mod fragments;
 mod frame;
 mod judge;
@@ -17,6 +18,7 @@ mod limits;
 mod lists;
 mod log;
 mod lookup;
+mod proven;
 mod random;
 mod rules;
 mod sample;
@@ -26,6 +28,8 @@ mod services;
 mod sets;
 mod settings;
 mod shape;
+mod skb;
+mod sockets;
 mod state;
 
 use core::ops::ControlFlow;

@@ -141,7 +141,9 @@ impl Visit {
             self.note_overload();
         }
         self.adjust(&level);
-        let is_known = self.is_favoured || known::is_known(self.packet, self.settings, self.now);
+        let is_known = self.is_favoured
+            || known::is_known(self.packet, self.settings, self.now)
+            || crate::known::is_good(self.packet, self.settings);
         if level.is_full() {
             return Some(if is_known {
                 Reason::CeilingFull

@@ -2,12 +2,16 @@
 //! forge. Rules that pass a packet spare it this; the allowlist does not, for the addresses of
 //! partners can be forged too.
 
+pub mod connections;
 mod cookies;
 mod icmp;
 pub mod local;
 mod owner;
+pub mod peers;
 pub mod ports;
 mod protocols;
+pub mod request;
+pub mod solicited;
 mod tcp;
 mod udp;
 
@@ -41,7 +45,12 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
         return ControlFlow::Continue(());
     }
     match packet.transport() {
-        Transport::Tcp { .. } => tcp::check(frame, packet, judge),
+        Transport::Tcp { flags, .. } => {
+            if flags.opens() {
+                connections::check(judge)?;
+            }
+            tcp::check(frame, packet, judge)
+        }
         Transport::Udp { .. } => udp::check(frame, packet, judge),
         Transport::Icmp { .. } => icmp::check(frame, packet, judge),
         Transport::Opaque => protocols::check(packet, judge),

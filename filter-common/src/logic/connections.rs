@@ -74,7 +74,8 @@ mod tests {
         let lenient = with_debt(limit);
         let charge = source::charge(*ways, TAG, now, &lenient, limit.interval);
         if !charge.kept {
-            let way = &mut ways[charge.way as usize];
+            let [first, second] = ways;
+            let way = if charge.way == 0 { first } else { second };
             *way = charge.write.applied(*way);
         }
     }

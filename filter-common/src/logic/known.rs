@@ -8,14 +8,12 @@
 use super::{
     address::{Address, Family},
     hash::HashKey,
+    lines,
 };
 
 /// Lines of the table, as a power of two.
 pub const LINES_LOG2: u32 = 17;
-/// Words in a line.
-pub const WORDS: usize = 8;
-/// A line.
-pub type Line = [u64; WORDS];
+pub use super::lines::{Line, WORDS};
 /// Days that a mask has room for.
 pub const DAYS: u32 = 16;
 /// Words of the table of quotas, as a power of two.
@@ -60,6 +58,13 @@ impl Places {
             line: (hash >> (u64::BITS - LINES_LOG2)) as u32,
             masks: [Place::of(first), Place::of(second)],
         }
+    }
+
+    /// The days of the source, whose line this is.
+    pub fn days(&self, line: &Line) -> u64 {
+        let days = |it: &Place| it.days(lines::at(line, it.word));
+        let [first, second] = &self.masks;
+        days(first) & days(second)
     }
 }
 
@@ -152,14 +157,11 @@ mod tests {
         0x27d4_eb2f_1656_67c5,
     ]);
 
-    fn days(line: &Line, places: &Places) -> u64 {
-        let masks = places.masks.iter();
-        masks.fold(u64::MAX, |days, it| days & it.days(line[it.word as usize]))
-    }
-
     fn mark(line: &mut Line, places: &Places, day: u32) {
         for it in &places.masks {
-            line[it.word as usize] |= it.bit(day);
+            if let Some(word) = line.get_mut(it.word as usize) {
+                *word |= it.bit(day);
+            }
         }
     }
 
@@ -168,17 +170,17 @@ mod tests {
         let places = Places::of(&Address::v4(7), &KEY);
         let mut line = Line::default();
         for day in [20_000, 20_000, 20_003] {
-            assert!(!is_good(days(&line, &places)), "day {day}");
+            assert!(!is_good(places.days(&line)), "day {day}");
             mark(&mut line, &places, day);
         }
-        assert!(is_good(days(&line, &places)));
+        assert!(is_good(places.days(&line)));
         for day in 20_003..20_014 {
             let cleared = outdated(day, day + 1);
             line = line.map(|word| word & !cleared);
-            assert!(is_good(days(&line, &places)), "after day {day}");
+            assert!(is_good(places.days(&line)), "after day {day}");
         }
         line = line.map(|word| word & !outdated(20_014, 20_015));
-        assert!(!is_good(days(&line, &places)), "the first day is over");
+        assert!(!is_good(places.days(&line)), "the first day is over");
     }
 
     #[test]

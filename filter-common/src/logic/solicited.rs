@@ -6,14 +6,16 @@
 //! has one bit in each of three words of its line (a Bloom filter of one line, as in
 //! [`seen`](super::seen)).
 
-use super::{address::Address, hash::HashKey};
+use super::{
+    address::Address,
+    branchless::{choose, equal},
+    hash::HashKey,
+    lines,
+};
 
 /// Lines of the table, as a power of two.
 pub const LINES_LOG2: u32 = 15;
-/// Words in a line.
-pub const WORDS: usize = 8;
-/// A line.
-pub type Line = [u64; WORDS];
+pub use super::lines::{Line, WORDS};
 /// Bits of a flow.
 pub const BITS: usize = 3;
 
@@ -63,45 +65,60 @@ impl Flow {
     }
 }
 
+impl Flow {
+    /// Whether the flow is noted in its line, in this generation or in the one before.
+    pub fn is_noted(&self, line: &Line, generation: u64) -> bool {
+        let is_noted = |bit: &Bit| bit.is_noted(lines::at(line, bit.word), generation);
+        self.bits.iter().all(|bit| is_noted(bit) != 0)
+    }
+
+    /// Notes it there.
+    pub fn note(&self, line: &mut Line, generation: u64) {
+        for bit in &self.bits {
+            if let Some(word) = line.get_mut(bit.word as usize) {
+                *word = bit.noted(*word, generation);
+            }
+        }
+    }
+}
+
 impl Bit {
     /// The place comes from eight random bits.
     #[inline(always)]
     const fn of(word: u32, random: u32) -> Self {
         Self {
-            word: word & (WORDS as u32 - 1),
+            word: word & 7,
             mask: 1_u64.wrapping_shl((random & 0xff).wrapping_mul(WIDTH) >> 8),
         }
     }
 
     /// The word with the bit set in this generation; the same word if nothing is to be written.
     #[inline(always)]
-    pub const fn noted(&self, word: u64, generation: u64) -> u64 {
+    pub fn noted(&self, word: u64, generation: u64) -> u64 {
         aged(word, generation) | self.mask
     }
 
-    /// Whether the bit is set in this generation or in the one before.
+    /// Whether the bit is set in this generation or in the one before: all ones, or zero.
     #[inline(always)]
-    pub const fn is_noted(&self, word: u64, generation: u64) -> bool {
+    pub fn is_noted(&self, word: u64, generation: u64) -> u64 {
         let word = aged(word, generation);
-        (word | word >> WIDTH) & self.mask != 0
+        !equal((word | word >> WIDTH) & self.mask, 0)
     }
 }
 
 /// The word as it is in a generation. One of the next generation stays: another CPU's clock was read
-/// a moment later.
+/// a moment later. Without a branch, for the verifier follows each, and a flow has three words.
 #[inline(always)]
-const fn aged(word: u64, generation: u64) -> u64 {
+fn aged(word: u64, generation: u64) -> u64 {
     let stamp = (generation & 0xffff) << STAMP;
-    match (generation as u16).wrapping_sub((word >> STAMP) as u16) {
-        0 | u16::MAX => word,
-        1 => stamp | (word & CURRENT) << WIDTH,
-        _ => stamp,
-    }
+    let age = generation.wrapping_sub(word >> STAMP) & 0xffff;
+    let older = stamp | ((word & CURRENT) << WIDTH) & equal(age, 1);
+    choose(equal(age, 0) | equal(age, 0xffff), word, older)
 }
 
 /// Bits that are set in a word in this generation, of [`WORD_BITS`].
 #[inline(always)]
-pub const fn set_bits(word: u64, generation: u64) -> u32 {
+pub fn set_bits(word: u64, generation: u64) -> u32 {
     (aged(word, generation) & CURRENT).count_ones()
 }
 
@@ -124,45 +141,26 @@ mod tests {
         Flow::of(&remote, 53, number as u16, &KEY)
     }
 
-    /// A table of one line, in which every flow lies.
-    #[derive(Default)]
-    struct Table(Line);
-
-    impl Table {
-        fn note(&mut self, flow: &Flow, generation: u64) {
-            for bit in &flow.bits {
-                let word = &mut self.0[bit.word as usize];
-                *word = bit.noted(*word, generation);
-            }
-        }
-
-        fn knows(&self, flow: &Flow, generation: u64) -> bool {
-            flow.bits
-                .iter()
-                .all(|bit| bit.is_noted(self.0[bit.word as usize], generation))
-        }
-    }
-
     #[test]
     fn a_flow_is_known_for_its_generation_and_the_next_whatever_the_number() {
         for start in [0, 1, 0xfffe, 0x1_0000, 0x1_2345_6789] {
-            let mut table = Table::default();
+            let mut table = Line::default();
             let asked = flow(7);
-            table.note(&asked, start);
-            assert!(table.knows(&asked, start), "{start}");
-            assert!(table.knows(&asked, start + 1), "{start}");
-            assert!(!table.knows(&asked, start + 2), "{start}");
+            asked.note(&mut table, start);
+            assert!(asked.is_noted(&table, start), "{start}");
+            assert!(asked.is_noted(&table, start + 1), "{start}");
+            assert!(!asked.is_noted(&table, start + 2), "{start}");
         }
     }
 
     #[test]
     fn a_clock_that_is_a_generation_behind_neither_forgets_nor_loses_what_it_notes() {
-        let mut table = Table::default();
+        let mut table = Line::default();
         let (one, other) = (flow(1), flow(2));
-        table.note(&one, 9);
-        table.note(&other, 8);
-        assert!(table.knows(&one, 8) && table.knows(&one, 9));
-        assert!(table.knows(&other, 9) && table.knows(&other, 8));
+        one.note(&mut table, 9);
+        other.note(&mut table, 8);
+        assert!(one.is_noted(&table, 8) && one.is_noted(&table, 9));
+        assert!(other.is_noted(&table, 9) && other.is_noted(&table, 8));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::map, maps::Array};
 use filter_common::abi::defence::{PORT_SETS, PORT_WORDS, PortSet};
 
-use crate::lists::MMAPABLE;
+use crate::{atomic, lists::MMAPABLE};
 
 #[map]
 static PORTS: Array<u64> = Array::with_max_entries(PORT_SETS * PORT_WORDS, MMAPABLE);
@@ -15,4 +15,12 @@ pub fn contains(set: PortSet, port: u16) -> bool {
     PORTS
         .get_ptr(set.word(port))
         .is_some_and(|word| unsafe { word.read_volatile() } & PortSet::bit(port) != 0)
+}
+
+/// Puts a port into a set.
+#[inline(always)]
+pub fn insert(set: PortSet, port: u16) {
+    if let Some(word) = PORTS.get_ptr_mut(set.word(port)) {
+        atomic::set(word, PortSet::bit(port));
+    }
 }

@@ -30,6 +30,7 @@ impl PinFolder {
         }
         create(path)?;
         create(&path.join(LINKS))?;
+        create(&path.join(EGRESS))?;
         let folder = fs::File::open(path)
             .map_err(|error| DataplaneError::new(format!("opening {}", path.display()), error))?;
         let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
@@ -69,6 +70,21 @@ impl PinFolder {
         links(&self.path)
     }
 
+    /// Where the link at the egress of an interface is pinned.
+    pub fn egress(&self, interface: &str) -> PathBuf {
+        egress(&self.path, interface)
+    }
+
+    /// Names of interfaces with a pinned link at their egress.
+    pub fn egresses(&self) -> Result<Vec<String>, DataplaneError> {
+        egresses(&self.path)
+    }
+
+    /// Where the link to a control group is pinned.
+    pub fn sockets(&self) -> PathBuf {
+        sockets(&self.path)
+    }
+
     /// Makes the new set of maps the one in force.
     pub fn put_in_force(&self) -> Result<(), DataplaneError> {
         let (maps, new, old) = (self.maps(), self.new_maps(), self.path.join("maps-old"));
@@ -88,6 +104,8 @@ impl PinFolder {
 
 const MAPS: &str = "maps";
 const LINKS: &str = "links";
+const EGRESS: &str = "egress";
+const SOCKETS: &str = "sockets";
 
 /// Where the maps in force are pinned under the folder of pins.
 pub fn maps(folder: &Path) -> PathBuf {
@@ -97,17 +115,43 @@ pub fn maps(folder: &Path) -> PathBuf {
 /// Where the link of an interface is pinned under the folder of pins. A bpffs knows no names with
 /// dots, and VLAN interfaces have them.
 pub fn link(folder: &Path, interface: &str) -> PathBuf {
-    folder
-        .join(LINKS)
-        .join(interface.replace('%', "%25").replace('.', "%2e"))
+    folder.join(LINKS).join(spelled(interface))
+}
+
+/// Where the link at the egress of an interface is pinned under the folder of pins.
+pub fn egress(folder: &Path, interface: &str) -> PathBuf {
+    folder.join(EGRESS).join(spelled(interface))
+}
+
+/// Where the link to a control group is pinned under the folder of pins.
+pub fn sockets(folder: &Path) -> PathBuf {
+    folder.join(SOCKETS)
+}
+
+fn spelled(interface: &str) -> String {
+    interface.replace('%', "%25").replace('.', "%2e")
 }
 
 /// Names of interfaces with a pinned link under the folder of pins, in order.
 pub fn links(folder: &Path) -> Result<Vec<String>, DataplaneError> {
-    let folder = folder.join(LINKS);
+    interfaces(&folder.join(LINKS))
+}
+
+/// Names of interfaces with a pinned link at their egress under the folder of pins, in order; none
+/// if an older floodwall made it.
+pub fn egresses(folder: &Path) -> Result<Vec<String>, DataplaneError> {
+    let folder = folder.join(EGRESS);
+    if folder.exists() {
+        interfaces(&folder)
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+fn interfaces(folder: &Path) -> Result<Vec<String>, DataplaneError> {
     let wrap = |error| DataplaneError::new(format!("reading {}", folder.display()), error);
     let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(wrap)? {
+    for entry in fs::read_dir(folder).map_err(wrap)? {
         names.push(
             entry
                 .map_err(wrap)?

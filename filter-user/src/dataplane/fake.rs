@@ -1,5 +1,7 @@
 //! The maps in memory, for tests of everything above the kernel.
 
+mod companions;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use filter_common::{
@@ -16,6 +18,7 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
+pub use self::companions::FakeCompanions;
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
     LocalLines, MapReport, Ports, ProgramReport, ServiceReading,
@@ -73,6 +76,8 @@ pub struct Fake {
     pub rule_hits: BTreeMap<u32, Counter>,
     /// Interfaces it is attached to.
     pub attached: BTreeSet<String>,
+    /// The programs beside the filter.
+    pub companions: FakeCompanions,
     /// Entries that a list has room for; any number if `None`.
     pub capacity: Option<usize>,
     /// Writes until one fails; none does if `None`.

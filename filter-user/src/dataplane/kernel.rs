@@ -1,17 +1,22 @@
 //! The program and its maps in the kernel.
 
+mod companions;
+pub(super) mod egress;
 mod grace;
 pub(super) mod link;
 mod maps;
 mod memory;
+mod others;
 mod own;
 pub(super) mod pinned;
 mod place;
+mod raw;
 mod report;
 mod rules;
 mod senders;
 mod services;
 mod set;
+mod sockets;
 mod specimen;
 
 use std::{
@@ -38,6 +43,7 @@ use filter_common::{
 
 pub use self::specimen::{Plain, Specimen};
 use self::{
+    companions::Companions,
     maps::{Maps, each_sample, map_error, read_counter, read_counters},
     place::Loaded,
     set::Unfinished,
@@ -62,6 +68,8 @@ pub struct Kernel {
     tables: Tables,
     sizes: BTreeMap<&'static str, u32>,
     loaded: Loaded,
+    /// The programs beside the filter, once one is wanted.
+    companions: Option<Companions>,
     /// Interfaces that this has attached to.
     linked: BTreeSet<String>,
     maps: Maps,
@@ -127,6 +135,7 @@ impl Kernel {
             tables: *tables,
             sizes,
             loaded,
+            companions: None,
             linked: BTreeSet::new(),
             maps,
             hz: hz()?,

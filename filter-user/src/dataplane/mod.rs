@@ -5,6 +5,7 @@
 //! test that does not test the kernel.
 
 pub mod bpffs;
+mod companions;
 pub mod fake;
 pub mod kernel;
 pub mod pins;
@@ -24,6 +25,7 @@ use filter_common::{
     logic::{address::Family, gate::LINE_WORDS, lines::Line, set4::LISTS},
 };
 
+pub use self::companions::{Companions, EgressAttachment, EgressHook};
 use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
 /// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
@@ -111,7 +113,7 @@ impl DataplaneError {
 }
 
 /// What the daemon asks of the kernel. One writer; readers are packets.
-pub trait Dataplane: Send {
+pub trait Dataplane: Companions + Send {
     /// Ticks a second.
     fn hz(&self) -> u64;
 

@@ -1,6 +1,7 @@
 //! Facts about this host. Everything here only looks; nothing is changed.
 
 pub mod addresses;
+pub mod classifiers;
 pub mod doctor;
 pub mod ethtool;
 pub mod facts;

@@ -145,11 +145,11 @@ pub fn remove(path: &Path) -> Result<(), DataplaneError> {
     }
 }
 
-fn link_error(interface: &str, error: impl std::error::Error) -> DataplaneError {
+pub(super) fn link_error(interface: &str, error: impl std::error::Error) -> DataplaneError {
     DataplaneError::new(format!("asking the kernel about {interface}"), error)
 }
 
-fn unknown_interface(interface: &str) -> DataplaneError {
+pub(super) fn unknown_interface(interface: &str) -> DataplaneError {
     let names = links::list()
         .map(|links| {
             links

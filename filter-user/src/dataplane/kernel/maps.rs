@@ -17,7 +17,7 @@ use filter_common::{
     logic::gate::LINES,
 };
 
-use super::{memory::Lines, own::Own, rules::Rules, services::Services};
+use super::{memory::Lines, others::Others, own::Own, rules::Rules, services::Services};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -35,6 +35,7 @@ pub(super) struct Maps {
     pub(super) rules: Rules,
     pub(super) services: Services,
     pub(super) own: Own,
+    pub(super) others: Others,
 }
 
 impl Maps {
@@ -61,6 +62,7 @@ impl Maps {
             rules: Rules::take(ebpf)?,
             services: Services::take(ebpf)?,
             own: Own::take(ebpf)?,
+            others: Others::take(ebpf)?,
         })
     }
 }

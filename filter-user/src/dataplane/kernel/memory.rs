@@ -56,12 +56,45 @@ impl Lines {
         if index >= self.count {
             return;
         }
-        // SAFETY: the line lies within the mapping.
-        let words = unsafe { self.start.as_ptr().add(index) }.cast::<u64>();
         for (place, word) in (0..WORDS).zip(line) {
-            // SAFETY: the word lies within its line, and a page's words are aligned; programs read
-            // it as a whole, as an atomic store writes it.
-            unsafe { AtomicU64::from_ptr(words.add(place)) }.store(*word, Ordering::Release);
+            self.word(index, place).store(*word, Ordering::Release);
+        }
+    }
+}
+
+impl Lines {
+    /// Every line, each word as it is at the moment.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Line> {
+        (0..self.count).map(|index| {
+            let mut line = Line::default();
+            for (place, word) in line.iter_mut().enumerate() {
+                *word = self.word(index, place).load(Ordering::Acquire);
+            }
+            line
+        })
+    }
+
+    /// Clears bits of every word, whatever programs set in it meanwhile.
+    pub(super) fn clear(&mut self, bits: u64) {
+        for index in 0..self.count {
+            for place in 0..WORDS {
+                let word = self.word(index, place);
+                // A page that nobody wrote to need not be there.
+                if word.load(Ordering::Relaxed) & bits != 0 {
+                    word.fetch_and(!bits, Ordering::AcqRel);
+                }
+            }
+        }
+    }
+
+    /// A word of a line, both of which are there.
+    fn word(&self, index: usize, place: usize) -> &AtomicU64 {
+        debug_assert!(index < self.count && place < WORDS);
+        // SAFETY: the line lies within the mapping and the word within its line, and a page's words
+        // are aligned; everybody reads and writes them as a whole.
+        unsafe {
+            let words = self.start.as_ptr().add(index).cast::<u64>();
+            AtomicU64::from_ptr(words.add(place))
         }
     }
 }

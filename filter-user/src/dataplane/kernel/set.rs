@@ -38,6 +38,7 @@ pub(super) const MAPS: &[&str] = &[
     "BANS",
     "BLOCK",
     "CLOCK",
+    "CONNECTIONS",
     "COOKIE_PORTS",
     "COUNTERS_BY_REASON",
     "CPU",
@@ -45,16 +46,21 @@ pub(super) const MAPS: &[&str] = &[
     "FRAGMENT_BUCKET",
     "GATE",
     "GUESTS",
+    "HANDSHAKES",
     "ICMP_BUCKETS",
+    "KNOWN",
+    "KNOWN_QUOTAS",
     "LENGTHS",
     "LIFELINES",
     "LIST_HITS",
     "LOCAL",
+    "NTP_PEERS",
     "PORTS",
     "PREFIXES",
     "PREFIX_BYTES",
     "PROTOCOLS",
     "PROTOCOL_BUCKET",
+    "PROVEN",
     "RULES",
     "RULE_BUCKETS",
     "RULE_HITS",
@@ -68,6 +74,7 @@ pub(super) const MAPS: &[&str] = &[
     "SESSIONS",
     "SETTINGS",
     "SHARES",
+    "SOLICITED",
     "SOURCES",
     "SOURCE_BYTES",
     "STAMPS",
@@ -244,9 +251,20 @@ mod tests {
     #[test]
     fn the_estimate_counts_what_the_object_defines() {
         let fixed = fixed(&sizes(&Config::default().tables)).expect("a whole object");
-        // The table of rules, what services have seen, their shares, the gate, the sources of
-        // rules, the samples, and of cookies: the ceilings of prefixes, guests, and ports.
-        let large = (8 << 20) + (4 << 20) + 2 * (2 << 20) + 5 * (1 << 20);
+        // The table of rules, who is known good, what services have seen, who proved its address,
+        // shares of services, connections, what was asked for, the gate, the sources of rules, the
+        // samples, and of cookies: the ceilings of prefixes, guests, and ports.
+        let large = [
+            8 << 20,
+            8 << 20,
+            4 << 20,
+            4 << 20,
+            2 << 20,
+            2 << 20,
+            2 << 20,
+            2 << 20,
+        ];
+        let large = large.iter().sum::<u64>() + 5 * (1 << 20);
         assert!((large..2 * large).contains(&fixed), "{fixed}");
     }
 }

@@ -1,0 +1,60 @@
+//! The bytes of a packet that leaves.
+
+use aya_ebpf::bindings::__sk_buff;
+use filter_common::logic::parse::Frame;
+
+use crate::frame::{XdpPiece, piece};
+
+/// The frame of a socket buffer, Ethernet header included.
+pub struct SkbFrame {
+    skb: *mut __sk_buff,
+    start: usize,
+    end: usize,
+}
+
+/// Reads a field of the context, whole, as the verifier wants it.
+macro_rules! field {
+    ($skb:expr, $field:ident) => {
+        // SAFETY: the context outlives the program's run.
+        unsafe { (&raw const (*$skb).$field).read_volatile() }
+    };
+}
+
+/// Where headers end in all but odd packets.
+const HEADERS: u32 = 128;
+
+impl SkbFrame {
+    /// The frame of this context. Brings headers that lie in pages into reach.
+    #[doc(alias = "bpf_skb_pull_data")]
+    #[inline(always)]
+    pub fn of(skb: *mut __sk_buff) -> Self {
+        let start = field!(skb, data) as usize;
+        let end = field!(skb, data_end) as usize;
+        let length = field!(skb, len);
+        let wanted = if length < HEADERS { length } else { HEADERS };
+        if (end.wrapping_sub(start) as u32) < wanted {
+            // SAFETY: the context is the one this program was called with; pointers into the packet
+            // are read anew below. Where it fails, the packet is parsed as far as it goes.
+            let _ = unsafe { aya_ebpf::helpers::generated::bpf_skb_pull_data(skb, wanted) };
+        }
+        Self {
+            skb,
+            start: field!(skb, data) as usize,
+            end: field!(skb, data_end) as usize,
+        }
+    }
+}
+
+impl Frame for SkbFrame {
+    type Piece<'a, const N: usize> = XdpPiece<'a, N>;
+
+    #[inline(always)]
+    fn holds(&self, length: u32) -> bool {
+        length <= field!(self.skb, len)
+    }
+
+    #[inline(always)]
+    fn piece<const N: usize>(&self, offset: u32) -> Option<XdpPiece<'_, N>> {
+        piece(self.start, self.end, offset)
+    }
+}

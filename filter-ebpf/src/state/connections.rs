@@ -1,0 +1,102 @@
+//! Completed handshakes of each source and each prefix, which SYNs are compared with.
+
+use core::ops::ControlFlow;
+
+use aya_ebpf::{macros::map, maps::Array};
+use filter_common::{
+    abi::{defence::Defence, feature::Feature, reason::Reason, settings::Settings},
+    logic::{
+        address::Address,
+        bucket::Limit,
+        connections::{self, LINES_LOG2},
+        source::{Line, SETS_LOG2, Slot},
+    },
+};
+
+use crate::{atomic, clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, shape};
+
+/// Buckets of sources and of prefixes, in sets of two ways.
+#[map]
+static CONNECTIONS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
+
+/// Drops a SYN of a source, or of a prefix, that completed too many handshakes. It is charged to
+/// nobody, for it may be forged.
+#[inline(always)]
+pub fn check(judge: &mut Judge) -> ControlFlow<Reason> {
+    if !shape::has(Feature::Connections) || !judge.defends(Defence::Connections) {
+        return ControlFlow::Continue(());
+    }
+    let over = state_connections();
+    if over & SOURCE != 0 {
+        judge.found(Reason::LimitConnections)?;
+    }
+    if over & PREFIX != 0 {
+        judge.found(Reason::PrefixConnections)?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// The source completed too many handshakes.
+const SOURCE: u32 = 1;
+/// The prefix did.
+const PREFIX: u32 = 2;
+
+/// Which of the noted packet's senders completed too many handshakes. Exported, because it then has
+/// a stack of its own and the verifier looks at it once.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn state_connections() -> u32 {
+    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+        return 0;
+    };
+    let source = &scratch.packet().source;
+    let now = Tick::now();
+    let [of_source, of_prefix] = &settings.connections;
+    let mut over = 0;
+    if is_over(&connections::source(source, &settings.key), of_source, now) {
+        over |= SOURCE;
+    }
+    if is_over(&prefix(source, settings), of_prefix, now) {
+        over |= PREFIX;
+    }
+    over
+}
+
+/// Charges a completed handshake to its source and to its prefix.
+#[inline(always)]
+pub fn charge(source: &Address, settings: &Settings, now: Tick) {
+    let [of_source, of_prefix] = &settings.connections;
+    pay(&connections::source(source, &settings.key), of_source, now);
+    pay(&prefix(source, settings), of_prefix, now);
+}
+
+#[inline(always)]
+fn prefix(source: &Address, settings: &Settings) -> Slot {
+    let masks = [settings.prefix_mask_v4, settings.prefix_mask_v6];
+    connections::prefix(source, masks, &settings.key)
+}
+
+#[inline(always)]
+fn is_over(slot: &Slot, limit: &Limit, now: Tick) -> bool {
+    if limit.is_none() {
+        return false;
+    }
+    let Some(line) = CONNECTIONS.get_ptr_mut(slot.line >> SETS_LOG2) else {
+        return false;
+    };
+    let ways = atomic::ways(line, slot);
+    // SAFETY: both ways lie in the line, which lives as long as its map.
+    let words = unsafe { [ways.read_volatile(), ways.add(1).read_volatile()] };
+    connections::is_over(words, slot.tag, now.moment(), limit)
+}
+
+#[inline(always)]
+fn pay(slot: &Slot, limit: &Limit, now: Tick) {
+    if limit.is_none() {
+        return;
+    }
+    let limit = connections::with_debt(limit);
+    if let Some(line) = CONNECTIONS.get_ptr_mut(slot.line >> SETS_LOG2) {
+        atomic::charge(line, slot, now.moment(), &limit, limit.interval);
+    }
+}

@@ -1,0 +1,137 @@
+//! System calls about links that the library does not offer.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+/// Commands of bpf(2) (`enum bpf_cmd`).
+const OBJ_GET: libc::c_int = 7;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const LINK_UPDATE: libc::c_int = 29;
+
+/// A link of ours that is pinned.
+pub(super) struct Link(OwnedFd);
+
+/// What the kernel tells of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Info {
+    /// The kernel's id of the program.
+    pub(super) program_id: u32,
+    /// Where it sits: the index of an interface, or the id of a control group; 0 once that is gone.
+    pub(super) target: u64,
+}
+
+/// The beginning of `struct bpf_link_info`.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    reserved: u32,
+    /// A control group's id, or an interface's index and what follows it.
+    target: [u32; 2],
+    more: [u64; 8],
+}
+
+/// `BPF_LINK_TYPE_CGROUP`.
+const CGROUP: u32 = 3;
+
+impl Link {
+    /// Opens a pin; none if there is none.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        #[repr(C)]
+        struct Attributes {
+            path: u64,
+            fd: u32,
+            flags: u32,
+        }
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        let attributes = Attributes {
+            path: name.as_ptr() as u64,
+            fd: 0,
+            flags: 0,
+        };
+        match bpf(OBJ_GET, &attributes) {
+            // SAFETY: the kernel has just given this descriptor to us alone.
+            Ok(fd) => Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) }))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the kernel tells.
+    pub(super) fn info(&self) -> io::Result<Info> {
+        #[repr(C)]
+        struct Attributes {
+            fd: u32,
+            length: u32,
+            info: u64,
+        }
+        let mut info = LinkInfo::default();
+        let attributes = Attributes {
+            fd: self.number(),
+            length: size_of::<LinkInfo>() as u32,
+            info: (&raw mut info) as u64,
+        };
+        bpf(OBJ_GET_INFO_BY_FD, &attributes)?;
+        let [low, high] = info.target;
+        let target = if info.kind == CGROUP {
+            u64::from_ne_bytes(pair(low, high))
+        } else {
+            u64::from(low)
+        };
+        Ok(Info {
+            program_id: info.program,
+            target,
+        })
+    }
+
+    /// Replaces the program.
+    pub(super) fn update(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        let attributes = [
+            self.number(),
+            program.as_raw_fd().unsigned_abs(),
+            0_u32,
+            0_u32,
+        ];
+        bpf(LINK_UPDATE, &attributes).map(drop)
+    }
+
+    fn number(&self) -> u32 {
+        self.0.as_raw_fd().unsigned_abs()
+    }
+}
+
+fn pair(first: u32, second: u32) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    let words = first.to_ne_bytes().into_iter().chain(second.to_ne_bytes());
+    for (to, from) in bytes.iter_mut().zip(words) {
+        *to = from;
+    }
+    bytes
+}
+
+/// Calls bpf(2) with the beginning of its `union bpf_attr`; what follows it is zero.
+fn bpf<A>(command: libc::c_int, attributes: &A) -> io::Result<i32> {
+    // SAFETY: the kernel reads as many bytes as it is told, all of them of the attributes, and
+    // writes only where these point to, which the caller owns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            size_of::<A>(),
+        )
+    };
+    match i32::try_from(result) {
+        Ok(result) if result >= 0 => Ok(result),
+        Ok(_) | Err(_) => Err(io::Error::last_os_error()),
+    }
+}
