@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use aya::programs::{TestRun as _, TestRunOptions};
 use filter_common::abi::{
     counter::{self, COUNTERS},
+    defence::{LOCAL_LINES, LocalLine, PORT_WORDS, PortSet},
     entry::EntryValue,
     lifeline::Lifelines,
     reason::{Action, Reason},
@@ -142,6 +144,7 @@ impl Bench {
         if force.lists != self.lists {
             self.place(&force.lists);
         }
+        self.put_own(force);
         let mut settings = force.settings;
         settings.rule_bank = self.put_rules(force);
         settings.open_gate_v6 = u32::from(self.tables.is_gate_open_v6());
@@ -171,6 +174,27 @@ impl Bench {
                 .set_session(session, true)
                 .expect("a session is added");
         }
+    }
+
+    /// Writes this host's addresses and ports.
+    fn put_own(&mut self, force: &Force) {
+        let mut local = [LocalLine::default(); LOCAL_LINES as usize];
+        for own in &force.own {
+            assert!(local[LocalLine::index(own) as usize].insert(own));
+        }
+        self.kernel
+            .set_local(&local)
+            .expect("addresses are written");
+        for set in PortSet::ALL {
+            let mut ports = [0; PORT_WORDS as usize];
+            for (_, port) in force.ports.iter().filter(|(of, _)| *of == set) {
+                ports[usize::from(port / 64)] |= PortSet::bit(*port);
+            }
+            self.kernel
+                .set_ports(set, &ports)
+                .expect("ports are written");
+        }
+        self.kernel.clear_stamps().expect("stamps are forgotten");
     }
 
     /// Puts imported lists in place.
@@ -274,6 +298,19 @@ impl Bench {
         }
     }
 
+    /// Runs a frame through the program, and gives the verdict and the frame that is left.
+    pub fn transmit(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
+        let mut left = vec![0; 512];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut left);
+        let program = self.kernel.program().expect("a program");
+        let result = program.test_run(options).expect("the program runs");
+        left.truncate(result.data_size_out as usize);
+        self.samples();
+        (result.return_value, left)
+    }
+
     /// The samples that wait.
     pub fn samples(&mut self) -> Vec<Sample> {
         let mut samples = Vec::new();
@@ -342,9 +379,9 @@ impl Fate {
     }
 }
 
-const XDP_DROP: u32 = 1;
-const XDP_TX: u32 = 3;
-const XDP_PASS: u32 = 2;
+pub const XDP_DROP: u32 = 1;
+pub const XDP_TX: u32 = 3;
+pub const XDP_PASS: u32 = 2;
 
 fn name(index: u32) -> String {
     let code = (index % 64) as u8;

@@ -2,7 +2,7 @@
 
 use filter_common::{
     abi::{
-        defence::{PROTOCOLS, ProtocolPolicy},
+        defence::{Defence, PROTOCOLS, PortSet, ProtocolPolicy},
         entry::EntryValue,
         lifeline::{LifelineRule, SessionKey},
         reason::Reason,
@@ -38,6 +38,10 @@ pub struct Force {
     pub sessions: Vec<SessionKey>,
     /// In order, with the tick at which each ends. Each counts in the slot of its place.
     pub rules: Vec<(Rule, u64)>,
+    /// Addresses of this host.
+    pub own: Vec<Address>,
+    /// Ports in sets.
+    pub ports: Vec<(PortSet, u16)>,
     /// In order, with their ceilings.
     pub services: Vec<(ServiceMatch, Service)>,
     /// Policies of IP protocols.
@@ -67,6 +71,8 @@ impl Force {
             lifelines: Vec::new(),
             sessions: Vec::new(),
             rules: Vec::new(),
+            own: Vec::new(),
+            ports: Vec::new(),
             services: Vec::new(),
             protocols: [ProtocolPolicy::Default as u32; PROTOCOLS],
         }
@@ -134,6 +140,18 @@ impl Force {
         for (number, policy) in policies {
             self.protocols[usize::from(*number)] = *policy as u32;
         }
+        self
+    }
+
+    /// A defence that holds in calm, of the host with these addresses.
+    pub fn defend(mut self, defence: Defence, own: &[&str]) -> Self {
+        self.settings.defences_always |= defence.bit();
+        self.own = own.iter().map(|text| address(text)).collect();
+        self
+    }
+
+    pub fn port(mut self, set: PortSet, port: u16) -> Self {
+        self.ports.push((set, port));
         self
     }
 

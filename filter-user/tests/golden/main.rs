@@ -4,10 +4,12 @@
 
 mod bench;
 mod control;
+mod cookies;
 mod force;
 mod fragments;
 mod frame;
 mod headers;
+mod host;
 mod icmp;
 mod limits;
 mod lists;
@@ -17,9 +19,11 @@ mod protocols;
 mod random_rules;
 mod row;
 mod rules;
+mod segment;
 mod services;
 mod sets;
 mod shape;
+mod tcp;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, thread, time::Duration};
 
@@ -63,11 +67,14 @@ fn the_kernel_ticks_as_often_as_it_says() {
 #[test]
 fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
     let mut bench = Bench::new();
+    host::enter();
+    let sockets = tcp::Host::new();
     let mut rows = 0;
     let mut wrong = Vec::new();
     let mut enforced = BTreeSet::new();
     let mut observed = BTreeSet::new();
-    for scenario in scenarios(bench.hz()) {
+    let about_sockets = tcp::scenarios(&mut bench, &sockets);
+    for scenario in about_sockets.into_iter().chain(scenarios(bench.hz())) {
         bench.put(&scenario.force);
         for row in &scenario.rows {
             let run = || check(&mut bench, row);
@@ -91,10 +98,10 @@ fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
             enforced.contains(reason),
             "no row has {reason:?} as its verdict"
         );
-        let is_drop = reason.action() == Action::Drop;
+        let is_pass = reason.action() == Action::Pass;
         assert_eq!(
             observed.contains(reason),
-            is_drop,
+            !is_pass,
             "rows that observe {reason:?}"
         );
     }
