@@ -41,11 +41,9 @@ pub const BUSY: u64 = 1;
 
 /// The line of a peer.
 #[inline(always)]
-pub const fn line(peer: &Address, key: &HashKey) -> u32 {
-    let family = peer.family();
+pub fn line(peer: &Address, key: &HashKey) -> u32 {
     let [a, b] = peer.numbers();
-    let hash = key.tag(family, (key.set(family, a) ^ b).rotate_left(29));
-    (hash >> (u64::BITS - LINES_LOG2)) as u32
+    (key.chain(peer.family(), &[a, b]) >> (u64::BITS - LINES_LOG2)) as u32
 }
 
 /// The stamp of a request at a tick.

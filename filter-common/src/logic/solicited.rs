@@ -44,13 +44,11 @@ pub struct Flow {
 impl Flow {
     /// Between a port of this host and a port of another.
     #[inline(always)]
-    pub const fn of(remote: &Address, remote_port: u16, local_port: u16, key: &HashKey) -> Self {
+    pub fn of(remote: &Address, remote_port: u16, local_port: u16, key: &HashKey) -> Self {
         let family = remote.family();
         let [a, b] = remote.numbers();
         let ports = (remote_port as u64) << 16 | local_port as u64;
-        let hash = key.set(family, a);
-        let hash = key.tag(family, (hash ^ b).rotate_left(29));
-        let hash = key.tag(family, (hash ^ ports).rotate_left(29));
+        let hash = key.chain(family, &[a, b, ports]);
         // Multiplication mixes upwards: the lowest bits of a product are not used.
         let first = (hash >> 46) as u32;
         let step = (hash >> 43) as u32 | 1;
