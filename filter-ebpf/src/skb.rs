@@ -43,6 +43,33 @@ impl SkbFrame {
             end: field!(skb, data_end) as usize,
         }
     }
+
+    /// Copies a TCP header of 20 to 60 bytes from an offset in the frame. False if it is not there.
+    #[doc(alias = "bpf_skb_load_bytes")]
+    #[inline(always)]
+    pub fn copy_header(skb: *mut __sk_buff, offset: u32, length: u32, to: &mut [u8; 64]) -> bool {
+        let mut length = u64::from(length);
+        // SAFETY: one instruction that does nothing. The compiler may know the bounds and leave out
+        // the comparisons that tell them to the verifier.
+        unsafe {
+            core::arch::asm!(
+                "{length} = {length}",
+                length = inout(reg) length,
+                options(pure, nomem, nostack),
+            );
+        }
+        let length = length.clamp(20, 60) as u32;
+        // SAFETY: the helper writes `length` bytes, which `to` has room for.
+        let result = unsafe {
+            aya_ebpf::helpers::generated::bpf_skb_load_bytes(
+                skb.cast(),
+                offset,
+                to.as_mut_ptr().cast(),
+                length,
+            )
+        };
+        result == 0
+    }
 }
 
 impl Frame for SkbFrame {

@@ -6,8 +6,7 @@ use aya_ebpf::{
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
         BPF_SOCK_OPS_TCP_LISTEN_CB, bpf_sock_ops,
     },
-    macros::{map, sock_ops},
-    maps::Array,
+    macros::sock_ops,
     programs::SockOpsContext,
 };
 use filter_common::{
@@ -16,17 +15,10 @@ use filter_common::{
 };
 
 use crate::{
-    atomic,
     clock::Tick,
-    known,
-    lists::MMAPABLE,
-    proven, settings,
-    state::{connections, ports},
+    known, proven, settings,
+    state::{connections, cookies::counters, ports},
 };
-
-/// Handshakes that were completed, by local port.
-#[map]
-static HANDSHAKES: Array<u64> = Array::with_max_entries(1 << 16, MMAPABLE);
 
 /// Bytes that a peer has to acknowledge before its connection speaks for it.
 const ACKNOWLEDGED: u64 = 64;
@@ -72,9 +64,7 @@ fn is_ours(ops: *mut bpf_sock_ops, settings: &Settings) -> bool {
 #[doc(alias = "bpf_sock_ops_cb_flags_set")]
 #[inline(always)]
 fn established(ops: *mut bpf_sock_ops, settings: &Settings) {
-    if let Some(count) = HANDSHAKES.get_ptr_mut(field!(ops, local_port) & 0xffff) {
-        atomic::add(count, 1);
-    }
+    counters::completed(field!(ops, local_port) as u16);
     let flags = field!(ops, bpf_sock_ops_cb_flags) | BPF_SOCK_OPS_STATE_CB_FLAG;
     // SAFETY: the context is the one this program was called with. A connection that will not
     // tell of its end is one that nobody is known by.

@@ -3,7 +3,7 @@
 //! partners can be forged too.
 
 pub mod connections;
-mod cookies;
+pub mod cookies;
 mod icmp;
 pub mod local;
 mod owner;

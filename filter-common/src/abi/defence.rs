@@ -219,7 +219,7 @@ pub const fn mss_index(family: Family) -> usize {
     }
 }
 
-/// What became of cookies at a port; an element of the map `COOKIE_PORTS`.
+/// What became of cookies and of handshakes at a port; an element of the map `COOKIE_PORTS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CookiePort {
@@ -227,9 +227,11 @@ pub struct CookiePort {
     pub accepted: u64,
     /// SYNs that went to the stack, for the kernel would have taken no cookie.
     pub declined: u64,
+    /// Handshakes that the kernel completed, cookie or not.
+    pub completed: u64,
 }
 
-map_value!(LocalLine: 64, CookieSettings: 96, CookiePort: 16);
+map_value!(LocalLine: 64, CookieSettings: 96, CookiePort: 24);
 
 #[cfg(test)]
 mod tests {

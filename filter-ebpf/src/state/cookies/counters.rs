@@ -1,4 +1,5 @@
-//! What is known of cookies at each port, so that the daemon sees where they lead nowhere.
+//! What is known of cookies and handshakes at each port, so that the daemon sees where cookies lead
+//! nowhere.
 
 use aya_ebpf::{macros::map, maps::Array};
 use filter_common::abi::defence::CookiePort;
@@ -23,5 +24,14 @@ pub fn declined(port: u16) {
     if let Some(counter) = COOKIE_PORTS.get_ptr_mut(u32::from(port)) {
         // SAFETY: as above.
         atomic::add(unsafe { &raw mut (*counter).declined }, 1);
+    }
+}
+
+/// The kernel completed a handshake.
+#[inline(always)]
+pub fn completed(port: u16) {
+    if let Some(counter) = COOKIE_PORTS.get_ptr_mut(u32::from(port)) {
+        // SAFETY: as above.
+        atomic::add(unsafe { &raw mut (*counter).completed }, 1);
     }
 }

@@ -23,7 +23,6 @@ pub fn window(port: u16) -> Option<(u32, u32)> {
 
 /// Notes what a SYN-ACK of this host told. One without a window scale tells nothing: the client
 /// had none.
-#[allow(dead_code, reason = "programs at the egress of interfaces call it")]
 #[inline(always)]
 pub fn learn(port: u16, window: u16, scale: u8) {
     let Some(word) = SYN_ACKS.get_ptr_mut(u32::from(port)) else {

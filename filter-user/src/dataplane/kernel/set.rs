@@ -46,7 +46,6 @@ pub(super) const MAPS: &[&str] = &[
     "FRAGMENT_BUCKET",
     "GATE",
     "GUESTS",
-    "HANDSHAKES",
     "ICMP_BUCKETS",
     "KNOWN",
     "KNOWN_QUOTAS",
