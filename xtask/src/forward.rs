@@ -1,4 +1,5 @@
-//! `cargo xtask demo` and `cargo xtask bench`: built here, done by the binary `lab`.
+//! `cargo xtask demo`, `bench`, `attack`, `catalogue` and `replay`: built here, done by the binary
+//! `lab`.
 //!
 //! The lab knows the daemon and the kernel and takes minutes to compile; `xtask` stays light.
 

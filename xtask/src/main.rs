@@ -44,6 +44,8 @@ enum Task {
     Demo(forward::Arguments),
     /// Measure nanoseconds a packet
     Bench(forward::Arguments),
+    /// Run one attack of the catalogue alone, in a sandbox; `attack list` names them
+    Attack(forward::Arguments),
     /// Start the daemon on a real interface, in monitor mode unless told otherwise
     Run(run::Arguments),
 }
@@ -66,6 +68,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test(arguments) => return test::run(&arguments),
         Task::Demo(arguments) => return forward::run("demo", arguments),
         Task::Bench(arguments) => return forward::run("bench", arguments),
+        Task::Attack(arguments) => return forward::run("attack", arguments),
         Task::Run(arguments) => return run::run(arguments),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! What the lab writes into maps and its eBPF programs read: the shape of a generated packet, and
-//! the course of its source.
+//! What the lab writes into maps and its eBPF programs read: the shape of a generated packet, frames
+//! made beforehand, and the course of a source.
 //!
 //! The userspace half of the lab compiles this same file, so the two cannot drift apart.
 
@@ -30,8 +30,8 @@ pub struct Patch {
     pub mask: u32,
     /// `IN_IP_SUM`, `IN_L4_SUM`, `COUNTING`.
     pub flags: u16,
-    /// Always zero.
-    pub padding: u16,
+    /// How far a counting value is shifted to the left.
+    pub shift: u16,
 }
 
 /// A template and what varies in it.
@@ -52,6 +52,33 @@ pub struct Shape {
     pub l4_sum: u32,
     /// Where a generated packet is sent; the interface's index in the caller's namespace.
     pub ifindex: u32,
+}
+
+/// The longest frame that a page takes: 1,500 bytes behind Ethernet and two VLAN tags.
+pub const PAGE_BYTES: usize = 1522;
+
+/// One frame made beforehand.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// How long it is; from 14 to [`PAGE_BYTES`].
+    pub length: u32,
+    /// The frame, and zeros.
+    pub frame: [u8; 2044],
+}
+
+/// Which page of an album is next.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// The next page.
+    pub next: u32,
+    /// How many pages there are.
+    pub pages: u32,
+    /// Where frames are sent; the interface's index in the caller's namespace.
+    pub ifindex: u32,
+    /// Always zero.
+    pub padding: u32,
 }
 
 /// What a generator keeps from packet to packet, per CPU.
@@ -84,6 +111,8 @@ pub struct Course {
 }
 
 const _: () = assert!(size_of::<Course>() == 40);
+const _: () = assert!(size_of::<Page>() == 2048 && PAGE_BYTES <= 2044);
+const _: () = assert!(size_of::<Turn>() == 16);
 const _: () = assert!(size_of::<Patch>() == 16);
 const _: () = assert!(size_of::<Shape>() == TEMPLATE_BYTES + 16 * PATCHES + 16);
 const _: () = assert!(size_of::<Progress>() == 16);

@@ -11,6 +11,11 @@ use crate::{
     rewrite::bytes_at,
 };
 
+const DESTINATION_MAC_END: usize = 4;
+const SOURCE_MAC_END: usize = 10;
+/// How the hardware address of the sandbox's gateway ends, and that of its attacker.
+const GATEWAY: u16 = 0x00fe;
+const ATTACKER: u16 = 0x0003;
 const ETHERTYPE_AT: usize = 12;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -35,6 +40,34 @@ pub fn pass(_ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 pub fn bare_drop(_ctx: XdpContext) -> u32 {
     XDP_DROP
+}
+
+/// Drops what comes from the hardware addresses of the lab's floods, and passes people: the best
+/// that a filter could do which knew the attacker beforehand.
+#[xdp(frags)]
+pub fn drop_flood(ctx: XdpContext) -> u32 {
+    match mac_end(&ctx, SOURCE_MAC_END) {
+        Some(GATEWAY | ATTACKER) => XDP_DROP,
+        Some(_) | None => XDP_PASS,
+    }
+}
+
+/// The far end of the server's wire: what is meant for forged addresses is sent to the gateway, and
+/// ends here, as it would be gone behind a card. The rest passes.
+#[xdp(frags)]
+pub fn far_end(ctx: XdpContext) -> u32 {
+    match mac_end(&ctx, DESTINATION_MAC_END) {
+        Some(GATEWAY) => XDP_DROP,
+        Some(_) | None => XDP_PASS,
+    }
+}
+
+/// The last two bytes of a hardware address; the sandbox's hosts differ in them.
+#[inline(always)]
+fn mac_end(ctx: &XdpContext, offset: usize) -> Option<u16> {
+    let end = bytes_at::<u16>(ctx, offset)?;
+    // SAFETY: `bytes_at` checked the bounds, and the offset is even.
+    Some(u16::from_be(unsafe { *end }))
 }
 
 /// Parses Ethernet and IP, then drops: the floor of the benchmark.

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "what #[xdp] expands to has none")]
 
 mod abi;
+mod album;
 mod floor;
 mod generate;
 mod memory;

@@ -64,7 +64,8 @@ pub fn next_packet(ctx: &XdpContext) -> Option<&'static Shape> {
 #[inline(always)]
 fn value_of(patch: &Patch, progress: &mut Progress) -> u32 {
     let varying = if patch.flags & COUNTING != 0 {
-        progress.made as u32
+        // A processor shifts by less than the width of a word.
+        (progress.made as u32).wrapping_shl(u32::from(patch.shift))
     } else {
         (random(progress) >> 32) as u32
     };

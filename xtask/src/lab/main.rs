@@ -1,4 +1,5 @@
-//! What `cargo xtask demo` and `cargo xtask bench` hand over to once everything is built.
+//! What `cargo xtask demo`, `bench`, `attack`, `catalogue` and `replay` hand over to once everything
+//! is built.
 
 use std::process::ExitCode;
 
@@ -6,10 +7,10 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use nix::unistd::Uid;
 use xtask::lab::{
-    attack::ATTACKS,
     bench::Bench,
     demo::Demo,
     interrupt::{self, Interrupted},
+    solo::Solo,
 };
 
 #[derive(Parser)]
@@ -28,8 +29,8 @@ enum Task {
     Demo(Demo),
     /// Measure the cost of a packet and the flood that is absorbed
     Bench(Bench),
-    /// List the floods by name
-    Attacks,
+    /// Run one attack alone, or list them
+    Attack(Solo),
 }
 
 fn main() -> ExitCode {
@@ -61,11 +62,10 @@ fn run(task: Task) -> Result<()> {
             need_root()?;
             bench.run()
         }
-        Task::Attacks => {
-            for attack in ATTACKS {
-                println!("{:<12} {}", attack.name, attack.about);
-            }
-            Ok(())
+        Task::Attack(solo) if solo.is_list() => Solo::list(),
+        Task::Attack(solo) => {
+            need_root()?;
+            solo.run()
         }
     }
 }

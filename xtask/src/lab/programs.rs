@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, ProgramArray},
@@ -12,7 +12,7 @@ use aya::{
 
 use super::{
     sandbox::Namespace,
-    shape::abi::{Course, Progress, Shape},
+    shape::abi::{Course, PAGE_BYTES, Page, Progress, Shape, Turn},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab.bpf.o"));
@@ -20,11 +20,13 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/la
 /// The maps of the reference programs, which take memory only where they are measured.
 const REFERENCES: [&str; 3] = ["BANS", "PREFIXES", "SEEN"];
 
-/// How large the maps of the reference programs are.
+/// How large maps are that not every use needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tables {
     /// One entry: they are not used.
     Tiny,
+    /// The same, and room for so many frames made beforehand.
+    Album(u32),
     /// As many entries as the programs ask for.
     Full,
 }
@@ -42,7 +44,12 @@ impl Lab {
     /// Makes the maps; programs are loaded when asked for.
     pub fn load(tables: Tables) -> Result<Self> {
         let mut loader = EbpfLoader::new();
-        if tables == Tables::Tiny {
+        let pages = match tables {
+            Tables::Tiny | Tables::Full => 1,
+            Tables::Album(pages) => pages,
+        };
+        loader.map_max_entries("ALBUM", pages);
+        if tables != Tables::Full {
             for name in REFERENCES {
                 loader.map_max_entries(name, 1);
             }
@@ -86,6 +93,39 @@ impl Lab {
     pub fn set_shape(&mut self, shape: Shape, seed: u64) -> Result<()> {
         self.write("SHAPE", shape)?;
         self.start_anew(seed)
+    }
+
+    /// Sets which frames `replay` sends, in their order and from the first; they have to fit into
+    /// the album that the maps were made with.
+    pub fn set_album(&mut self, frames: &[Vec<u8>], ifindex: u32) -> Result<()> {
+        let map = self
+            .0
+            .map_mut("ALBUM")
+            .context("the lab's eBPF object has no map ALBUM")?;
+        let mut album = Array::<&mut MapData, Page>::try_from(map)?;
+        for (frame, index) in frames.iter().zip(0..) {
+            let length = frame.len();
+            ensure!(
+                (14..=PAGE_BYTES).contains(&length),
+                "a frame of {length} bytes has no place in an album"
+            );
+            let mut page = Page {
+                length: length as u32,
+                frame: [0; 2044],
+            };
+            page.frame[..length].copy_from_slice(frame);
+            album
+                .set(index, page, 0)
+                .context("cannot write a frame to the map ALBUM")?;
+        }
+        self.write(
+            "TURN",
+            Turn {
+                pages: frames.len() as u32,
+                ifindex,
+                ..Turn::default()
+            },
+        )
     }
 
     /// Sets how the source goes behind `vary`, and starts it anew.

@@ -3,11 +3,10 @@
 #[path = "../../../filter-ebpf/src/lab/abi.rs"]
 pub mod abi;
 
-use abi::{IN_IP_SUM, IN_L4_SUM, PATCHES, Patch, Shape, TEMPLATE_BYTES};
-use anyhow::{Result, bail, ensure};
+use abi::{COUNTING, IN_IP_SUM, IN_L4_SUM, PATCHES, Patch, Shape, TEMPLATE_BYTES};
+use anyhow::{Context as _, Result, ensure};
 
-const ETHERNET: usize = 14;
-const IPV6_HEADER: usize = 40;
+use super::frame::{Headers, sum};
 
 // SAFETY: `repr(C)`, integers only, no implicit padding; asserted in `abi`.
 unsafe impl aya::Pod for Shape {}
@@ -15,109 +14,87 @@ unsafe impl aya::Pod for Shape {}
 unsafe impl aya::Pod for abi::Progress {}
 // SAFETY: as above.
 unsafe impl aya::Pod for abi::Course {}
+// SAFETY: as above.
+unsafe impl aya::Pod for abi::Page {}
+// SAFETY: as above.
+unsafe impl aya::Pod for abi::Turn {}
 
-/// Where things lie in an untagged frame without IPv4 options or extension headers, except one
-/// fragment header.
-#[derive(Clone, Copy, Debug)]
-pub struct Layout {
-    /// IPv4 or IPv6.
-    pub is_v4: bool,
-    /// Where TCP, UDP or ICMP begins.
-    pub l4: usize,
-    protocol: u8,
-    has_l4_header: bool,
+/// How a field goes from packet to packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Varying {
+    /// Its value where `mask` has no bit.
+    pub base: u32,
+    /// Which bits vary.
+    pub mask: u32,
+    /// Whether it counts, in steps of two to this power; else it is random.
+    pub counting: Option<u16>,
 }
+
+impl Varying {
+    /// Random bits.
+    pub const fn random(base: u32, mask: u32) -> Self {
+        Self {
+            base,
+            mask,
+            counting: None,
+        }
+    }
+}
+
+/// A frame of the lab's own, in which fields are named.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout(Headers);
 
 impl Layout {
     /// Reads a frame that the lab built.
     pub fn of(frame: &[u8]) -> Result<Self> {
-        ensure!(
-            frame.len() >= ETHERNET + IPV6_HEADER,
-            "a template is at least 54 bytes long"
-        );
-        match [frame[12], frame[13]] {
-            [0x08, 0x00] => {
-                let header = usize::from(frame[ETHERNET] & 0xf) * 4;
-                let offset = u16::from_be_bytes([frame[20], frame[21]]) & 0x1fff;
-                Ok(Self {
-                    is_v4: true,
-                    l4: ETHERNET + header,
-                    protocol: frame[23],
-                    has_l4_header: offset == 0,
-                })
-            }
-            [0x86, 0xdd] => Ok(Self {
-                is_v4: false,
-                l4: ETHERNET + IPV6_HEADER,
-                protocol: frame[20],
-                has_l4_header: true,
-            }),
-            other => bail!("a template is IPv4 or IPv6, not {other:02x?}"),
-        }
+        Headers::of(frame)
+            .map(Self)
+            .context("a template is IPv4 or IPv6, with all its headers")
     }
 
-    /// Where the checksum of the fourth layer lies; `None` for a later fragment.
-    pub fn l4_check(self) -> Option<usize> {
-        if !self.has_l4_header {
-            return None;
-        }
-        match self.protocol {
-            6 => Some(self.l4 + 16),
-            17 => Some(self.l4 + 6),
-            1 | 58 => Some(self.l4 + 2),
-            _ => None,
-        }
+    /// 32 bits of the source address, `at` bytes into it.
+    pub fn source(self, at: usize, varying: Varying) -> Patch {
+        self.address(self.0.source() + at, varying)
     }
 
-    /// A 16- or 32-bit field of the source address, `at` bytes into it.
-    pub fn source(self, at: u16, base: u32, mask: u32) -> Patch {
-        let start: u16 = if self.is_v4 { 26 } else { 22 };
-        let mut flags = if self.is_v4 { IN_IP_SUM } else { 0 };
-        if self.protocol != 1 {
+    /// 32 bits of the destination address, `at` bytes into it.
+    pub fn destination(self, at: usize, varying: Varying) -> Patch {
+        self.address(self.0.destination() + at, varying)
+    }
+
+    fn address(self, at: usize, varying: Varying) -> Patch {
+        let mut flags = if self.0.is_v4 { IN_IP_SUM } else { 0 };
+        if self.0.has_pseudo_header() {
             flags |= IN_L4_SUM;
         }
-        Patch {
-            at: start + at,
-            width: 4,
-            base,
-            mask,
-            flags,
-            padding: 0,
-        }
+        patch(at, 4, varying, flags)
     }
 
-    /// A field of the fourth layer, `at` bytes into it.
-    pub fn l4_field(self, at: u16, width: u16, base: u32, mask: u32) -> Patch {
-        let at = self.l4 as u16 + at;
-        Patch {
-            at,
-            width,
-            base,
-            mask,
-            flags: IN_L4_SUM,
-            padding: 0,
-        }
+    /// A field of the fourth layer, `at` bytes into it, 16 or 32 bits.
+    pub fn transport(self, at: usize, width: u16, varying: Varying) -> Patch {
+        patch(self.0.transport + at, width, varying, IN_L4_SUM)
     }
 
-    /// The IPv4 identification.
-    pub fn identification(self, mask: u32) -> Patch {
-        Patch {
-            at: 18,
-            width: 2,
-            base: 0,
-            mask,
-            flags: IN_IP_SUM,
-            padding: 0,
+    /// The identification that joins fragments: all of IPv4's, half of IPv6's.
+    pub fn identification(self) -> Patch {
+        let varying = Varying::random(0, 0xffff);
+        match self.0.fragment_header {
+            Some(at) => patch(at + 6, 2, varying, 0),
+            None => patch(self.0.ip + 4, 2, varying, IN_IP_SUM),
         }
     }
+}
 
-    fn pseudo_header_sum(self, frame: &[u8], payload: usize) -> u32 {
-        let addresses = if self.is_v4 {
-            &frame[26..34]
-        } else {
-            &frame[22..54]
-        };
-        sum(addresses) + u32::from(self.protocol) + payload as u32
+fn patch(at: usize, width: u16, varying: Varying, flags: u16) -> Patch {
+    let counting = varying.counting.map_or(0, |_| COUNTING);
+    Patch {
+        at: at as u16,
+        width,
+        base: varying.base,
+        mask: varying.mask,
+        flags: flags | counting,
+        shift: varying.counting.unwrap_or(0),
     }
 }
 
@@ -127,14 +104,9 @@ pub fn shape(frame: &[u8], patches: &[Patch], ifindex: u32) -> Result<Shape> {
         patches.len() <= PATCHES,
         "a packet has at most {PATCHES} varying fields"
     );
-    let layout = Layout::of(frame)?;
-    let end = ip_end(frame, layout);
-    ensure!(
-        end <= frame.len(),
-        "the template's IP length is beyond its end"
-    );
-    let ip_check = layout.is_v4.then_some(24);
-    let l4_check = layout.l4_check();
+    let headers = Layout::of(frame)?.0;
+    let ip_check = headers.is_v4.then_some(headers.ip + 10);
+    let l4_check = headers.transport_check();
 
     // Sums are taken over a copy in which everything that the program fills in is zero.
     let mut still = frame.to_vec();
@@ -149,10 +121,11 @@ pub fn shape(frame: &[u8], patches: &[Patch], ifindex: u32) -> Result<Shape> {
         );
         still[at..at + width].fill(0);
     }
-    let l4 = &still[layout.l4..end];
+    let l4 = &still[headers.transport..headers.end];
     let mut l4_sum = sum(l4);
-    if layout.protocol != 1 {
-        l4_sum += layout.pseudo_header_sum(&still, l4.len());
+    if headers.has_pseudo_header() {
+        let addresses = sum(&still[headers.addresses()]);
+        l4_sum += addresses + u32::from(headers.protocol) + l4.len() as u32;
     }
 
     let mut list = [Patch::default(); PATCHES];
@@ -162,22 +135,14 @@ pub fn shape(frame: &[u8], patches: &[Patch], ifindex: u32) -> Result<Shape> {
         patches: list,
         ip_check_at: ip_check.unwrap_or(0) as u16,
         l4_check_at: l4_check.unwrap_or(0) as u16,
-        ip_sum: if layout.is_v4 {
-            sum(&still[ETHERNET..layout.l4])
+        ip_sum: if headers.is_v4 {
+            sum(&still[headers.ip..headers.transport])
         } else {
             0
         },
         l4_sum,
         ifindex,
     })
-}
-
-fn ip_end(frame: &[u8], layout: Layout) -> usize {
-    if layout.is_v4 {
-        ETHERNET + usize::from(u16::from_be_bytes([frame[16], frame[17]]))
-    } else {
-        ETHERNET + IPV6_HEADER + usize::from(u16::from_be_bytes([frame[18], frame[19]]))
-    }
 }
 
 fn template(frame: &[u8]) -> [u64; TEMPLATE_BYTES / 8] {
@@ -188,12 +153,4 @@ fn template(frame: &[u8]) -> [u64; TEMPLATE_BYTES / 8] {
         *word = u64::from_ne_bytes(whole);
     }
     words
-}
-
-/// The unfolded sum of 16-bit words (RFC 1071); 32 bits hold that of any frame.
-fn sum(bytes: &[u8]) -> u32 {
-    bytes
-        .chunks(2)
-        .map(|word| u32::from(word[0]) << 8 | u32::from(word.get(1).copied().unwrap_or(0)))
-        .sum()
 }

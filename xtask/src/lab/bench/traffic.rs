@@ -7,7 +7,7 @@ use etherparse::{IpNumber, PacketBuilder, ip_number};
 
 use super::{
     super::{
-        attack::{self, Attack, Sources},
+        attack::{self, Carrier},
         http,
         sandbox::hosts,
         shape::abi::Course,
@@ -142,7 +142,7 @@ fn within(base: u64, bits: u32) -> Course {
 }
 
 fn v4(name: &'static str, course: Course) -> Result<Traffic> {
-    of(name, Sources::One, course)
+    of(name, Carrier::V4, course)
 }
 
 fn v6(name: &'static str, course: Course) -> Result<Traffic> {
@@ -150,12 +150,13 @@ fn v6(name: &'static str, course: Course) -> Result<Traffic> {
         family: 6,
         ..course
     };
-    of(name, Sources::RandomV6, course)
+    of(name, Carrier::V6, course)
 }
 
-fn of(name: &'static str, sources: Sources, course: Course) -> Result<Traffic> {
-    let syn = attack::named("syn-random").context("the benchmark's packets")?;
-    let frame = Attack { sources, ..syn }.template()?;
+fn of(name: &'static str, carrier: Carrier, course: Course) -> Result<Traffic> {
+    let mut syn = attack::named("syn-random").context("the benchmark's packets")?;
+    syn.carrier = carrier;
+    let frame = syn.template()?;
     Ok(Traffic {
         name,
         frame,

@@ -2,20 +2,13 @@
 
 mod client;
 mod server;
+mod visitors;
 
-pub use client::{Client, Heard};
+pub use client::Client;
 pub use server::Server;
+pub use visitors::Visitors;
+
+pub use super::heard::Heard;
 
 /// Where the server listens.
 pub const PORT: u16 = 80;
-
-/// Waits until a socket can be read or accepted from.
-fn wait_for_input(socket: &impl std::os::fd::AsRawFd, patience: std::time::Duration) -> bool {
-    let mut poll = libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one structure, valid during the call.
-    unsafe { libc::poll(&raw mut poll, 1, patience.as_millis() as i32) > 0 }
-}

@@ -3,10 +3,11 @@
 use std::{
     fmt::Write as _,
     io::{ErrorKind, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -14,7 +15,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::super::{sandbox::Namespace, thread::pin_to};
+use super::super::{
+    dial,
+    sandbox::{Namespace, hosts},
+    thread::pin_to,
+};
 
 /// Threads that answer, each one connection at a time.
 const WORKERS: usize = 8;
@@ -25,63 +30,109 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A running web server; it ends when dropped.
 #[derive(Debug)]
 pub struct Server {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
+struct Shared {
+    /// One for each family.
+    listeners: [TcpListener; 2],
+    stop: AtomicBool,
+    strangers: AtomicU64,
+}
+
 impl Server {
-    /// Listens on every IPv4 address of the namespace, port [`super::PORT`].
+    /// Listens on every address of the namespace, port [`super::PORT`].
     pub fn start(namespace: &Namespace, cpu: Option<usize>) -> Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, super::PORT));
-        let listener = namespace
-            .run(|| TcpListener::bind(address))?
-            .with_context(|| format!("the web server cannot listen on {address}"))?;
-        // Threads look up now and then whether they are to end.
-        listener
-            .set_nonblocking(true)
-            .context("cannot set up the web server's socket")?;
-        let listener = Arc::new(listener);
+        let shared = Arc::new(Shared {
+            listeners: [
+                listen(namespace, Ipv4Addr::UNSPECIFIED.into())?,
+                listen(namespace, Ipv6Addr::UNSPECIFIED.into())?,
+            ],
+            stop: AtomicBool::new(false),
+            strangers: AtomicU64::new(0),
+        });
         let mut server = Self {
-            stop: Arc::new(AtomicBool::new(false)),
+            shared,
             threads: Vec::new(),
         };
         for number in 0..WORKERS {
-            let (listener, stop) = (Arc::clone(&listener), Arc::clone(&server.stop));
+            let shared = Arc::clone(&server.shared);
             let thread = thread::Builder::new()
                 .name(format!("server {number}"))
-                .spawn(move || serve(&listener, &stop, cpu))
+                .spawn(move || serve(&shared, cpu))
                 .context("cannot start a thread of the web server")?;
             server.threads.push(thread);
         }
         Ok(server)
     }
+
+    /// Connections that were accepted from [`hosts::BOTS`] so far.
+    pub fn strangers(&self) -> u64 {
+        self.shared.strangers.load(Ordering::Relaxed)
+    }
+}
+
+/// A listening socket of one family alone.
+fn listen(namespace: &Namespace, address: IpAddr) -> Result<TcpListener> {
+    let address = SocketAddr::new(address, super::PORT);
+    let listener = namespace
+        .run(|| dial::listener(address))?
+        .with_context(|| format!("the web server cannot listen on {address}"))?;
+    // Threads look up now and then whether they are to end.
+    listener
+        .set_nonblocking(true)
+        .context("cannot set up the web server's socket")?;
+    Ok(listener)
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-fn serve(listener: &TcpListener, stop: &AtomicBool, cpu: Option<usize>) {
+fn serve(shared: &Shared, cpu: Option<usize>) {
     if let Some(cpu) = cpu
         && let Err(error) = pin_to(cpu)
     {
         eprintln!("the web server runs anywhere: {error:#}");
     }
-    while !stop.load(Ordering::Relaxed) {
-        if !super::wait_for_input(listener, Duration::from_millis(100)) {
+    while !shared.stop.load(Ordering::Relaxed) {
+        let ready = dial::wait_for_input(
+            &shared
+                .listeners
+                .each_ref()
+                .map(|listener| listener.as_raw_fd()),
+            Duration::from_millis(100),
+        );
+        if !ready {
             continue;
         }
-        match listener.accept() {
-            // A visitor who goes away is no concern of the others.
-            Ok((visitor, _)) => drop(answer(visitor)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => thread::sleep(Duration::from_millis(1)),
+        for listener in &shared.listeners {
+            match listener.accept() {
+                Ok((visitor, from)) => {
+                    if is_stranger(from.ip()) {
+                        shared.strangers.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // A visitor who goes away is no concern of the others.
+                    drop(answer(visitor));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
         }
+    }
+}
+
+fn is_stranger(from: IpAddr) -> bool {
+    match from {
+        IpAddr::V4(v4) => v4.octets()[..2] == hosts::BOTS.octets()[..2],
+        IpAddr::V6(_) => false,
     }
 }
 

@@ -65,11 +65,17 @@ impl Ns {
 pub struct Options {
     /// The MTU of every interface.
     pub mtu: u32,
+    /// Whether what the server sends to forged addresses ends at the far end of its wire, as it
+    /// would be gone behind a card; else it costs this host a packet in the gateway's stack.
+    pub swallow: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mtu: 1500 }
+        Self {
+            mtu: 1500,
+            swallow: false,
+        }
     }
 }
 
@@ -110,7 +116,8 @@ impl Sandbox {
 
         // Frames that XDP sends back over srv0 arrive only if this end runs a program too.
         let lab = Lab::load(programs::Tables::Tiny)?;
-        sandbox._uplink = Some(lab.attach("pass", sandbox.namespace(Ns::Wire), UPLINK)?);
+        let program = if options.swallow { "far_end" } else { "pass" };
+        sandbox._uplink = Some(lab.attach(program, sandbox.namespace(Ns::Wire), UPLINK)?);
         Ok(sandbox)
     }
 

@@ -52,6 +52,14 @@ pub mod hosts {
         v4: Ipv4Addr::new(192, 0, 2, 66),
         v6: Ipv6Addr::new(0x2001, 0xdb8, 0xa7, 0, 0, 0, 0, 0x66),
     };
+    /// Real machines that attack, a /16 behind the attacker's interface.
+    pub const BOTS: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
+    /// A crowd of real visitors, a /12 behind the client's interface.
+    pub const CROWD: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
+    /// A network of 256 addresses that is routed to the server.
+    pub const ROUTED_V4: Ipv4Addr = Ipv4Addr::new(10, 113, 0, 0);
+    /// A network that is routed to the server, whose first 256 addresses are in use.
+    pub const ROUTED_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x5f, 0, 0, 0, 0, 0);
     /// The server's gateway: where answers to everybody else go, and end.
     pub const GATEWAY: Host = Host {
         interface: "br0",
@@ -101,9 +109,15 @@ pub(super) fn build(sandbox: &Sandbox, options: &Options) -> Result<()> {
         ip(sandbox, ns, &end(ns, host))?;
     }
     // Any address of the client's networks is local to it, so that many people can call.
-    let any = "route add local 198.51.100.0/24 dev lo\n\
-               -6 route add local 2001:db8:c1::/64 dev lo\n";
-    ip(sandbox, Ns::Client, any)
+    let any = format!(
+        "route add local 198.51.100.0/24 dev lo\n\
+         route add local {}/12 dev lo\n\
+         -6 route add local 2001:db8:c1::/48 dev lo\n",
+        hosts::CROWD
+    );
+    ip(sandbox, Ns::Client, &any)?;
+    let any = format!("route add local {}/16 dev lo\n", hosts::BOTS);
+    ip(sandbox, Ns::Attacker, &any)
 }
 
 fn ends() -> [(Ns, &'static str, Host); 3] {
@@ -152,9 +166,17 @@ fn end(ns: Ns, host: Host) -> String {
     if ns == Ns::Server {
         lines += &format!(
             "route add default via {} dev {device}\n\
-             -6 route add default via {} dev {device}\n",
+             -6 route add default via {} dev {device}\n\
+             route add {}/16 via {} dev {device} onlink\n\
+             route add {}/12 via {} dev {device} onlink\n\
+             -6 route add 2001:db8:c1::/48 via {} dev {device} onlink\n",
             hosts::GATEWAY.v4,
-            hosts::GATEWAY.v6
+            hosts::GATEWAY.v6,
+            hosts::BOTS,
+            hosts::ATTACKER.v4,
+            hosts::CROWD,
+            hosts::CLIENT.v4,
+            hosts::CLIENT.v6,
         );
     }
     lines
