@@ -15,11 +15,12 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use xtask::lab::{
     attack::{self, Attack, Sources, Template, Traffic},
     clock,
-    flood::{Flood, Options, Pace},
+    flood::{self, Flood, Pace},
     http::{Client, Heard, Server},
     packet_socket::PacketSocket,
+    people::{Guests, People, Report, Services},
     programs::{Lab, Tables},
-    sandbox::{Ns, Sandbox, hosts},
+    sandbox::{Ns, Options, Sandbox, hosts},
 };
 
 /// How long anything may take before a test gives up.
@@ -71,7 +72,7 @@ fn a_flood_arrives_at_the_pace_it_is_given() {
         .unwrap()
         .attach("bare_drop", sandbox.server(), hosts::SERVER.interface)
         .unwrap();
-    let options = Options {
+    let options = flood::Options {
         pace: Pace::PerSecond(50_000),
         cpu: None,
         first: false,
@@ -117,6 +118,64 @@ fn visitors_from_many_addresses_are_served() {
     }
     assert!(heard.answered > 50, "{heard:?}");
     assert_eq!(heard.failed, 0);
+}
+
+#[test]
+fn everybody_is_served_in_calm_and_the_narrow_path_is_learned() {
+    let options = Options {
+        far: true,
+        ..Options::default()
+    };
+    let sandbox = Sandbox::new(&options).unwrap();
+    let _services = Services::start(&sandbox, None).unwrap();
+    let guests = Guests {
+        partner: true,
+        rate: None,
+    };
+    let people = People::start(&sandbox, guests, None).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let reports = people.finish().unwrap();
+    assert_eq!(reports.len(), 12);
+    for Report { who, heard } in &reports {
+        assert!(heard.answered >= 10, "{who}: {heard:?}");
+        assert_eq!(heard.failed, 0, "{who}: {heard:?}");
+    }
+    // The router had to say it, in both families.
+    let read = |path: &str| fs::read_to_string(path).unwrap();
+    let (v4, v6) = sandbox
+        .in_ns(Ns::Router, || {
+            let base = "/proc/thread-self/net";
+            (
+                read(&format!("{base}/snmp")),
+                read(&format!("{base}/snmp6")),
+            )
+        })
+        .unwrap();
+    let icmp: Vec<&str> = v4
+        .lines()
+        .filter(|line| line.starts_with("Icmp:"))
+        .collect();
+    let place = icmp[0]
+        .split(' ')
+        .position(|name| name == "OutDestUnreachs");
+    let unreachable: u64 = icmp[1]
+        .split(' ')
+        .nth(place.unwrap())
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(unreachable > 5, "{v4}");
+    let too_big = v6
+        .lines()
+        .find(|line| line.starts_with("Icmp6OutPktTooBigs"));
+    let too_big: u64 = too_big
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(too_big > 5, "{v6}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Sockets of people who have an address of their own among many.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     os::fd::{AsRawFd as _, OwnedFd, RawFd},
     time::Duration,
 };
@@ -9,15 +9,15 @@ use std::{
 use anyhow::Result;
 use nix::sys::{
     socket::{
-        AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, connect, listen,
-        setsockopt, socket, sockopt,
+        AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect,
+        listen, setsockopt, socket, sockopt,
     },
     time::TimeVal,
 };
 
 /// A socket that listens on an address, and on that family alone.
 pub fn listener(address: SocketAddr) -> Result<TcpListener> {
-    let socket = fresh(SockType::Stream, address)?;
+    let socket = fresh(SockType::Stream, address, None)?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
@@ -25,6 +25,18 @@ pub fn listener(address: SocketAddr) -> Result<TcpListener> {
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&socket, Backlog::new(1024)?)?;
     Ok(TcpListener::from(socket))
+}
+
+/// A UDP socket that listens on an address, and on that family alone; it does not block.
+pub fn udp_listener(address: SocketAddr) -> Result<UdpSocket> {
+    let socket = fresh(SockType::Datagram, address, None)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    let socket = UdpSocket::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// Waits until one of the sockets can be read or accepted from.
@@ -44,16 +56,31 @@ pub fn wait_for_input(sockets: &[RawFd], patience: Duration) -> bool {
 
 /// Connects from an address; that, and every read and write behind it, takes at most `patience`.
 pub fn tcp(own: IpAddr, to: SocketAddr, patience: Duration) -> Result<OwnedFd> {
-    dial(SockType::Stream, own, to, patience)
+    dial(SockType::Stream, None, own, to, patience)
 }
 
 /// A UDP socket of an address that hears from `to` alone, and waits for at most `patience`.
 pub fn udp(own: IpAddr, to: SocketAddr, patience: Duration) -> Result<OwnedFd> {
-    dial(SockType::Datagram, own, to, patience)
+    dial(SockType::Datagram, None, own, to, patience)
 }
 
-fn dial(kind: SockType, own: IpAddr, to: SocketAddr, patience: Duration) -> Result<OwnedFd> {
-    let socket = fresh(kind, to)?;
+/// A socket for echo requests of an address (icmp(7)), which gets the replies to its own alone.
+pub fn ping(own: IpAddr, to: SocketAddr, patience: Duration) -> Result<OwnedFd> {
+    let protocol = match to {
+        SocketAddr::V4(_) => SockProtocol::Icmp,
+        SocketAddr::V6(_) => SockProtocol::IcmpV6,
+    };
+    dial(SockType::Datagram, Some(protocol), own, to, patience)
+}
+
+fn dial(
+    kind: SockType,
+    protocol: Option<SockProtocol>,
+    own: IpAddr,
+    to: SocketAddr,
+    patience: Duration,
+) -> Result<OwnedFd> {
+    let socket = fresh(kind, to, protocol)?;
     let patience = TimeVal::new(
         patience.as_secs() as i64,
         i64::from(patience.subsec_micros()),
@@ -67,10 +94,10 @@ fn dial(kind: SockType, own: IpAddr, to: SocketAddr, patience: Duration) -> Resu
     Ok(socket)
 }
 
-fn fresh(kind: SockType, address: SocketAddr) -> Result<OwnedFd> {
+fn fresh(kind: SockType, address: SocketAddr, protocol: Option<SockProtocol>) -> Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
-    Ok(socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?)
+    Ok(socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?)
 }

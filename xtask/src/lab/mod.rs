@@ -13,6 +13,7 @@ pub mod heard;
 pub mod http;
 pub mod interrupt;
 pub mod packet_socket;
+pub mod people;
 pub mod process;
 pub mod programs;
 pub mod random;

@@ -14,6 +14,9 @@ const USUAL: u32 = 200;
 /// How many times the usual visitors a crowd is.
 const CROWD: u32 = 50;
 
+/// Pages a second that somebody behind a narrow path fetches.
+const FAR_RATE: u32 = 20;
+
 /// Some visitors.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitors {
@@ -30,6 +33,7 @@ enum Who {
     Usual,
     Crowd,
     Partner,
+    Far,
 }
 
 impl Visitors {
@@ -61,22 +65,20 @@ impl Visitors {
         }
     }
 
-    /// The same over IPv6, each from a /64 of their own.
-    pub fn over_v6(self) -> Self {
-        Self { v6: true, ..self }
-    }
-
-    /// The same at so many requests a second in all.
-    pub fn at_rate(self, rate: u32) -> Self {
+    /// People behind a narrow path, from another address each time, so that the path has to be
+    /// learned anew; in the namespace of the far end.
+    pub fn far() -> Self {
         Self {
-            rate: Some(rate),
-            ..self
+            who: Who::Far,
+            parallel: 1,
+            rate: Some(FAR_RATE),
+            ..Self::usual()
         }
     }
 
-    /// The same, so many at a time.
-    pub fn in_parallel(self, parallel: usize) -> Self {
-        Self { parallel, ..self }
+    /// The same over IPv6, each from a /64 of their own.
+    pub fn over_v6(self) -> Self {
+        Self { v6: true, ..self }
     }
 
     /// The address of the one whose turn it is.
@@ -85,6 +87,11 @@ impl Visitors {
             (Who::Usual, false) => v4(hosts::CLIENT.v4, turn % USUAL).into(),
             (Who::Crowd, false) => v4(hosts::CROWD, 1 + turn % (CROWD * USUAL)).into(),
             (Who::Partner, false) => PARTNER_V4.into(),
+            (Who::Far, false) => v4(hosts::FAR_V4, 1 + turn % 250).into(),
+            (Who::Far, true) => {
+                let [a, b, c, d, ..] = hosts::FAR_V6.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 1, turn as u16).into()
+            }
             (Who::Usual, true) => v6((1 + turn % USUAL) as u16).into(),
             (Who::Crowd, true) => v6((0x1000 + turn % (CROWD * USUAL)) as u16).into(),
             (Who::Partner, true) => PARTNER_V6.into(),

@@ -2,16 +2,18 @@
 //! segment, and nothing that existed before.
 //!
 //! ```text
-//!   attacker  atk0 ──┐
-//!                    ├── bridge in "wire" ── uplink ══ srv0  server
-//!   client    cli0 ──┘                        ▲
-//!                                  floods enter here
+//!   attacker  atk0 ───┐
+//!                     ├── bridge in "wire" ── uplink ══ srv0  server
+//!   client    cli0 ───┤                        ▲
+//!                     │             floods enter here
+//!   far ── router rtr0 ┘
 //! ```
 //!
 //! The server has one interface, `srv0`, and everything reaches it through `uplink`. A flood is
 //! redirected straight into `uplink`, as if it came from further up the wire. Everything is
 //! removed when the [`Sandbox`] is dropped; what a killed run left goes at the next start.
 
+mod far;
 mod names;
 mod namespace;
 mod segment;
@@ -45,9 +47,20 @@ pub enum Ns {
     Server,
     /// The bridge between them, which is also the gateway.
     Wire,
+    /// A router to the far end, if the sandbox has one.
+    Router,
+    /// People behind a path of 1,280 bytes, who do not know that.
+    Far,
 }
 
-const ALL: [Ns; 4] = [Ns::Attacker, Ns::Client, Ns::Server, Ns::Wire];
+const ALL: [Ns; 6] = [
+    Ns::Attacker,
+    Ns::Client,
+    Ns::Server,
+    Ns::Wire,
+    Ns::Router,
+    Ns::Far,
+];
 
 impl Ns {
     fn name(self) -> &'static str {
@@ -56,6 +69,8 @@ impl Ns {
             Self::Client => "client",
             Self::Server => "server",
             Self::Wire => "wire",
+            Self::Router => "router",
+            Self::Far => "far",
         }
     }
 }
@@ -68,6 +83,10 @@ pub struct Options {
     /// Whether what the server sends to forged addresses ends at the far end of its wire, as it
     /// would be gone behind a card; else it costs this host a packet in the gateway's stack.
     pub swallow: bool,
+    /// Whether there is a far end behind a router.
+    pub far: bool,
+    /// Whether the server has every address of [`hosts::ROUTED_V4`] and [`hosts::ROUTED_V6`].
+    pub routed: bool,
 }
 
 impl Default for Options {
@@ -75,6 +94,8 @@ impl Default for Options {
         Self {
             mtu: 1500,
             swallow: false,
+            far: false,
+            routed: false,
         }
     }
 }
@@ -98,6 +119,9 @@ impl Sandbox {
             _uplink: None,
         };
         for ns in ALL {
+            if matches!(ns, Ns::Router | Ns::Far) && !options.far {
+                continue;
+            }
             let name = format!("{}-{}", sandbox.stem, ns.name());
             sandbox.namespaces.push(Namespace::create(&name)?);
         }
@@ -121,7 +145,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// One of the namespaces.
+    /// One of the namespaces; the far end's are there only if they were asked for.
     pub fn namespace(&self, ns: Ns) -> &Namespace {
         &self.namespaces[ns as usize]
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Ns, Options, Sandbox};
+use super::{Ns, Options, Sandbox, far};
 
 /// The bridge's port towards the server, in the namespace [`Ns::Wire`].
 pub const UPLINK: &str = "uplink";
@@ -56,6 +56,10 @@ pub mod hosts {
     pub const BOTS: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
     /// A crowd of real visitors, a /12 behind the client's interface.
     pub const CROWD: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
+    /// People behind a path of 1,280 bytes, a /24.
+    pub const FAR_V4: Ipv4Addr = Ipv4Addr::new(172, 31, 2, 0);
+    /// The same people in IPv6, a /64.
+    pub const FAR_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x79, 2, 0, 0, 0, 0);
     /// A network of 256 addresses that is routed to the server.
     pub const ROUTED_V4: Ipv4Addr = Ipv4Addr::new(10, 113, 0, 0);
     /// A network that is routed to the server, whose first 256 addresses are in use.
@@ -81,9 +85,10 @@ pub struct Traffic {
 /// Joins the namespaces.
 pub(super) fn build(sandbox: &Sandbox, options: &Options) -> Result<()> {
     let mtu = options.mtu;
-    for ns in super::ALL {
-        sandbox.in_ns(ns, settings)??;
+    for namespace in &sandbox.namespaces {
+        namespace.run(|| set(SETTINGS))??;
     }
+    sandbox.in_ns(Ns::Client, || set(MANY_ADDRESSES))??;
     let gateway = hosts::GATEWAY;
     let mut wire = format!(
         "link set lo up\n\
@@ -117,7 +122,25 @@ pub(super) fn build(sandbox: &Sandbox, options: &Options) -> Result<()> {
     );
     ip(sandbox, Ns::Client, &any)?;
     let any = format!("route add local {}/16 dev lo\n", hosts::BOTS);
-    ip(sandbox, Ns::Attacker, &any)
+    ip(sandbox, Ns::Attacker, &any)?;
+    if options.routed {
+        ip(sandbox, Ns::Server, &routed())?;
+    }
+    if options.far {
+        far::build(sandbox)?;
+    }
+    Ok(())
+}
+
+/// Addresses of the server's own, one by one, as hosts with a network of their own have them.
+fn routed() -> String {
+    let mut lines = String::new();
+    for number in 0..256_u32 {
+        let v4 = Ipv4Addr::from(u32::from(hosts::ROUTED_V4) + number);
+        let v6 = Ipv6Addr::from(u128::from(hosts::ROUTED_V6) + u128::from(number));
+        lines += &format!("addr add {v4}/32 dev lo\naddr add {v6}/128 dev lo nodad\n");
+    }
+    lines
 }
 
 fn ends() -> [(Ns, &'static str, Host); 3] {
@@ -182,15 +205,23 @@ fn end(ns: Ns, host: Host) -> String {
     lines
 }
 
-/// Sysctls of the calling thread's namespace.
-fn settings() -> Result<()> {
-    for (key, value) in [
-        ("ipv4/conf/all/rp_filter", "0"),
-        ("ipv4/conf/default/rp_filter", "0"),
-        ("ipv6/conf/all/accept_dad", "0"),
-        ("ipv6/conf/default/accept_dad", "0"),
-        ("ipv6/conf/default/accept_ra", "0"),
-    ] {
+/// Sysctls of every namespace. What is not here is as the kernel has it by default.
+const SETTINGS: &[(&str, &str)] = &[
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+    ("ipv6/conf/default/accept_ra", "0"),
+    // As systemd sets it: everybody may ping.
+    ("ipv4/ping_group_range", "0 2147483647"),
+];
+
+/// For hosts that have whole networks: IPv6 does not take a local route for an address of one's own.
+pub(super) const MANY_ADDRESSES: &[(&str, &str)] = &[("ipv6/ip_nonlocal_bind", "1")];
+
+/// Writes sysctls of the calling thread's namespace.
+pub(super) fn set(settings: &[(&str, &str)]) -> Result<()> {
+    for (key, value) in settings {
         let path = format!("/proc/sys/net/{key}");
         fs::write(&path, value).with_context(|| format!("cannot write {path}"))?;
     }
@@ -218,7 +249,7 @@ pub(super) fn traffic(interface: &str) -> Result<Traffic> {
 }
 
 /// Runs lines of `ip` inside a namespace; the first that fails ends it.
-fn ip(sandbox: &Sandbox, ns: Ns, lines: &str) -> Result<()> {
+pub(super) fn ip(sandbox: &Sandbox, ns: Ns, lines: &str) -> Result<()> {
     // `ip -batch` takes -6 only on its own command line.
     let (v6, rest): (Vec<&str>, Vec<&str>) =
         lines.lines().partition(|line| line.starts_with("-6 "));
@@ -252,7 +283,7 @@ fn ip(sandbox: &Sandbox, ns: Ns, lines: &str) -> Result<()> {
     Ok(())
 }
 
-fn mac(bytes: [u8; 6]) -> String {
+pub(super) fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
