@@ -54,11 +54,13 @@ pub fn run(subcommand: &str, arguments: Arguments) -> Result<ExitCode> {
     let lab = toolchain::target_dir().join("release/lab");
     let daemon = build::daemon();
     let target = toolchain::target_dir();
+    let workspace = toolchain::workspace();
     let mut lab = process::as_root(
         lab.as_os_str(),
         &[
             (build::DAEMON_VARIABLE, daemon.as_os_str()),
             ("CARGO_TARGET_DIR", target.as_os_str()),
+            ("FLOODWALL_WORKSPACE", workspace.as_os_str()),
         ],
     )?;
     lab.arg(OsStr::new(subcommand)).args(arguments.arguments);

@@ -46,6 +46,10 @@ enum Task {
     Bench(forward::Arguments),
     /// Run one attack of the catalogue alone, in a sandbox; `attack list` names them
     Attack(forward::Arguments),
+    /// Measure every attack of the catalogue, with floodwall and without
+    Catalogue(forward::Arguments),
+    /// Send captures of real attacks against the same servers, and print their rows
+    Replay(forward::Arguments),
     /// Start the daemon on a real interface, in monitor mode unless told otherwise
     Run(run::Arguments),
 }
@@ -69,6 +73,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Demo(arguments) => return forward::run("demo", arguments),
         Task::Bench(arguments) => return forward::run("bench", arguments),
         Task::Attack(arguments) => return forward::run("attack", arguments),
+        Task::Catalogue(arguments) => return forward::run("catalogue", arguments),
+        Task::Replay(arguments) => return forward::run("replay", arguments),
         Task::Run(arguments) => return run::run(arguments),
     }
     Ok(ExitCode::SUCCESS)

@@ -12,10 +12,12 @@ use crate::{
 };
 
 const DESTINATION_MAC_END: usize = 4;
-const SOURCE_MAC_END: usize = 10;
-/// How the hardware address of the sandbox's gateway ends, and that of its attacker.
-const GATEWAY: u16 = 0x00fe;
-const ATTACKER: u16 = 0x0003;
+/// Where the last two bytes of the source's hardware address lie.
+pub const SOURCE_MAC_END: usize = 10;
+/// How the hardware address of the sandbox's gateway ends, which templates and albums come from.
+pub const GATEWAY: u16 = 0x00fe;
+/// How that of the sandbox's attacker ends.
+pub const ATTACKER: u16 = 0x0003;
 const ETHERTYPE_AT: usize = 12;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;

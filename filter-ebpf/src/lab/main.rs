@@ -9,6 +9,7 @@ mod generate;
 mod memory;
 mod reference;
 mod rewrite;
+mod witness;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -97,6 +97,26 @@ pub struct Interface {
     pub program_id: Option<u32>,
 }
 
+/// Which of the defences that do not ask who sent a packet are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defences {
+    /// None of them.
+    None,
+    /// All of them, always.
+    All,
+}
+
+/// Their names on the command line.
+const DEFENCES: [&str; 7] = [
+    "cookies",
+    "sockets",
+    "closed-ports",
+    "solicited",
+    "connections",
+    "icmp",
+    "protocols",
+];
+
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Count {
@@ -118,6 +138,19 @@ pub struct Totals {
     /// Passed, and dropped if everything were enforced.
     #[serde(default)]
     pub would_drop: Count,
+}
+
+impl Status {
+    /// Packets that did not go their way, or would not if every reason were enforced.
+    pub fn touched(&self) -> u64 {
+        let Totals {
+            received,
+            passed,
+            dropped: _,
+            would_drop,
+        } = self.totals;
+        received.packets.saturating_sub(passed.packets) + would_drop.packets
+    }
 }
 
 /// What happened for one reason.
@@ -268,6 +301,18 @@ impl Floodwall {
         let text = self.text(&with_json)?;
         serde_json::from_str(&text)
             .with_context(|| format!("`floodwall {}` wrote no such JSON", with_json.join(" ")))
+    }
+
+    /// Switches defences that do not ask who sent a packet.
+    pub fn defend(&self, defences: Defences) -> Result<()> {
+        let names: &[&str] = match defences {
+            Defences::None => &[],
+            Defences::All => &DEFENCES,
+        };
+        for name in names {
+            self.text(&["defence", "set", name, "on"])?;
+        }
+        Ok(())
     }
 
     /// `floodwall status --json`.

@@ -8,8 +8,10 @@ use clap::{Parser, Subcommand};
 use nix::unistd::Uid;
 use xtask::lab::{
     bench::Bench,
+    catalogue::Catalogue,
     demo::Demo,
     interrupt::{self, Interrupted},
+    replay::Replay,
     solo::Solo,
 };
 
@@ -31,6 +33,10 @@ enum Task {
     Bench(Bench),
     /// Run one attack alone, or list them
     Attack(Solo),
+    /// Measure every attack of the catalogue, with floodwall and without
+    Catalogue(Catalogue),
+    /// Send captures of real attacks against the same servers
+    Replay(Replay),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +72,14 @@ fn run(task: Task) -> Result<()> {
         Task::Attack(solo) => {
             need_root()?;
             solo.run()
+        }
+        Task::Catalogue(catalogue) => {
+            need_root()?;
+            catalogue.run()
+        }
+        Task::Replay(replay) => {
+            need_root()?;
+            replay.run()
         }
     }
 }

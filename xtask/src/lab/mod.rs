@@ -3,6 +3,7 @@
 
 pub mod attack;
 pub mod bench;
+pub mod catalogue;
 pub mod clock;
 pub mod demo;
 pub mod dial;
@@ -17,6 +18,7 @@ pub mod people;
 pub mod process;
 pub mod programs;
 pub mod random;
+pub mod replay;
 pub mod sandbox;
 pub mod shape;
 pub mod solo;

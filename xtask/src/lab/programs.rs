@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, MapData, PerCpuArray, PerCpuValues, ProgramArray},
-    programs::{ProgramFd, Xdp, XdpMode, links::FdLink},
+    programs::{
+        ProgramFd, SchedClassifier, TcAttachType, Xdp, XdpMode, links::FdLink,
+        tc::SchedClassifierLink,
+    },
     util::nr_cpus,
 };
 
@@ -29,6 +32,20 @@ pub enum Tables {
     Album(u32),
     /// As many entries as the programs ask for.
     Full,
+}
+
+/// Counts what reaches the stack, whatever a filter in front of it says; it ends when dropped.
+#[derive(Debug)]
+pub struct Witness {
+    lab: Lab,
+    _link: SchedClassifierLink,
+}
+
+impl Witness {
+    /// Packets of floods that reached the stack so far.
+    pub fn flood(&self) -> Result<u64> {
+        self.lab.sum("WITNESSED", 0)
+    }
 }
 
 /// One instance of the lab's programs and maps.
@@ -87,6 +104,29 @@ impl Lab {
             .with_context(|| format!("cannot attach {name} to {interface}"))?;
         link.try_into()
             .with_context(|| format!("{interface} gave no bpf_link for {name}"))
+    }
+
+    /// Attaches the program that counts what reaches the stack behind an interface.
+    pub fn witness(mut self, namespace: &Namespace, interface: &str) -> Result<Witness> {
+        let program: &mut SchedClassifier = self
+            .0
+            .program_mut("witness")
+            .context("the lab's eBPF object has no program witness")?
+            .try_into()
+            .context("witness is no classifier")?;
+        program
+            .load()
+            .context("the kernel refuses the program witness")?;
+        let link = namespace
+            .run(|| {
+                let id = program.attach(interface, TcAttachType::Ingress)?;
+                program.take_link(id)
+            })?
+            .with_context(|| format!("cannot attach witness to {interface}"))?;
+        Ok(Witness {
+            lab: self,
+            _link: link,
+        })
     }
 
     /// Sets what `flood` makes, and starts its counters anew.
@@ -159,6 +199,15 @@ impl Lab {
         PerCpuArray::<&mut MapData, Progress>::try_from(map)?
             .set(0, PerCpuValues::try_from(states)?, 0)
             .context("cannot write the state of the generator")
+    }
+
+    fn sum(&self, name: &str, index: u32) -> Result<u64> {
+        let map = self
+            .0
+            .map(name)
+            .with_context(|| format!("the lab's eBPF object has no map {name}"))?;
+        let counts = PerCpuArray::<&MapData, u64>::try_from(map)?.get(&index, 0)?;
+        Ok(counts.iter().sum())
     }
 
     /// How many packets were made since the shape was set.

@@ -26,6 +26,8 @@ pub struct Attack {
     pub name: String,
     /// Its row in the catalogue.
     pub row: u8,
+    /// The row of the same attack over untagged IPv4.
+    pub like: u8,
     /// What it is, in one sentence.
     pub about: &'static str,
     /// What is sent.
@@ -126,6 +128,19 @@ impl Attack {
             }
         }
         .with_context(|| format!("{} has no template", self.name))
+    }
+
+    /// The same, with all its turns within a time, if it has turns and they would take longer.
+    pub fn within(&self, time: Duration) -> Self {
+        let mut attack = self.clone();
+        if let Traffic::InTurn { names, on, off } = &mut attack.traffic {
+            let whole = (*on + *off) * names.len() as u32;
+            if whole > time {
+                *on = on.mul_f64(time.as_secs_f64() / whole.as_secs_f64());
+                *off = off.mul_f64(time.as_secs_f64() / whole.as_secs_f64());
+            }
+        }
+        attack
     }
 
     /// The MTU that its frames need.

@@ -47,6 +47,7 @@ impl Base {
         Some(Attack {
             name,
             row,
+            like: self.row,
             about: self.about,
             traffic: self.traffic,
             carrier: Carrier {

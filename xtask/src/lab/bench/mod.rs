@@ -25,7 +25,8 @@ use std::{path::PathBuf, thread};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use self::{machine::Machine, report::Report, section::Effort, sections::Daemons};
+pub use self::machine::Machine;
+use self::{report::Report, section::Effort, sections::Daemons};
 use super::{
     floodwall,
     programs::{Lab, Tables},

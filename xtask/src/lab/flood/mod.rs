@@ -241,20 +241,22 @@ impl Run {
         })
     }
 
-    /// One slice after the other. What a slow receiver makes late is caught up with, up to half a
-    /// second.
+    /// One slice after the other, each with what is due by then. A call that takes longer than a
+    /// slice makes the next larger; what is late by more than half a second is not caught up with.
     fn paced(&self, rate: u64, mut slice: impl FnMut(Duration, u32) -> Result<bool>) -> Result<()> {
-        let count = (rate as f64 * SLICE.as_secs_f64()).max(1.0) as u32;
+        let of = |time: Duration| (rate as f64 * time.as_secs_f64()) as u64;
         let begun = clock::now();
-        let mut due = begun;
-        while !self.is_over() && slice(begun.elapsed(), count)? {
-            due += SLICE;
-            let now = clock::now();
-            match due.checked_duration_since(now) {
-                Some(early) => thread::sleep(early),
-                None if now - due > SLICE * 5 => due = now,
-                None => {}
+        let mut made = 0;
+        while !self.is_over() {
+            let time = begun.elapsed();
+            let due = of(time + SLICE);
+            made = made.max(due.saturating_sub(of(SLICE * 5)));
+            if due > made && !slice(time, (due - made) as u32)? {
+                break;
             }
+            made = due;
+            let next = begun + time + SLICE;
+            thread::sleep(next.saturating_duration_since(clock::now()));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ const IPV4: [u8; 2] = [0x08, 0x00];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 /// Types of VLAN tags: IEEE 802.1Q, 802.1ad, and what came before it.
 const TAGS: [[u8; 2]; 3] = [[0x81, 0x00], [0x88, 0xa8], [0x91, 0x00]];
+const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
 /// What of a datagram a packet holds.
@@ -41,25 +42,18 @@ pub struct Headers {
 impl Headers {
     /// Reads a frame; `None` if it is not IP or is cut off before the fourth layer begins.
     pub fn of(frame: &[u8]) -> Option<Self> {
-        let mut ip = ETHERNET;
-        let mut kind = two(frame, 12)?;
-        while TAGS.contains(&kind) {
-            kind = two(frame, ip + 2)?;
-            ip += 4;
-        }
-        match kind {
-            IPV4 => Self::of_v4(frame, ip),
-            IPV6 => Self::of_v6(frame, ip),
-            _ => None,
+        match ip_at(frame)? {
+            (true, ip) => Self::of_v4(frame, ip),
+            (false, ip) => Self::of_v6(frame, ip),
         }
     }
 
     fn of_v4(frame: &[u8], ip: usize) -> Option<Self> {
-        let header = frame.get(ip..ip + 20)?;
+        let header = frame.get(ip..ip + IPV4_HEADER)?;
         let length = usize::from(header[0] & 0xf) * 4;
         let transport = ip + length;
         let end = (ip + usize::from(u16::from_be_bytes([header[2], header[3]]))).min(frame.len());
-        if length < 20 || transport > end {
+        if length < IPV4_HEADER || transport > end {
             return None;
         }
         let fragment = u16::from_be_bytes([header[6], header[7]]);
@@ -149,6 +143,22 @@ impl Headers {
     pub fn has_pseudo_header(&self) -> bool {
         !(self.is_v4 && self.protocol == protocol::ICMP)
     }
+}
+
+/// Whether it is IPv4, else IPv6, and where IP begins; `None` if its addresses are not all there.
+pub fn ip_at(frame: &[u8]) -> Option<(bool, usize)> {
+    let mut ip = ETHERNET;
+    let mut kind = two(frame, 12)?;
+    while TAGS.contains(&kind) {
+        kind = two(frame, ip + 2)?;
+        ip += 4;
+    }
+    let (is_v4, header) = match kind {
+        IPV4 => (true, IPV4_HEADER),
+        IPV6 => (false, IPV6_HEADER),
+        _ => return None,
+    };
+    (frame.len() >= ip + header).then_some((is_v4, ip))
 }
 
 fn slice(offset: u16, more: bool) -> Slice {

@@ -6,8 +6,8 @@ mod headers;
 mod sums;
 
 pub use build::{Ip, Part, Tags, icmp, tcp, udp};
-pub use headers::{Headers, Slice};
-pub use sums::{Change, mend, sum};
+pub use headers::{Headers, Slice, ip_at};
+pub use sums::{Change, mend, mend_header, sum};
 
 /// Numbers of IP's protocols and extension headers.
 pub mod protocol {

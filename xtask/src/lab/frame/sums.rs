@@ -39,6 +39,13 @@ pub fn mend(frame: &mut [u8]) {
     frame[check..check + 2].copy_from_slice(&value.to_be_bytes());
 }
 
+/// Puts IPv4's checksum right, and no other.
+pub fn mend_header(frame: &mut [u8]) {
+    if let Some(headers) = Headers::of(frame).filter(|headers| headers.is_v4) {
+        mend_v4_header(frame, &headers);
+    }
+}
+
 fn mend_v4_header(frame: &mut [u8], headers: &Headers) {
     let check = headers.ip + 10;
     frame[check..check + 2].fill(0);

@@ -116,7 +116,7 @@ impl People {
                 "ping out",
                 regular("ping out", server, ping::ping_outside())?,
             ),
-            ("transfer", transfer::fetch(outside, cpu)?),
+            (STREAM, transfer::fetch(outside, cpu)?),
         ];
         Ok(Self { web, others })
     }
@@ -150,5 +150,7 @@ impl People {
 pub const WEB: &str = "web";
 /// Those over IPv6.
 pub const WEB_V6: &str = "web, IPv6";
+/// The listener to a stream that must not stall.
+pub const STREAM: &str = "stream";
 /// The partner in whose name others forge.
 pub const PARTNER: &str = "partner";

@@ -11,6 +11,9 @@ use super::{
     segment::{MANY_ADDRESSES, hosts, ip, mac, set},
 };
 
+/// The router's interface on the segment.
+pub const TO_SEGMENT: &str = "rtr0";
+
 /// The router's hardware address on the segment.
 const ROUTER: [u8; 6] = [2, 0xf, 0, 0, 0, 4];
 

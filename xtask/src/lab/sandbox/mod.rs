@@ -28,6 +28,7 @@ use anyhow::{Context as _, Result};
 use aya::programs::links::FdLink;
 use nix::mount::{MsFlags, mount};
 
+pub use far::TO_SEGMENT;
 pub use namespace::Namespace;
 pub use segment::{Host, UPLINK, hosts};
 

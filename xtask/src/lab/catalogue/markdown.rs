@@ -1,0 +1,68 @@
+//! The catalogue as a page of the documentation.
+
+use super::{
+    Report, Row, Subject,
+    table::{HEADS, calm, cells, grouped, notes},
+};
+
+/// The page.
+pub fn of(report: &Report) -> String {
+    let mut page = head(report);
+    page += &line(&HEADS.map(str::to_owned));
+    page += &line(&["---"; HEADS.len()].map(str::to_owned));
+    page += &line(&calm(report));
+    for row in &report.rows {
+        page += &line(&cells(row));
+    }
+    let notes: Vec<String> = report.rows.iter().flat_map(notes).collect();
+    if !notes.is_empty() {
+        page += "\n## Notes\n\n";
+        for note in notes {
+            page += &format!("* {note}\n");
+        }
+    }
+    page += "\n## The attacks\n\n";
+    let mut told: Vec<&str> = Vec::new();
+    for Row { name, about, .. } in &report.rows {
+        // The same over IPv6 or in tags is the same.
+        if !told.contains(&about.as_str()) {
+            told.push(about);
+            page += &format!("* `{name}`: {about}\n");
+        }
+    }
+    page
+}
+
+fn head(report: &Report) -> String {
+    let Report {
+        machine,
+        time,
+        pace,
+        ..
+    } = report;
+    let [floodwall, nothing, bare] = Subject::ALL;
+    format!(
+        "# The attack catalogue, measured
+
+Written by `cargo xtask catalogue`; what it prints is this table. Measured on {machine}.
+
+Everything happens in network namespaces of its own. **Web server, people and flood are pinned to one processor (CPU {cpu})**, as they share one on a host whose card interrupts the cores that also serve; the flood's thread goes first, as interrupts do. floodwall's daemon runs where it likes. Floods come at {pace} packets a second where the column does not say otherwise, in slices of a tenth of a second; each measurement lasts {seconds} s.
+
+All defences are on, no rule is written by hand; two services have ceilings (a game and a DNS server, 5,000 packets a second each). People are: visitors of the web over IPv4 and IPv6, each request following the last; people asking the server's DNS, and the server asking a resolver and a time server; players of a game over UDP; pings both ways; a stream that must not stall; and people behind a path of 1,280 bytes, which the server has to learn anew for each of them.
+
+* **stopped**: the share of the flood that did not reach the host's stack, counted by a program behind the filter, not by the filter. **passed**: what did reach it.
+* Three figures are: behind {floodwall} / behind {nothing} / behind a {bare} of that same flood, which knows it by a hardware address and is the best that is possible. The three stand side by side and take turns.
+* **answered**: of all requests of all these people. **p99**: latency of a web page. **pages/s**: completed. **gap**: the longest in the stream.
+* **bears/s**: the fastest flood during which 95 % of the calm rate is still completed, with floodwall / without, tried once for each row; visitors come at half the rate that the server can serve. `<` is less than the slowest flood tried, `>` as fast as the generator is.
+
+",
+        cpu = machine.cpu,
+        pace = grouped(*pace),
+        seconds = time.as_secs(),
+    )
+}
+
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}

@@ -1,0 +1,266 @@
+//! `catalogue`: every attack against the same server, behind floodwall, behind nothing, and behind a
+//! bare drop of that same flood, with people at work beside it.
+//!
+//! Server, people and flood share one processor, as they do on a host whose card interrupts the
+//! cores that also serve; else a flood and its defence cost nobody anything. The three sites stand
+//! side by side and take turns, so that what else happens on the machine happens to all.
+
+mod ceiling;
+mod json;
+mod markdown;
+mod measured;
+mod promise;
+mod site;
+mod table;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+
+pub use measured::Measured;
+pub use promise::Promise;
+pub use site::{Load, Site, Subject};
+
+use super::{
+    attack::{self, Attack, Sources, Traffic},
+    bench::Machine,
+    flood::Pace,
+    floodwall,
+    people::Guests,
+    thread::last_cpu,
+};
+use ceiling::Bears;
+
+/// Where the table goes, from the workspace's root.
+const DOCUMENT: &str = "docs/catalogue.md";
+/// Names the workspace's root in the environment; `cargo xtask` sets it.
+const WORKSPACE: &str = "FLOODWALL_WORKSPACE";
+
+/// Options of the catalogue.
+#[derive(Args, Debug)]
+pub struct Catalogue {
+    /// Numbers of rows, or names of attacks; all if none is given
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// A second for each measurement and no search for what can be borne: for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Nothing but JSON on stdout
+    #[arg(long)]
+    json: bool,
+    /// Packets of a flood a second, where the row does not ask for more or less
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..=20_000_000))]
+    pace: u64,
+    /// The processor that server, people and flood share; the last one if not given
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+    /// The floodwall to measure; the one beside this program if not given
+    #[arg(long, value_name = "PATH")]
+    floodwall: Option<PathBuf>,
+}
+
+/// The three sites, ready to be flooded.
+#[derive(Debug)]
+pub struct Sites([Site; 3]);
+
+/// All that was measured.
+#[derive(Debug)]
+pub struct Report {
+    machine: Machine,
+    time: Duration,
+    pace: u64,
+    /// Of each subject, without a flood.
+    calm: [Measured; 3],
+    /// In the order of the catalogue.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// Without rows yet.
+    pub fn new(cpu: usize, time: Duration, pace: u64, calm: [Measured; 3]) -> Self {
+        Self {
+            machine: Machine::this(cpu),
+            time,
+            pace,
+            calm,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Prints the table, or nothing but JSON.
+    pub fn print(&self, json: bool) -> Result<()> {
+        if json {
+            println!("{}", json::of(self)?);
+        } else {
+            table::print(self);
+        }
+        Ok(())
+    }
+}
+
+/// One attack.
+#[derive(Debug)]
+pub struct Row {
+    /// What was sent.
+    pub name: String,
+    /// Its row in the catalogue; none for a capture.
+    pub row: Option<u8>,
+    /// What that is.
+    pub about: String,
+    /// Packets a second.
+    pub pace: u64,
+    /// What happened at each site, in the order of [`Subject::ALL`].
+    pub by: [Measured; 3],
+    /// The fastest flood that can be borne, with floodwall and without.
+    pub bears: Option<[Bears; 2]>,
+}
+
+impl Catalogue {
+    /// Measures, prints the table, and writes the document if everything was measured in full.
+    pub fn run(&self) -> Result<()> {
+        let attacks = self.attacks()?;
+        let binary = binary(self.floodwall.as_deref())?;
+        let cpu = self.cpu.map_or_else(last_cpu, Ok)?;
+        let time = Duration::from_secs(if self.quick { 1 } else { 3 });
+        let (ordinary, jumbo): (Vec<_>, Vec<_>) =
+            attacks.into_iter().partition(|attack| attack.mtu() == 1500);
+
+        let mut report = Report::new(cpu, time, self.pace, Default::default());
+        for (mtu, attacks) in [(1500, ordinary), (9000, jumbo)] {
+            if attacks.is_empty() {
+                continue;
+            }
+            eprintln!("three servers, each behind something else …");
+            let sites = Sites::new(&binary, mtu, cpu)?;
+            report.calm = sites.each(|site| site.measure(None, Guests::default(), time))?;
+            let mut seen = Vec::new();
+            for attack in &attacks {
+                let mut row = self.row(&sites, attack, time)?;
+                // One attack of a row is enough to know what can be borne.
+                if !self.quick && !seen.contains(&attack.row) {
+                    seen.push(attack.row);
+                    row.bears = ceiling::of(&sites.0, attack, &report.calm)?;
+                }
+                eprintln!("{}", table::line(&row));
+                report.rows.push(row);
+            }
+        }
+        report.rows.sort_by_key(|row| row.row);
+        report.print(self.json)?;
+        self.document(&report)
+    }
+
+    fn attacks(&self) -> Result<Vec<Attack>> {
+        if self.rows.is_empty() {
+            return Ok(attack::all());
+        }
+        let mut chosen = Vec::new();
+        for text in &self.rows {
+            match text.parse::<u8>() {
+                Err(_) => chosen.push(attack::named(text)?),
+                Ok(number) => {
+                    let row = attack::all().into_iter().filter(|it| it.row == number);
+                    let before = chosen.len();
+                    chosen.extend(row);
+                    ensure!(
+                        chosen.len() > before,
+                        "there is no row {number}; rows are 1 to 25"
+                    );
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn row(&self, sites: &Sites, attack: &Attack, time: Duration) -> Result<Row> {
+        let pace = pace_of(attack, self.pace);
+        let time = match attack.traffic {
+            Traffic::InTurn { .. } => time * 3,
+            Traffic::Template(_) | Traffic::Album(_) | Traffic::Connections | Traffic::Crowd => {
+                time
+            }
+        };
+        let attack = attack.within(time);
+        let guests = guests_of(&attack);
+        let by = sites.each(|site| {
+            let load = Load::Attack(&attack, Pace::PerSecond(pace));
+            site.measure(Some(load), guests, time)
+        })?;
+        Ok(Row {
+            name: attack.name,
+            row: Some(attack.row),
+            about: attack.about.to_owned(),
+            pace,
+            by,
+            bears: None,
+        })
+    }
+
+    fn document(&self, report: &Report) -> Result<()> {
+        if self.quick || !self.rows.is_empty() {
+            eprintln!(
+                "{DOCUMENT} stays as it is: it is written when every row was measured in full"
+            );
+            return Ok(());
+        }
+        let Some(workspace) = std::env::var_os(WORKSPACE) else {
+            eprintln!("{DOCUMENT} is written by `cargo xtask catalogue` only");
+            return Ok(());
+        };
+        let path = Path::new(&workspace).join(DOCUMENT);
+        fs::write(&path, markdown::of(report))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Sites {
+    /// Builds them; server, people and flood will share a processor.
+    pub fn new(binary: &Path, mtu: u32, cpu: usize) -> Result<Self> {
+        let [first, second, third] = Subject::ALL;
+        let site = |subject| Site::new(subject, binary, mtu, cpu);
+        Ok(Self([site(first)?, site(second)?, site(third)?]))
+    }
+
+    /// Measures at each site in turn.
+    pub fn each(&self, measure: impl Fn(&Site) -> Result<Measured>) -> Result<[Measured; 3]> {
+        let Self([first, second, third]) = self;
+        Ok([measure(first)?, measure(second)?, measure(third)?])
+    }
+}
+
+/// The floodwall of a path, else the one beside this program.
+pub fn binary(path: Option<&Path>) -> Result<PathBuf> {
+    let binary = path.map_or_else(floodwall::find, |path| Ok(path.to_owned()))?;
+    ensure!(
+        binary.is_file(),
+        "there is no {}; run `cargo xtask build`",
+        binary.display()
+    );
+    Ok(binary)
+}
+
+/// How fast an attack is where others have this pace.
+pub fn pace_of(attack: &Attack, pace: u64) -> u64 {
+    match attack.traffic {
+        // Each is three packets and a socket on either side.
+        Traffic::Connections => (pace / 50).max(1000),
+        // Packets of six times the size, through a socket.
+        Traffic::Album(_) if attack.mtu() > 1500 => (pace / 6).max(1000),
+        // "A million new sources a second."
+        Traffic::Template(template) if template.sources == Sources::InOrder => pace * 5,
+        Traffic::Template(_) | Traffic::Album(_) | Traffic::InTurn { .. } | Traffic::Crowd => pace,
+    }
+}
+
+/// Who has to be there when an attack comes.
+pub fn guests_of(attack: &Attack) -> Guests {
+    Guests {
+        partner: attack.like == promise::PARTNER,
+        rate: None,
+    }
+}

@@ -1,0 +1,93 @@
+//! What each row of the catalogue promises.
+
+use super::{super::attack::Attack, Measured};
+
+/// The share of a flood that must not reach the stack.
+const STOPPED: f64 = 0.995;
+/// The share of everybody's requests that must be answered.
+const SERVED: f64 = 0.999;
+/// The share of the partner's requests in whose name others forge.
+const PARTNER_SERVED: f64 = 0.99;
+/// The row of the forged partner.
+pub const PARTNER: u8 = 23;
+
+/// What must be so while an attack lasts, counted and not timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// The flood does not reach the stack, and nobody notices.
+    Stopped,
+    /// Nobody notices but whoever wants the very service that is attacked.
+    Held {
+        /// Who may notice.
+        attacked: &'static str,
+    },
+    /// Nobody notices, and fewer connections of bots are accepted than they ask for.
+    Refused,
+    /// The partner in whose name is forged has connections.
+    PartnerServed,
+    /// Nothing is dropped.
+    Untouched,
+}
+
+impl Promise {
+    /// What an attack's row promises; of the same over IPv6 or in tags, what it promises over IPv4.
+    pub fn of(attack: &Attack) -> Self {
+        match attack.like {
+            7 => Self::Refused,
+            9 | 18 => Self::Held { attacked: "game" },
+            12 => Self::Held { attacked: "DNS in" },
+            PARTNER => Self::PartnerServed,
+            25 => Self::Untouched,
+            _ => Self::Stopped,
+        }
+    }
+
+    /// What of it was not kept, in words.
+    pub fn broken(self, measured: &Measured) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut need = |share: f64, least: f64, what: &str| {
+            if share < least {
+                let (share, least) = (share * 100.0, least * 100.0);
+                broken.push(format!("{what}: {share:.3} %, and it should be {least} %"));
+            }
+        };
+        let of_others = |attacked: &str| measured.heard(|who| who != attacked).success();
+        match self {
+            Self::Stopped => {
+                need(measured.stopped(), STOPPED, "stopped before the stack");
+                need(measured.success(), SERVED, "requests answered");
+            }
+            Self::Held { attacked } => {
+                need(of_others(attacked), SERVED, "requests of others answered");
+            }
+            Self::Refused => {
+                need(measured.success(), SERVED, "requests answered");
+                let refused = 1.0 - measured.strangers as f64 / measured.sent.max(1) as f64;
+                need(refused, 0.5, "bots refused");
+            }
+            Self::PartnerServed => {
+                let partner = measured.heard(|who| who == super::super::people::PARTNER);
+                need(
+                    partner.success(),
+                    PARTNER_SERVED,
+                    "the partner's requests answered",
+                );
+                let others = of_others(super::super::people::PARTNER);
+                need(others, SERVED, "requests of others answered");
+            }
+            Self::Untouched => {
+                need(measured.success(), SERVED, "requests answered");
+                if measured.touched > 0 {
+                    broken.push(format!(
+                        "{} packets of visitors were dropped",
+                        measured.touched
+                    ));
+                }
+            }
+        }
+        if !broken.is_empty() {
+            broken.extend(measured.sufferers());
+        }
+        broken
+    }
+}

@@ -1,0 +1,210 @@
+//! A server with all its services and people, behind one of the things that could stand before it.
+
+use std::{fmt, path::Path, time::Duration};
+
+use anyhow::Result;
+use aya::programs::links::FdLink;
+
+use super::{
+    super::{
+        attack::Attack,
+        clock,
+        flood::{self, Flood, Pace},
+        floodwall::{Config, Defences, Floodwall},
+        interrupt,
+        people::{Guests, People, Services},
+        programs::{Lab, Tables, Witness},
+        sandbox::{self, Ns, Sandbox, hosts},
+    },
+    measured::Measured,
+};
+
+/// Before the flood, so that connections stand and those who come regularly have come.
+const BEFORE: Duration = Duration::from_millis(300);
+/// Behind the flood, so that the last packets are where they belong before anything is counted.
+const AFTER: Duration = Duration::from_millis(50);
+
+/// What stands between the wire and the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// floodwall, with every defence on.
+    Floodwall,
+    /// Nothing.
+    Stack,
+    /// A program that drops what bears the flood's hardware address, which no filter could know.
+    Bare,
+}
+
+impl Subject {
+    /// All, in the order of columns.
+    pub const ALL: [Self; 3] = [Self::Floodwall, Self::Stack, Self::Bare];
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Floodwall => "floodwall",
+            Self::Stack => "nothing",
+            Self::Bare => "bare drop",
+        })
+    }
+}
+
+/// A sandbox in which one subject is measured.
+#[derive(Debug)]
+pub struct Site {
+    // In this order: people's servers and the filter end before their namespaces go.
+    services: Services,
+    guard: Guard,
+    witness: Witness,
+    sandbox: Sandbox,
+    cpu: usize,
+}
+
+#[derive(Debug)]
+enum Guard {
+    Floodwall(Box<Floodwall>),
+    Program(#[expect(dead_code, reason = "it is attached until dropped")] FdLink),
+}
+
+/// Services whose ceilings an operator knows; nothing else is written by hand.
+const SERVICES: &str = r#"
+[[service]]
+name = "game"
+to = ["203.0.113.10", "2001:db8:5e::10"]
+protocol = "udp"
+port = 7777
+packets = "5k/s"
+
+[[service]]
+name = "dns"
+to = ["203.0.113.10", "2001:db8:5e::10"]
+protocol = "udp"
+port = 53
+packets = "5k/s"
+"#;
+
+/// The flood of a measurement.
+pub enum Load<'a> {
+    /// An attack of the catalogue.
+    Attack(&'a Attack, Pace),
+    /// Frames of a capture.
+    Feed(Box<dyn flood::Feed>, Pace),
+}
+
+impl Site {
+    /// Builds a sandbox whose server stands behind a subject. Server, people and flood will share
+    /// a processor.
+    pub fn new(subject: Subject, binary: &Path, mtu: u32, cpu: usize) -> Result<Self> {
+        let sandbox = Sandbox::new(&sandbox::Options {
+            mtu,
+            swallow: true,
+            far: true,
+            routed: true,
+        })?;
+        let services = Services::start(&sandbox, Some(cpu))?;
+        let device = hosts::SERVER.interface;
+        let attach = |program| Lab::load(Tables::Tiny)?.attach(program, sandbox.server(), device);
+        let guard = match subject {
+            Subject::Stack => Guard::Program(attach("pass")?),
+            Subject::Bare => Guard::Program(attach("drop_flood")?),
+            Subject::Floodwall => {
+                let mut config = Config::new("enforce");
+                config.more = SERVICES.to_owned();
+                let floodwall = Floodwall::start(&sandbox, binary, &config)?;
+                floodwall.defend(Defences::None)?;
+                Guard::Floodwall(Box::new(floodwall))
+            }
+        };
+        let witness = Lab::load(Tables::Tiny)?.witness(sandbox.server(), device)?;
+        Ok(Self {
+            services,
+            guard,
+            witness,
+            sandbox,
+            cpu,
+        })
+    }
+
+    /// The daemon, if that is the subject.
+    pub fn floodwall(&self) -> Option<&Floodwall> {
+        match &self.guard {
+            Guard::Floodwall(floodwall) => Some(floodwall),
+            Guard::Program(_) => None,
+        }
+    }
+
+    /// Has people come for a while, and a flood after them; both are over when this returns.
+    pub fn measure(
+        &self,
+        load: Option<Load<'_>>,
+        guests: Guests,
+        time: Duration,
+    ) -> Result<Measured> {
+        let before = self.count()?;
+        let people = People::start(&self.sandbox, guests, Some(self.cpu))?;
+        interrupt::sleep(BEFORE)?;
+        let flood = load.map(|load| self.flood(load)).transpose()?;
+        people.forget();
+        let begun = clock::now();
+        interrupt::sleep(time)?;
+        let sent = flood.map(Flood::finish).transpose()?.unwrap_or_default();
+        let time = begun.elapsed();
+        let reports = people.finish()?;
+        interrupt::sleep(AFTER)?;
+        let after = self.count()?;
+        let since = |before: u64, after: u64| after.saturating_sub(before);
+        let received = since(before.received, after.received);
+        Ok(Measured {
+            time,
+            sent,
+            arrived: received.saturating_sub(since(before.people, after.people)),
+            passed: since(before.witnessed, after.witnessed),
+            touched: since(before.touched, after.touched),
+            strangers: since(before.strangers, after.strangers),
+            reports,
+        })
+    }
+
+    fn flood(&self, load: Load<'_>) -> Result<Flood> {
+        let options = |pace| flood::Options {
+            pace,
+            cpu: Some(self.cpu),
+            // As a card's interrupts do.
+            first: true,
+        };
+        match load {
+            Load::Attack(attack, pace) => Flood::start(&self.sandbox, attack, options(pace)),
+            Load::Feed(feed, pace) => Flood::feed(&self.sandbox, feed, options(pace)),
+        }
+    }
+
+    fn count(&self) -> Result<Counts> {
+        let traffic = |ns, interface| self.sandbox.traffic(ns, interface);
+        let people = [
+            traffic(Ns::Client, hosts::CLIENT.interface)?.sent,
+            traffic(Ns::Router, sandbox::TO_SEGMENT)?.sent,
+        ];
+        let server = traffic(Ns::Server, hosts::SERVER.interface)?;
+        let touched = match self.floodwall() {
+            None => 0,
+            Some(floodwall) => floodwall.status()?.touched(),
+        };
+        Ok(Counts {
+            received: server.received,
+            people: people.iter().sum(),
+            witnessed: self.witness.flood()?,
+            touched,
+            strangers: self.services.web().strangers(),
+        })
+    }
+}
+
+/// Counters at one moment.
+struct Counts {
+    received: u64,
+    people: u64,
+    witnessed: u64,
+    touched: u64,
+    strangers: u64,
+}

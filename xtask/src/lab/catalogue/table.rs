@@ -1,0 +1,188 @@
+//! The catalogue on a terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::{Measured, Report, Row, Subject, ceiling::Bears};
+
+/// A row in one line, as it is measured.
+pub fn line(row: &Row) -> String {
+    let [floodwall, ..] = &row.by;
+    format!(
+        "{:>2} {:<24} {:>9} sent, {:>7} % stopped, {:>7} % of requests answered",
+        number(row),
+        row.name,
+        grouped(floodwall.sent),
+        percent(floodwall.stopped()),
+        percent(floodwall.success()),
+    )
+}
+
+/// The number of a row.
+pub fn number(row: &Row) -> String {
+    row.row
+        .map_or_else(|| "-".to_owned(), |row| row.to_string())
+}
+
+/// Prints what was measured.
+pub fn print(report: &Report) {
+    let [first, second, third] = Subject::ALL;
+    println!("{}", report.machine);
+    println!(
+        "Server, people and flood share CPU {}; each measurement lasts {} s.",
+        report.machine.cpu,
+        report.time.as_secs()
+    );
+    println!(
+        "Three figures are: behind {first} / behind {second} / behind a {third} of that same flood.\n"
+    );
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(HEADS);
+    table.add_row(calm(report));
+    for row in &report.rows {
+        table.add_row(cells(row));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if index != 1 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("{table}");
+    for note in report.rows.iter().flat_map(notes) {
+        println!("{note}");
+    }
+}
+
+/// The heads of the table's columns.
+pub const HEADS: [&str; 11] = [
+    "row",
+    "attack",
+    "pace/s",
+    "sent",
+    "stopped %",
+    "passed",
+    "answered %",
+    "p99 ms",
+    "pages/s",
+    "gap ms",
+    "bears/s",
+];
+
+/// The line without a flood.
+pub fn calm(report: &Report) -> [String; 11] {
+    let dash = || "-".to_owned();
+    [
+        dash(),
+        "calm".to_owned(),
+        dash(),
+        dash(),
+        dash(),
+        dash(),
+        three(&report.calm, |it| percent(it.success())),
+        three(&report.calm, p99),
+        three(&report.calm, pages),
+        three(&report.calm, gap),
+        dash(),
+    ]
+}
+
+/// A line for an attack.
+pub fn cells(row: &Row) -> [String; 11] {
+    let [floodwall, ..] = &row.by;
+    let bears = match &row.bears {
+        None => "-".to_owned(),
+        Some([with, without]) => format!("{} / {}", borne(*with), borne(*without)),
+    };
+    [
+        number(row),
+        row.name.clone(),
+        grouped(row.pace),
+        grouped(floodwall.sent),
+        percent(floodwall.stopped()),
+        grouped(floodwall.passed),
+        three(&row.by, |it| percent(it.success())),
+        three(&row.by, p99),
+        three(&row.by, pages),
+        three(&row.by, gap),
+        bears,
+    ]
+}
+
+/// What does not fit into columns: a partner, connections of bots, and who suffered.
+pub fn notes(row: &Row) -> Vec<String> {
+    let [floodwall, stack, _] = &row.by;
+    let name = &row.name;
+    let mut notes = Vec::new();
+    if stack.strangers > 0 {
+        notes.push(format!(
+            "{name}: of {} connections that bots began, {} were accepted behind floodwall; of {} behind nothing, {}.",
+            grouped(floodwall.sent),
+            grouped(floodwall.strangers),
+            grouped(stack.sent),
+            grouped(stack.strangers),
+        ));
+    }
+    let partner = |measured: &Measured| measured.heard(|who| who == super::super::people::PARTNER);
+    if partner(floodwall).asked() > 0 {
+        notes.push(format!(
+            "{name}: of the partner's own requests, {} % were answered.",
+            percent(partner(floodwall).success())
+        ));
+    }
+    let sufferers = floodwall.sufferers();
+    if !sufferers.is_empty() {
+        notes.push(format!(
+            "{name}, behind floodwall: {}.",
+            sufferers.join("; ")
+        ));
+    }
+    notes
+}
+
+fn three(by: &[Measured; 3], figure: impl Fn(&Measured) -> String) -> String {
+    by.each_ref().map(figure).join(" / ")
+}
+
+fn p99(measured: &Measured) -> String {
+    format!("{:.1}", measured.web().quantile(0.99).as_secs_f64() * 1e3)
+}
+
+fn pages(measured: &Measured) -> String {
+    format!("{:.0}", measured.pages())
+}
+
+fn gap(measured: &Measured) -> String {
+    format!("{:.0}", measured.gap().as_secs_f64() * 1e3)
+}
+
+fn borne(bears: Bears) -> String {
+    match bears {
+        Bears::Less(pace) => format!("< {}", grouped(pace)),
+        Bears::About(pace) => grouped(pace),
+        Bears::All(pace) => format!("> {}", grouped(pace)),
+    }
+}
+
+/// Rounded down, so that 100 means all.
+pub fn percent(share: f64) -> String {
+    let hundredths = (share * 10_000.0).floor() / 100.0;
+    if hundredths >= 100.0 {
+        "100".to_owned()
+    } else {
+        format!("{hundredths:.2}")
+    }
+}
+
+/// 1234567 as `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
