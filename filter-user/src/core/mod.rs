@@ -11,6 +11,7 @@ pub mod features;
 pub mod gate;
 pub mod guard;
 pub mod lists;
+pub mod reflectors;
 pub mod refusal;
 pub mod rules;
 pub mod settings;

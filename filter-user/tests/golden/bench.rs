@@ -174,6 +174,9 @@ impl Bench {
                 .set_session(session, true)
                 .expect("a session is added");
         }
+        for frame in &force.sent {
+            self.kernel.run_egress(frame).expect("the program runs");
+        }
     }
 
     /// Writes this host's addresses and ports.

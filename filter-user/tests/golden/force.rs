@@ -42,6 +42,8 @@ pub struct Force {
     pub own: Vec<Address>,
     /// Ports in sets.
     pub ports: Vec<(PortSet, u16)>,
+    /// What this host sent before, in order.
+    pub sent: Vec<Vec<u8>>,
     /// In order, with their ceilings.
     pub services: Vec<(ServiceMatch, Service)>,
     /// Policies of IP protocols.
@@ -73,6 +75,7 @@ impl Force {
             rules: Vec::new(),
             own: Vec::new(),
             ports: Vec::new(),
+            sent: Vec::new(),
             services: Vec::new(),
             protocols: [ProtocolPolicy::Default as u32; PROTOCOLS],
         }
@@ -147,6 +150,12 @@ impl Force {
     pub fn defend(mut self, defence: Defence, own: &[&str]) -> Self {
         self.settings.defences_always |= defence.bit();
         self.own = own.iter().map(|text| address(text)).collect();
+        self
+    }
+
+    /// This host sends a frame.
+    pub fn sends(mut self, frame: Vec<u8>) -> Self {
+        self.sent.push(frame);
         self
     }
 

@@ -58,6 +58,16 @@ pub fn udp(source: u16, destination: u16) -> Vec<u8> {
     datagram
 }
 
+/// A datagram with other data.
+pub fn datagram(source: u16, destination: u16, data: &[u8]) -> Vec<u8> {
+    let mut datagram = udp(source, destination);
+    let length = u16::try_from(8 + data.len()).expect("a short datagram");
+    datagram[4..6].copy_from_slice(&length.to_be_bytes());
+    datagram.truncate(8);
+    datagram.extend(data);
+    datagram
+}
+
 /// A message of ICMP or ICMPv6 with 16 bytes of body.
 pub fn icmp(kind: u8, code: u8) -> Vec<u8> {
     let mut message = vec![kind, code, 0, 0];

@@ -24,6 +24,7 @@ mod services;
 mod sets;
 mod shape;
 mod tcp;
+mod udp;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, thread, time::Duration};
 
@@ -42,6 +43,7 @@ fn scenarios(hz: u64) -> Vec<Scenario> {
     all.extend(rules::scenarios(hz));
     all.extend(icmp::scenarios(hz));
     all.extend(protocols::scenarios(hz));
+    all.extend(udp::scenarios(hz));
     all.extend(limits::scenarios(hz));
     all.extend(services::scenarios(hz));
     all.extend(modes::scenarios(hz));
