@@ -5,26 +5,23 @@
 
 use core::ops::ControlFlow;
 
-use aya_ebpf::{
-    bindings::{
-        bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
-        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2, xdp_md,
-    },
-    helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
-    macros::map,
-    maps::Array,
-};
+use aya_ebpf::{bindings::xdp_md, macros::map, maps::Array};
 use filter_common::{
     abi::{defence::Defence, feature::Feature, reason::Reason},
     logic::{
-        address::Family,
         bucket::Limit,
         packet::{Packet, protocol},
         quoted::{self, Message, Quoted},
     },
 };
 
-use crate::{atomic, cpu, frame::XdpFrame, judge::Judge, shape};
+use crate::{
+    atomic, cpu,
+    frame::XdpFrame,
+    judge::Judge,
+    lookup::{self, TcpSocket},
+    shape,
+};
 
 /// The buckets of all sources together. What path MTU discovery lives on has one of its own: other
 /// errors must not crowd it out.
@@ -81,66 +78,21 @@ extern "C" fn icmp_is_of_a_connection(context: *mut xdp_md) -> u32 {
     }
 }
 
-/// `BPF_TCP_ESTABLISHED`, which a UDP socket that is connected is in, too.
-const ESTABLISHED: u32 = 1;
-/// `BPF_TCP_LISTEN` and `BPF_TCP_TIME_WAIT`. Anybody can quote a packet of a listener's port, and
-/// the kernel heeds no error for what it has closed.
-const NO_CONNECTION: u32 = 1 << 10 | 1 << 6;
-/// `BPF_F_CURRENT_NETNS`.
-const CURRENT_NETNS: u64 = u64::MAX;
-
 /// Whether a socket of this host sent the quoted packet, and would take only its destination's
 /// answer: a TCP connection, if only one that is being opened, or a UDP socket that is connected.
 /// One that is not answers to anybody, and anybody can quote it.
-#[doc(alias = "bpf_skc_lookup_tcp")]
-#[doc(alias = "bpf_sk_lookup_udp")]
 #[inline(always)]
 fn is_connected(context: *mut xdp_md, quoted: &Quoted) -> bool {
-    // SAFETY: integers only.
-    let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
     // The answer to the quoted packet comes from where that was going.
-    let (source, destination) = (quoted.destination.words(), quoted.source.words());
-    let (sport, dport) = (quoted.destination_port.to_be(), quoted.source_port.to_be());
-    let size = match quoted.source.family() {
-        Family::V4 => {
-            tuple.__bindgen_anon_1.ipv4 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
-                saddr: source[0],
-                daddr: destination[0],
-                sport,
-                dport,
-            };
-            12
-        }
-        Family::V6 => {
-            tuple.__bindgen_anon_1.ipv6 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
-                saddr: *source,
-                daddr: *destination,
-                sport,
-                dport,
-            };
-            36
-        }
-    };
-    let is_tcp = quoted.protocol == protocol::TCP;
-    let (context, tuple) = (context.cast(), &raw mut tuple);
-    // SAFETY: the tuple is initialised for the size that is given; what is found is given back.
-    unsafe {
-        if is_tcp {
-            let socket = bpf_skc_lookup_tcp(context, tuple, size, CURRENT_NETNS, 0);
-            if socket.is_null() {
-                return false;
-            }
-            let state = (&raw const (*socket).state).read_volatile();
-            bpf_sk_release(socket.cast());
-            NO_CONNECTION.wrapping_shr(state & 31) & 1 == 0
-        } else {
-            let socket = bpf_sk_lookup_udp(context, tuple, size, CURRENT_NETNS, 0);
-            if socket.is_null() {
-                return false;
-            }
-            let state = (&raw const (*socket).state).read_volatile();
-            bpf_sk_release(socket.cast());
-            state == ESTABLISHED
-        }
+    let from = (&quoted.destination, quoted.destination_port);
+    let to = (&quoted.source, quoted.source_port);
+    if quoted.protocol != protocol::TCP {
+        return lookup::has_connected_udp(context, from, to);
     }
+    let Some(socket) = TcpSocket::find(context, from, to) else {
+        return false;
+    };
+    let is_connected = socket.heeds_errors();
+    socket.release();
+    is_connected
 }
