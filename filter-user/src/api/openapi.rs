@@ -7,7 +7,8 @@ use crate::api::{
     error::ApiError,
     extract::NoQuery,
     routes::{
-        allow, ban, block, events, interfaces, limits, mode, rules, samples, services, status, why,
+        allow, ban, block, defences, events, interfaces, limits, mode, rules, samples, services,
+        status, why,
     },
     types::{ErrorBody, ErrorKind},
 };
@@ -77,6 +78,9 @@ pub enum Errors {
         limits::list,
         limits::set,
         limits::auto,
+        defences::list,
+        defences::set,
+        defences::auto,
         rules::list,
         rules::add,
         rules::remove,

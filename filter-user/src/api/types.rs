@@ -60,6 +60,9 @@ pub struct Status {
     /// Protected services, in order.
     #[serde(default)]
     pub services: Vec<ServiceStatus>,
+    /// Defences that do not ask who sent a packet.
+    #[serde(default)]
+    pub defences: Vec<DefenceStatus>,
     /// Entries by table, named as the key under `[tables]` that says their size.
     pub tables: BTreeMap<String, TableStatus>,
     /// Imported lists of the blocklist.
@@ -178,7 +181,7 @@ pub enum Action {
 /// Something that was changed at run time and differs from the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Override {
-    /// What: `mode`, `limit.source.syn`, `interface.eth0`.
+    /// What: `mode`, `limit.source.syn`, `defence.sockets`, `defence.cookies.443`, `interface.eth0`.
     pub name: String,
     /// To what.
     pub value: String,
@@ -498,7 +501,7 @@ pub struct Limits {
     pub schema: u32,
     /// Packets a second on one CPU above which the limits marked `pressure` bite.
     pub pressure: String,
-    /// Those of sources, of prefixes, of fragments, of services.
+    /// Those of sources, of prefixes, of connections, of fragments, of services.
     pub limits: Vec<LimitStatus>,
 }
 
@@ -569,6 +572,79 @@ pub struct ServiceStatus {
     pub dropped_known: u64,
 }
 
+/// `GET /v1/defences`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Defences {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Packets a second on one CPU above which the defences in mode `pressure` hold.
+    pub pressure: String,
+    /// Each.
+    pub defences: Vec<DefenceStatus>,
+}
+
+/// One defence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DefenceStatus {
+    /// `cookies`, `sockets`, `closed_ports`, `solicited`, `connections`, `icmp`, `protocols`.
+    pub name: String,
+    /// When it holds: `off`, `pressure`, `on`.
+    pub mode: String,
+    /// How it fares at the moment.
+    pub state: DefenceState,
+    /// `default`, `file`, or who set it.
+    pub by: String,
+    /// Until when.
+    pub until: Option<Timestamp>,
+    /// Packets that it dropped since the maps were made.
+    pub dropped: u64,
+    /// SYNs that it answered.
+    pub answered: u64,
+    /// Handshakes whose cookie was valid.
+    pub accepted: u64,
+    /// Packets that it would have dropped or answered, were its reasons enforced.
+    pub would_drop: u64,
+    /// Of cookies: the ports that are defended at the moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
+    /// What is left out and why, and what hinders it: a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// How a defence fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DefenceState {
+    /// It is off.
+    Off,
+    /// No CPU is under pressure, or it is not ready yet.
+    Waiting,
+    /// It holds, on one CPU at least.
+    Holding,
+    /// It cannot work here; the notes say why.
+    Unable,
+}
+
+/// `PUT /v1/defences/NAME`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetDefence {
+    /// `off`, `pressure`, `on`; of cookies, `off` or `on`.
+    pub mode: String,
+    /// Of cookies: only at these TCP ports; all if neither ports nor services are named.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// Of cookies: only at the TCP ports of these services.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// How long; none for ever.
+    #[serde(default, rename = "for")]
+    pub duration: Option<String>,
+    /// Why, at most 200 bytes; kept in the journal.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// Query of `GET /v1/why`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -610,6 +686,9 @@ pub struct Why {
     pub rules: Vec<String>,
     /// What the limits say of the source: a sentence each.
     pub limits: Vec<String>,
+    /// What is known of the source, and which defences would look at the packet: a sentence each.
+    #[serde(default)]
+    pub defences: Vec<String>,
 }
 
 /// `GET /v1/events`: a page of the journal.

@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use filter_common::abi::reason::{Action, Reason};
+use filter_common::abi::{
+    defence::Defence,
+    reason::{Action, Reason},
+};
 use ipnet::IpNet;
 
 use crate::{
     api::types::{
-        AddEntries, AddRule, DetachQuery, ImportQuery, ListKind, Mode, SetLimit, SetMode,
+        AddEntries, AddRule, DetachQuery, ImportQuery, ListKind, Mode, SetDefence, SetLimit,
+        SetMode,
     },
-    config::{file::check_interface, limit::LimitName, nearest::suggestion, text, units},
+    config::{defence, file::check_interface, limit::LimitName, nearest::suggestion, text, units},
     core::{command::Command, refusal::Refusal, rules::RuleId},
     rules::{Rule, SyntaxError},
     stats::reasons,
@@ -87,6 +91,23 @@ pub fn set_limit(name: &str, wish: &SetLimit) -> Result<Command, Refusal> {
         rate,
         duration: duration(wish.duration.as_deref())?,
     })
+}
+
+/// To say when a defence holds.
+pub fn set_defence(name: &str, wish: SetDefence) -> Result<Command, Refusal> {
+    Ok(Command::SetDefence {
+        defence: defence_name(name)?,
+        mode: wish.mode.parse().map_err(Refusal::invalid)?,
+        ports: wish.ports,
+        services: wish.services,
+        duration: duration(wish.duration.as_deref())?,
+        reason: reason(&wish.reason)?,
+    })
+}
+
+/// The defence with this name.
+pub fn defence_name(name: &str) -> Result<Defence, Refusal> {
+    defence::by_name(name).map_err(Refusal::not_found)
 }
 
 /// To change the mode.

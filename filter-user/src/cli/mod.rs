@@ -7,6 +7,7 @@ mod block;
 mod client;
 mod config;
 mod context;
+mod defence;
 mod doctor;
 mod events;
 mod exit;
@@ -86,6 +87,9 @@ enum Command {
     /// Show or set limits of sources, prefixes, fragments and services
     #[command(subcommand)]
     Limit(limit::Limit),
+    /// Show or switch the defences that do not ask who sent a packet
+    #[command(subcommand)]
+    Defence(defence::Defence),
     /// Show, add or remove rules
     #[command(subcommand)]
     Rule(rule::Rule),
@@ -158,6 +162,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ban(command) => command.execute(context)?,
         Command::Allow(command) => command.execute(context)?,
         Command::Limit(command) => command.execute(context)?,
+        Command::Defence(command) => command.execute(context)?,
         Command::Rule(command) => command.execute(context)?,
         Command::Service(command) => command.execute(context)?,
         Command::Mode(command) => command.execute(context)?,

@@ -1,7 +1,11 @@
 //! Arguments that are judged before anybody is asked.
 
 use crate::{
-    config::{limit::LimitName, text, units},
+    config::{
+        defence::{self, DefenceMode},
+        limit::LimitName,
+        text, units,
+    },
     core::rules::RuleId,
 };
 
@@ -24,6 +28,21 @@ pub fn limit(name: &str, text: &str) -> Result<String, String> {
 /// The name of a limit.
 pub fn limit_name(text: &str) -> Result<String, String> {
     text.parse::<LimitName>().map(|_| text.to_owned())
+}
+
+/// The name of a defence.
+pub fn defence_name(text: &str) -> Result<String, String> {
+    defence::by_name(text).map(|found| defence::name(found).to_owned())
+}
+
+/// When a defence holds.
+pub fn defence_mode(text: &str) -> Result<String, String> {
+    text.parse::<DefenceMode>().map(|_| text.to_owned())
+}
+
+/// The name of a service.
+pub fn service_name(text: &str) -> Result<String, String> {
+    text::service_name(text)
 }
 
 /// The id of a rule.

@@ -1,5 +1,6 @@
 //! The configuration file: which keys there are, what they may say, and what holds without them.
 
+mod defences;
 mod lifelines;
 mod limits;
 mod protocols;
@@ -20,10 +21,14 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 pub use self::lifelines::MOST_LIFELINES;
-use self::limits::{FRAGMENTS, LIMITS};
+use self::{
+    defences::DEFENCES,
+    limits::{FRAGMENTS, LIMITS},
+};
 use super::{
     Access, AttachPreference, ClassLimit, Config, Control, Fragments, IcmpLimits, Limits, Paths,
     PrefixLimits, Samples, Tables,
+    defence::Defences,
     limit::LimitRate,
     protocols::Protocols,
     schema::{Key, Node, Problem, Reader, join},
@@ -115,6 +120,7 @@ impl Default for Config {
                 socket: "/run/floodwall/control.sock".into(),
                 state: "/var/lib/floodwall".into(),
                 bpf: "/sys/fs/bpf/floodwall".into(),
+                cgroup: None,
             },
             lifeline: None,
             unchecked: Vec::new(),
@@ -137,6 +143,17 @@ impl Default for Config {
                     echo: Some(Rate::per_second(1_000)),
                 },
                 protocols: Some(Rate::per_second(20_000)),
+                connections: [
+                    ClassLimit {
+                        rate: Some(LimitRate::Packets(Rate {
+                            packets: 100,
+                            burst: 1_000,
+                        })),
+                        by_hand: false,
+                    },
+                    // Behind one prefix there may be a whole carrier.
+                    ClassLimit::default(),
+                ],
             },
             services: Vec::new(),
             fragments: Fragments {
@@ -144,6 +161,7 @@ impl Default for Config {
                 limit: Some(Rate::per_second(20_000)),
             },
             protocols: Protocols::default(),
+            defences: Defences::default(),
             tables: Tables {
                 block: 262_144,
                 allow: 16_384,
@@ -281,6 +299,10 @@ const ROOT: &[Key<Config>] = &[
         read: |r, config, node| config.protocols = protocols::protocols(r, node),
     },
     Key {
+        name: "defences",
+        read: |r, config, node| r.section(node, DEFENCES, &mut config.defences),
+    },
+    Key {
         name: "tables",
         read: |r, config, node| r.section(node, TABLES, &mut config.tables),
     },
@@ -314,6 +336,16 @@ const PATHS: &[Key<Paths>] = &[
     Key {
         name: "bpf",
         read: |r, paths, node| r.value(node, absolute_path, |path| paths.bpf = path),
+    },
+    Key {
+        name: "cgroup",
+        read: |r, paths, node| {
+            let parse = |node: Node<'_>| match node.choice(&[("auto", ())]) {
+                Ok(()) => Ok(None),
+                Err(_) => absolute_path(node).map(Some),
+            };
+            r.value(node, parse, |path| paths.cgroup = path);
+        },
     },
 ];
 

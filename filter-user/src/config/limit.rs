@@ -18,6 +18,8 @@ pub enum LimitName {
     Source(Class),
     /// A class of what one prefix sends: `prefix.syn`.
     Prefix(Class),
+    /// Handshakes that one source, or one prefix, completes: `source.connections`.
+    Connections(Sender),
     /// All fragments: `fragments`.
     Fragments,
     /// ICMP errors that belong to no connection of this host: `icmp.errors`.
@@ -30,10 +32,19 @@ pub enum LimitName {
     Service(String, Measure),
 }
 
+/// Who is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Sender {
+    /// One source.
+    Source = 0,
+    /// One prefix.
+    Prefix = 1,
+}
+
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Measure {
-    /// Packets.
+    /// Packets, or connections.
     Packets,
     /// Bytes of frame.
     Bytes,
@@ -72,21 +83,25 @@ impl LimitName {
     pub fn fixed() -> impl Iterator<Item = Self> {
         let sources = Class::ALL.into_iter().map(Self::Source);
         let prefixes = Class::ALL.into_iter().map(Self::Prefix);
-        sources.chain(prefixes).chain([
+        let connections = [Sender::Source, Sender::Prefix].map(Self::Connections);
+        let rest = [
             Self::Fragments,
             Self::IcmpErrors,
             Self::IcmpEcho,
             Self::Protocols,
-        ])
+        ];
+        sources.chain(prefixes).chain(connections).chain(rest)
     }
 
     /// What it counts.
     pub const fn measure(&self) -> Measure {
         match self {
             Self::Source(class) | Self::Prefix(class) => class_measure(*class),
-            Self::Fragments | Self::IcmpErrors | Self::IcmpEcho | Self::Protocols => {
-                Measure::Packets
-            }
+            Self::Connections(_)
+            | Self::Fragments
+            | Self::IcmpErrors
+            | Self::IcmpEcho
+            | Self::Protocols => Measure::Packets,
             Self::Service(_, measure) => *measure,
         }
     }
@@ -97,6 +112,8 @@ impl fmt::Display for LimitName {
         match self {
             Self::Source(class) => write!(formatter, "source.{}", class_name(*class)),
             Self::Prefix(class) => write!(formatter, "prefix.{}", class_name(*class)),
+            Self::Connections(Sender::Source) => formatter.write_str("source.connections"),
+            Self::Connections(Sender::Prefix) => formatter.write_str("prefix.connections"),
             Self::Fragments => formatter.write_str("fragments"),
             Self::IcmpErrors => formatter.write_str("icmp.errors"),
             Self::IcmpEcho => formatter.write_str("icmp.echo"),

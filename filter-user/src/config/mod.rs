@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
 pub mod bytes;
+pub mod defence;
 pub mod file;
 pub mod limit;
 pub mod list;
@@ -16,7 +17,9 @@ use std::path::PathBuf;
 use filter_common::abi::settings::{CLASSES, FragmentPolicy};
 use ipnet::IpNet;
 
-use self::{bytes::ByteRate, limit::LimitRate, protocols::Protocols, units::Rate};
+use self::{
+    bytes::ByteRate, defence::Defences, limit::LimitRate, protocols::Protocols, units::Rate,
+};
 use crate::{
     api::types::{ListKind, Mode},
     rules::{Rule, ServiceMatch},
@@ -46,6 +49,8 @@ pub struct Config {
     pub fragments: Fragments,
     /// What becomes of IP protocols that are neither TCP, UDP nor ICMP.
     pub protocols: Protocols,
+    /// Defences that do not ask who sent a packet.
+    pub defences: Defences,
     /// Sizes.
     pub tables: Tables,
     /// Budgets of samples, for each CPU.
@@ -80,6 +85,8 @@ pub struct Paths {
     pub state: PathBuf,
     /// The folder of pins, in a bpffs.
     pub bpf: PathBuf,
+    /// The root of the control groups, version 2; `None`: where it is mounted.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// What must never be cut off.
@@ -104,6 +111,8 @@ pub struct Limits {
     pub source: [ClassLimit; CLASSES],
     /// Per prefix.
     pub prefix: PrefixLimits,
+    /// Completed handshakes, of one source and of one prefix.
+    pub connections: [ClassLimit; 2],
     /// ICMP of all sources together.
     pub icmp: IcmpLimits,
     /// IP protocols that are neither TCP, UDP nor ICMP, of all sources together; `None` is off.

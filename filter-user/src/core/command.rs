@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use filter_common::abi::reason::Reason;
+use filter_common::abi::{defence::Defence, reason::Reason};
 use ipnet::IpNet;
 
 use super::rules::RuleId;
 use crate::{
     api::types::{ListKind, Mode},
-    config::limit::{LimitName, LimitRate},
+    config::{
+        defence::DefenceMode,
+        limit::{LimitName, LimitRate},
+    },
     rules::Rule,
 };
 
@@ -68,6 +71,26 @@ pub enum Command {
     AutoLimit {
         /// Which.
         name: LimitName,
+    },
+    /// Say when a defence holds.
+    SetDefence {
+        /// Which.
+        defence: Defence,
+        /// When.
+        mode: DefenceMode,
+        /// Of cookies: only at these TCP ports; all if neither ports nor services are named.
+        ports: Vec<u16>,
+        /// Likewise, at the ports of these services.
+        services: Vec<String>,
+        /// For how long.
+        duration: Option<Duration>,
+        /// Why; clean text.
+        reason: String,
+    },
+    /// Give a defence back to the file and the defaults.
+    AutoDefence {
+        /// Which.
+        defence: Defence,
     },
     /// Put a rule among those added at run time.
     AddRule {

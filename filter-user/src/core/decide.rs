@@ -1,6 +1,7 @@
 //! From a command to changes: those on the lists in `entries` and `import`, those of rules in
 //! `rules`, all others here.
 
+mod defences;
 mod entries;
 mod import;
 mod rules;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use super::{
     actor::Actor,
     command::Command,
+    defences::Unable,
     facts::Facts,
     lists::{End, Note},
     refusal::Refusal,
@@ -23,7 +25,7 @@ use crate::{
     api::types::{Mode, Outcome, SCHEMA},
     clock,
     config::{
-        Config,
+        Config, Service,
         limit::{LimitName, LimitRate, format_limit},
         text::quote,
     },
@@ -52,6 +54,8 @@ pub struct Situation<'a> {
     pub config: &'a Config,
     /// The host.
     pub facts: &'a Facts,
+    /// Defences that cannot work here.
+    pub unable: &'a Unable,
 }
 
 /// Decides. [`Command::Reload`] is no change of state and comes to nothing here.
@@ -92,6 +96,25 @@ pub fn decide(
             duration,
         } => situation.set_limit(by, name, *rate, *duration),
         Command::AutoLimit { name } => situation.auto_limit(name),
+        Command::SetDefence {
+            defence,
+            mode,
+            ports,
+            services,
+            duration,
+            reason,
+        } => {
+            let wish = defences::Wish {
+                defence: *defence,
+                mode: *mode,
+                ports,
+                services,
+                duration: *duration,
+                reason,
+            };
+            situation.set_defence(by, &wish)
+        }
+        Command::AutoDefence { defence } => Ok(situation.auto_defence(*defence)),
         Command::AddRule {
             rule,
             before,
@@ -140,6 +163,15 @@ impl Situation<'_> {
         })
     }
 
+    fn set<T>(&self, value: T, by: String, until: End) -> Set<T> {
+        Set {
+            value,
+            by,
+            since: self.now,
+            until,
+        }
+    }
+
     fn set_limit(
         &self,
         by: String,
@@ -149,12 +181,7 @@ impl Situation<'_> {
     ) -> Result<Decision, Refusal> {
         self.check_service(name)?;
         let until = self.until(duration)?;
-        let set = Set {
-            value: rate,
-            by,
-            since: self.now,
-            until,
-        };
+        let set = self.set(rate, by, until);
         let text = format!("limit {name} is {}{}", format_limit(rate), ending(until));
         let changes = vec![Change::Limit(name.clone(), Some(set))];
         Ok(simple("limit.set", text, changes))
@@ -173,12 +200,23 @@ impl Situation<'_> {
 
     /// Refuses the limit of a service that there is not.
     fn check_service(&self, name: &LimitName) -> Result<(), Refusal> {
-        let LimitName::Service(name, _) = name else {
-            return Ok(());
-        };
+        match name {
+            LimitName::Service(name, _) => self.service(name).map(drop),
+            LimitName::Source(_)
+            | LimitName::Prefix(_)
+            | LimitName::Connections(_)
+            | LimitName::Fragments
+            | LimitName::IcmpErrors
+            | LimitName::IcmpEcho
+            | LimitName::Protocols => Ok(()),
+        }
+    }
+
+    /// The service of this name.
+    fn service(&self, name: &str) -> Result<&Service, Refusal> {
         let services = &self.config.services;
-        if services.iter().any(|service| service.name == *name) {
-            return Ok(());
+        if let Some(service) = services.iter().find(|service| service.name == name) {
+            return Ok(service);
         }
         let known: Vec<&str> = services.iter().map(|it| it.name.as_str()).collect();
         let there_are = match known.as_slice() {

@@ -1,12 +1,17 @@
 //! What the program must be able to do.
 
 use filter_common::abi::{
+    defence::Defence,
     feature::Feature,
     settings::{Class, FragmentPolicy},
 };
 use ipnet::IpNet;
 
-use super::{settings, state::State};
+use super::{
+    defences::{self, Unable},
+    settings,
+    state::State,
+};
 use crate::{
     api::types::ListKind,
     config::{Config, limit::LimitName},
@@ -19,15 +24,21 @@ pub const STAYING: u64 = Feature::Allow.bit() | Feature::Block.bit() | Feature::
 pub const OF_SETS: u64 = Feature::Set4.bit() | Feature::Set6.bit();
 
 /// The set of features that configuration and state need. Where the ports of sshd are not known,
-/// there are some.
-pub fn wanted(config: &Config, state: &State, ssh_ports: Option<&[u16]>) -> u64 {
+/// there are some. What cannot work here is left out.
+pub fn wanted(config: &Config, state: &State, ssh_ports: Option<&[u16]>, unable: &Unable) -> u64 {
     Feature::ALL
         .into_iter()
-        .filter(|feature| is_needed(*feature, config, state, ssh_ports))
+        .filter(|feature| is_needed(*feature, config, state, ssh_ports, unable))
         .fold(0, |set, feature| set | feature.bit())
 }
 
-fn is_needed(feature: Feature, config: &Config, state: &State, ssh_ports: Option<&[u16]>) -> bool {
+fn is_needed(
+    feature: Feature,
+    config: &Config,
+    state: &State,
+    ssh_ports: Option<&[u16]>,
+    unable: &Unable,
+) -> bool {
     let limited = |name: LimitName| settings::limit(config, state, &name).rate.is_some();
     let packets = |name: fn(Class) -> LimitName| {
         let mut classes = Class::ALL
@@ -35,6 +46,8 @@ fn is_needed(feature: Feature, config: &Config, state: &State, ssh_ports: Option
             .filter(|class| *class != Class::Bytes);
         classes.any(|class| limited(name(class)))
     };
+    let is_able =
+        |defence| defences::is_wanted(config, state, defence) && !unable.contains_key(&defence);
     match feature {
         Feature::Lifelines => {
             config.lifeline.iter().any(|lines| !lines.is_empty())
@@ -65,13 +78,13 @@ fn is_needed(feature: Feature, config: &Config, state: &State, ssh_ports: Option
         }
         Feature::Samples => config.samples.passed.is_some() || config.samples.dropped.is_some(),
         Feature::Frags => true,
-        Feature::Cookies
-        | Feature::Sockets
-        | Feature::ClosedPorts
-        | Feature::Solicited
-        | Feature::Connections
-        | Feature::Icmp => false,
-        Feature::Protocols => config.protocols.hold_always(),
+        Feature::Cookies => is_able(Defence::Cookies),
+        Feature::Sockets => is_able(Defence::Sockets),
+        Feature::ClosedPorts => is_able(Defence::ClosedPorts),
+        Feature::Solicited => is_able(Defence::Solicited),
+        Feature::Connections => is_able(Defence::Connections),
+        Feature::Icmp => is_able(Defence::Icmp),
+        Feature::Protocols => config.protocols.hold_always() || is_able(Defence::Protocols),
     }
 }
 
@@ -134,6 +147,14 @@ mod tests {
         Config::parse(text, Path::new("f.toml")).expect(text)
     }
 
+    /// What is needed without any defence, which the defaults have.
+    const BARE: &str = "defences = { sockets = \"off\", closed_ports = \"off\", solicited = \"off\", \
+        connections = \"off\", icmp = \"off\", protocols = \"off\" }\n";
+
+    fn wanted(config: &Config, state: &State, ssh_ports: Option<&[u16]>) -> u64 {
+        super::wanted(config, state, ssh_ports, &Unable::new())
+    }
+
     fn names(set: u64) -> Vec<&'static str> {
         let on = Feature::ALL.into_iter().filter(|it| set & it.bit() != 0);
         on.map(name).collect()
@@ -141,10 +162,22 @@ mod tests {
 
     #[test]
     fn what_the_defaults_need_is_little() {
-        let set = wanted(&Config::default(), &State::default(), Some(&[]));
+        let set = wanted(&config(BARE), &State::default(), Some(&[]));
         assert_eq!(
             names(set),
             ["source_packets", "fragments", "samples", "frags"]
+        );
+        let defended = wanted(&Config::default(), &State::default(), Some(&[]));
+        assert_eq!(
+            names(defended & !set),
+            [
+                "sockets",
+                "closed_ports",
+                "solicited",
+                "connections",
+                "icmp",
+                "protocols"
+            ]
         );
         let set = wanted(&Config::default(), &State::default(), None);
         assert!(names(set).contains(&"lifelines"));
@@ -162,11 +195,10 @@ mod tests {
                 "[[service]]\nname = \"a\"\nto = [\"::1\"]\nprotocol = \"tcp\"",
                 Feature::Services,
             ),
-            ("protocols.gre = \"drop\"", Feature::Protocols),
-            ("protocols.default = \"limit\"", Feature::Protocols),
             ("limits.source.bytes = \"1Gbit/s\"", Feature::SourceBytes),
             ("limits.prefix.udp = \"1k/s\"", Feature::PrefixPackets),
             ("limits.prefix.bytes = \"1Gbit/s\"", Feature::PrefixBytes),
+            ("defences.cookies = \"on\"", Feature::Cookies),
         ] {
             let set = wanted(&config(text), &State::default(), Some(&[]));
             let before = wanted(&Config::default(), &State::default(), Some(&[]));
@@ -194,6 +226,28 @@ mod tests {
             let before = wanted(&Config::default(), &State::default(), Some(&[]));
             assert_eq!(before & !set, feature.bit(), "{text}");
         }
+    }
+
+    #[test]
+    fn policies_of_protocols_hold_without_the_defence() {
+        let off = "defences.protocols = \"off\"";
+        let before = wanted(&config(off), &State::default(), Some(&[]));
+        assert_eq!(before & Feature::Protocols.bit(), 0);
+        for policy in ["protocols.gre = \"drop\"", "protocols.default = \"limit\""] {
+            let config = config(&format!("{off}\n{policy}"));
+            let set = wanted(&config, &State::default(), Some(&[]));
+            assert_eq!(set & !before, Feature::Protocols.bit(), "{policy}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_here_is_not_loaded() {
+        let config = config("defences.cookies = \"on\"");
+        let before = wanted(&config, &State::default(), Some(&[]));
+        assert_ne!(before & Feature::Cookies.bit(), 0);
+        let unable = Unable::from([(Defence::Cookies, "an old kernel".to_owned())]);
+        let set = super::wanted(&config, &State::default(), Some(&[]), &unable);
+        assert_eq!(before & !set, Feature::Cookies.bit());
     }
 
     #[test]

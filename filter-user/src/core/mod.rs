@@ -5,12 +5,16 @@
 
 pub mod actor;
 pub mod command;
+pub mod cookies;
 pub mod decide;
+pub mod defences;
 pub mod facts;
 pub mod features;
 pub mod gate;
 pub mod guard;
 pub mod lists;
+pub mod local;
+pub mod ports;
 pub mod reflectors;
 pub mod refusal;
 pub mod rules;

@@ -2,6 +2,7 @@
 
 use filter_common::{
     abi::{
+        defence::Defence,
         lifeline::{LifelineRule, Lifelines, RULES, gate_bit},
         reason::Reason,
         service::{SERVICES, Service},
@@ -11,11 +12,13 @@ use filter_common::{
 };
 
 use super::{
+    defences::{self, Ground},
     refusal::Refusal,
     state::{ModeChoice, State},
 };
 use crate::config::{
     ClassLimit, Config,
+    defence::DefenceMode,
     limit::{LimitName, LimitRate, Measure},
     units::Rate,
 };
@@ -60,15 +63,33 @@ pub fn limit(config: &Config, state: &State, name: &LimitName) -> LimitInForce {
         (Some(set), _) => (set.value, true),
         (None, LimitName::Source(class)) => class_limit(&limits.source, *class),
         (None, LimitName::Prefix(class)) => class_limit(&limits.prefix.classes, *class),
+        (None, LimitName::Connections(sender)) => {
+            let limit = limits.connections.get(*sender as usize);
+            let limit = limit.copied().unwrap_or_default();
+            (limit.rate, limit.by_hand)
+        }
         (None, LimitName::Fragments) => (config.fragments.limit.map(LimitRate::Packets), true),
         (None, LimitName::IcmpErrors) => (limits.icmp.errors.map(LimitRate::Packets), true),
         (None, LimitName::IcmpEcho) => (limits.icmp.echo.map(LimitRate::Packets), true),
         (None, LimitName::Protocols) => (limits.protocols.map(LimitRate::Packets), true),
         (None, LimitName::Service(name, measure)) => (service_limit(config, name, *measure), true),
     };
+    let holds_always = match name {
+        // The defence says when.
+        LimitName::Connections(_) => {
+            defences::mode(config, state, Defence::Connections) == DefenceMode::On
+        }
+        LimitName::Source(_)
+        | LimitName::Prefix(_)
+        | LimitName::Fragments
+        | LimitName::IcmpErrors
+        | LimitName::IcmpEcho
+        | LimitName::Protocols
+        | LimitName::Service(..) => by_hand,
+    };
     LimitInForce {
         rate,
-        always: by_hand || limits.pressure.is_none(),
+        always: holds_always || limits.pressure.is_none(),
     }
 }
 
@@ -114,10 +135,11 @@ pub fn settings(
     fixed: Fixed,
     ssh_ports: &[u16],
     open_gate_v6: bool,
+    ground: &Ground,
 ) -> Result<Settings, Refusal> {
     let hz = fixed.hz;
     let fragments = shared_limit(config, state, &LimitName::Fragments, fixed)?;
-    Ok(Settings {
+    let mut settings = Settings {
         enforced: mode(config, state).enforced(),
         unchecked: config
             .unchecked
@@ -153,9 +175,10 @@ pub fn settings(
         icmp_errors: shared_limit(config, state, &LimitName::IcmpErrors, fixed)?,
         echo: shared_limit(config, state, &LimitName::IcmpEcho, fixed)?,
         protocols: shared_limit(config, state, &LimitName::Protocols, fixed)?,
-        solicited_since: u64::MAX,
         ..Settings::default()
-    })
+    };
+    defences::put(&mut settings, config, state, fixed, ground)?;
+    Ok(settings)
 }
 
 /// The ceilings of services, by their place in the file.
@@ -264,7 +287,7 @@ fn metering(
 }
 
 /// A limit whose bucket all CPUs share; all zero if it is off.
-fn shared_limit(
+pub fn shared_limit(
     config: &Config,
     state: &State,
     name: &LimitName,
@@ -276,8 +299,8 @@ fn shared_limit(
     }
 }
 
-/// A budget of samples; without any, one that grants nothing.
-fn budget(rate: Option<Rate>, hz: u64) -> Result<bucket::Limit, Refusal> {
+/// A budget for each CPU; without any, one that grants nothing.
+pub fn budget(rate: Option<Rate>, hz: u64) -> Result<bucket::Limit, Refusal> {
     const NOTHING: bucket::Limit = bucket::Limit {
         interval: 1,
         depth: 0,
@@ -287,8 +310,13 @@ fn budget(rate: Option<Rate>, hz: u64) -> Result<bucket::Limit, Refusal> {
 }
 
 /// A limit whose bucket belongs to one CPU.
-fn cpu_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
+pub fn cpu_limit(rate: Rate, hz: u64) -> Result<bucket::Limit, Refusal> {
     kernel_limit(LimitRate::Packets(rate), hz, 1)
+}
+
+/// A limit in packets whose bucket all CPUs share.
+pub fn rate_limit(rate: Rate, fixed: Fixed) -> Result<bucket::Limit, Refusal> {
+    kernel_limit(LimitRate::Packets(rate), fixed.hz, fixed.cpus)
 }
 
 /// A limit as the kernel counts it, where so many CPUs share its bucket.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::{abi::reason::Reason, logic::set4};
+use filter_common::{
+    abi::{defence::Defence, reason::Reason},
+    logic::set4,
+};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -12,7 +15,10 @@ use super::{
 };
 use crate::{
     api::types::{Entry, ListKind, Mode},
-    config::limit::{LimitName, LimitRate},
+    config::{
+        defence::DefenceMode,
+        limit::{LimitName, LimitRate},
+    },
 };
 
 /// Everything that is not in the configuration file.
@@ -25,6 +31,11 @@ pub struct State {
     pub mode: Option<Set<ModeChoice>>,
     /// Limits that an operator set by hand; `None` is off.
     pub limits: BTreeMap<LimitName, Set<Option<LimitRate>>>,
+    /// Defences that an operator switched.
+    pub defences: BTreeMap<Defence, Set<DefenceMode>>,
+    /// TCP ports whose cookies were switched on or off by themselves, by an operator or because
+    /// no connection came of them.
+    pub cookie_ports: BTreeMap<u16, Set<bool>>,
     /// Interfaces that an operator detached.
     pub detached: BTreeMap<String, Set<()>>,
     /// Rules that were added, by number.
@@ -80,6 +91,10 @@ pub enum Change {
     Mode(Option<Set<ModeChoice>>),
     /// A limit; `None` is the file's or the default.
     Limit(LimitName, Option<Set<Option<LimitRate>>>),
+    /// When a defence holds; `None` is what the file says.
+    Defence(Defence, Option<Set<DefenceMode>>),
+    /// Whether a port has cookies; `None` is as the defence has it.
+    CookiePort(u16, Option<Set<bool>>),
     /// Whether an interface is detached.
     Detached(String, Option<Set<()>>),
     /// A rule that was added; `None` removes it.
@@ -149,6 +164,20 @@ impl State {
                 };
                 Change::Limit(name, before)
             }
+            Change::Defence(defence, set) => {
+                let before = match set {
+                    Some(set) => self.defences.insert(defence, set),
+                    None => self.defences.remove(&defence),
+                };
+                Change::Defence(defence, before)
+            }
+            Change::CookiePort(port, set) => {
+                let before = match set {
+                    Some(set) => self.cookie_ports.insert(port, set),
+                    None => self.cookie_ports.remove(&port),
+                };
+                Change::CookiePort(port, before)
+            }
             Change::Detached(name, set) => {
                 let before = match set {
                     Some(set) => self.detached.insert(name.clone(), set),
@@ -192,6 +221,10 @@ impl State {
         changes.extend(rules.map(|(number, _)| Change::Rule(*number, None)));
         let limits = self.limits.iter().filter(|(_, set)| over(set.until));
         changes.extend(limits.map(|(name, _)| Change::Limit(name.clone(), None)));
+        let defences = self.defences.iter().filter(|(_, set)| over(set.until));
+        changes.extend(defences.map(|(defence, _)| Change::Defence(*defence, None)));
+        let ports = self.cookie_ports.iter().filter(|(_, set)| over(set.until));
+        changes.extend(ports.map(|(port, _)| Change::CookiePort(*port, None)));
         changes
     }
 }
@@ -226,6 +259,8 @@ impl Change {
             }
             Self::Mode(_)
             | Self::Limit(..)
+            | Self::Defence(..)
+            | Self::CookiePort(..)
             | Self::Detached(..)
             | Self::Rule(..)
             | Self::NextRule(_) => Vec::new(),
@@ -316,6 +351,12 @@ mod properties {
                 .prop_map(|(kind, name, list)| Change::Import(kind, name, list)),
             set(modes).prop_map(Change::Mode),
             limits,
+            (
+                prop::sample::select(Defence::ALL.to_vec()),
+                set(prop::sample::select(DefenceMode::ALL.to_vec()))
+            )
+                .prop_map(|(defence, set)| Change::Defence(defence, set)),
+            (1..4_u16, set(any::<bool>())).prop_map(|(port, set)| Change::CookiePort(port, set)),
             ("eth[01]", set(Just(()))).prop_map(|(name, set)| Change::Detached(name, set)),
             (
                 1..4_u32,
@@ -401,6 +442,14 @@ mod properties {
             for (number, rule) in &original.rules {
                 let is_live = rule.note.until.is_none_or(|until| until > now);
                 prop_assert_eq!(state.rules.contains_key(number), is_live);
+            }
+            for (defence, set) in &original.defences {
+                let is_live = set.until.is_none_or(|until| until > now);
+                prop_assert_eq!(state.defences.contains_key(defence), is_live);
+            }
+            for (port, set) in &original.cookie_ports {
+                let is_live = set.until.is_none_or(|until| until > now);
+                prop_assert_eq!(state.cookie_ports.contains_key(port), is_live);
             }
             for (name, set) in &original.detached {
                 let is_live = set.until.is_none_or(|until| until > now);

@@ -112,6 +112,7 @@ pub fn why(situation: Situation<'_>, question: Question) -> Why {
             Vec::new()
         },
         limits: limits(situation, question, verdict.reason),
+        defences: Vec::new(),
     }
 }
 

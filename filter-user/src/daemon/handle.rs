@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::types::{
-        EntryPage, Event, EventPage, Limits, ListKind, Outcome, Rules, SamplePage, SampleQuery,
-        Services, Stats, Status, Why, WhyQuery,
+        Defences, EntryPage, Event, EventPage, Limits, ListKind, Outcome, Rules, SamplePage,
+        SampleQuery, Services, Stats, Status, Why, WhyQuery,
     },
     core::{actor::Actor, command::Command, refusal::Refusal},
 };
@@ -28,6 +28,8 @@ pub trait Service: Send {
     ) -> Result<EntryPage, Refusal>;
     /// All limits.
     fn limits(&mut self) -> Result<Limits, Refusal>;
+    /// All defences.
+    fn defences(&mut self) -> Result<Defences, Refusal>;
     /// All rules, in order.
     fn rules(&mut self) -> Result<Rules, Refusal>;
     /// All protected services, in order.

@@ -66,7 +66,10 @@ impl<D: Dataplane> Daemon<D> {
 /// Whether a limit holds while its defence is on.
 const fn is_of_a_defence(name: &LimitName) -> bool {
     match name {
-        LimitName::IcmpErrors | LimitName::IcmpEcho | LimitName::Protocols => true,
+        LimitName::Connections(_)
+        | LimitName::IcmpErrors
+        | LimitName::IcmpEcho
+        | LimitName::Protocols => true,
         LimitName::Source(_)
         | LimitName::Prefix(_)
         | LimitName::Fragments
@@ -79,6 +82,7 @@ fn is_from_file(config: &Config, name: &LimitName) -> bool {
     let class = match name {
         LimitName::Source(class) => limits.source.get(*class as usize),
         LimitName::Prefix(class) => limits.prefix.classes.get(*class as usize),
+        LimitName::Connections(sender) => limits.connections.get(*sender as usize),
         LimitName::Fragments => return config.fragments != Config::default().fragments,
         LimitName::IcmpErrors => return limits.icmp.errors != Config::default().limits.icmp.errors,
         LimitName::IcmpEcho => return limits.icmp.echo != Config::default().limits.icmp.echo,

@@ -1,6 +1,8 @@
 //! The daemon: one thread that owns everything that changes, and the control socket beside it.
 
 mod album;
+mod cookies;
+mod defences;
 mod fit;
 pub mod handle;
 mod interfaces;
@@ -15,6 +17,7 @@ mod sets;
 mod start;
 pub mod state;
 pub mod tables;
+mod terrain;
 #[cfg(test)]
 mod tests;
 
@@ -40,9 +43,12 @@ use crate::{
     api::server,
     clock,
     config::Config,
-    core::{actor::Actor, command::Command, facts::Facts, features},
+    core::{actor::Actor, command::Command, features},
     dataplane::{bpffs::PinFolder, kernel::Kernel},
-    host,
+    host::{
+        self,
+        surroundings::{Surroundings, ThisHost},
+    },
     store::Store,
 };
 
@@ -94,7 +100,10 @@ fn start(config: &Config, source: Source, handle: Handle) -> anyhow::Result<Daem
     let folder = PinFolder::open(&config.paths.bpf)?;
     let kept = Store::open(&config.paths.state, clock::now())?;
     // Ports of sshd are looked for later.
-    let features = features::wanted(config, &kept.1.state, None);
+    let host = ThisHost::new(config.paths.cgroup.as_deref())
+        .context("watching what this host translates")?;
+    let mut host: Box<dyn Surroundings> = Box::new(host);
+    let features = features::wanted(config, &kept.1.state, None, &host.lacking());
     let kernel = Kernel::load_with(folder, &config.tables, config.attach, features)?;
     let taken_over = kernel.taken_over();
     let mut daemon = Daemon::prepare(
@@ -103,10 +112,11 @@ fn start(config: &Config, source: Source, handle: Handle) -> anyhow::Result<Daem
         kept,
         config.clone(),
         source,
-        Facts::gather,
+        host,
         handle,
     )?;
     daemon.protect()?;
+    daemon.tend();
     daemon.put_in_force()?;
     Ok(daemon)
 }
@@ -140,6 +150,7 @@ fn attend(daemon: &mut Daemon<Kernel>, queue: &mpsc::Receiver<Job>, stop: &Atomi
         let wait = daemon.work();
         if links_changed.swap(false, Ordering::Relaxed) {
             daemon.keep_protected();
+            daemon.tend();
         }
         if watchdog.is_some_and(|period| fed.elapsed() >= period) {
             notify(&[NotifyState::Watchdog]);

@@ -44,7 +44,15 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn wanted_features(&self) -> u64 {
-        features::wanted(&self.config, &self.state, Some(&self.facts.ssh_ports))
+        let unable = &self.terrain.ground.unable;
+        let ports = Some(self.facts.ssh_ports.as_slice());
+        let features = features::wanted(&self.config, &self.state, ports, unable);
+        // Whoever was answered with a cookie may still bring it.
+        if self.terrain.switch.is_in_use() {
+            features | Feature::Cookies.bit()
+        } else {
+            features
+        }
     }
 
     fn put_features(&mut self, features: u64) -> Result<(), Refusal> {

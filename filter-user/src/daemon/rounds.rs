@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::state::{Daemon, failed};
 use crate::{
     clock,
+    config::defence,
     core::{actor::Actor, facts::Part, state::Change, why::session_key},
     dataplane::{Dataplane, DataplaneError},
 };
@@ -50,6 +51,7 @@ impl<D: Dataplane> Daemon<D> {
             self.heed_emergency();
             self.expire();
             self.keep_protected();
+            self.tend();
             if let Err(error) = self.tables.settle(&mut self.plane) {
                 // Bits too many cost time, nothing else.
                 tracing::warn!("closing the gate of what is gone: {error}");
@@ -91,6 +93,12 @@ impl<D: Dataplane> Daemon<D> {
             [Change::Manual(kind, prefix, _)] => format!("{prefix} on the {kind} ended"),
             [Change::Rule(number, _)] => format!("rule {number} ended"),
             [Change::Mode(_)] => "the mode is the file's again".to_owned(),
+            [Change::Defence(defence, _)] => {
+                format!(
+                    "the defence {} is the file's again",
+                    defence::name(*defence)
+                )
+            }
             many => format!("{} entries and overrides ended", many.len()),
         };
         match self.carry_out(changes, &Actor::Daemon, "ended", &text) {
@@ -104,7 +112,7 @@ impl<D: Dataplane> Daemon<D> {
     /// Looks at the host again, and brings the kernel's set of administrators' sessions, and
     /// sshd's ports, up to date. What cannot be read stays as it was.
     pub(super) fn refresh_facts(&mut self) {
-        let now = (self.look)().over(&self.facts);
+        let now = self.host.facts().over(&self.facts);
         let before = std::mem::replace(&mut self.facts, now);
         if self.facts.warnings.is_empty() {
             self.troubles.remove("facts");

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     api::types::{
-        Entry, EntryPage, EventPage, Interface, Limits, ListKind, MapStatus, Mode, Outcome,
-        Override, Rules, SCHEMA, SamplePage, SampleQuery, Services, Stats, Status, TableStatus,
-        Why, WhyQuery,
+        Defences, Entry, EntryPage, EventPage, Interface, Limits, ListKind, MapStatus, Mode,
+        Outcome, Override, Rules, SCHEMA, SamplePage, SampleQuery, Services, Stats, Status,
+        TableStatus, Why, WhyQuery,
     },
     clock,
     config::protocols::any_protocol,
@@ -57,6 +57,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             reasons: meter::reasons(&counters, self.settings.enforced),
             overrides: self.overrides(),
             services: self.service_list()?.services,
+            defences: self.defence_status()?,
             tables: self.table_status(),
             lists: self.list_status(ListKind::Block, None)?,
             program: Some(self.program_status()?),
@@ -119,6 +120,10 @@ impl<D: Dataplane> Service for Daemon<D> {
         Ok(self.limit_status())
     }
 
+    fn defences(&mut self) -> Result<Defences, Refusal> {
+        self.defence_list()
+    }
+
     fn rules(&mut self) -> Result<Rules, Refusal> {
         self.rule_list()
     }
@@ -142,6 +147,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             sessions: &self.facts.sessions,
         };
         let mut answer = why::why(situation, question);
+        answer.defences = self.why_defences(question);
         for entry in answer
             .entries
             .iter_mut()
@@ -213,6 +219,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             state: &self.state,
             config: &self.config,
             facts: &self.facts,
+            unable: &self.terrain.ground.unable,
         };
         let decision = decide::decide(situation, actor, &command)?;
         if dry_run {
@@ -235,14 +242,20 @@ impl<D: Dataplane> Service for Daemon<D> {
             }
             (_, result) => result?,
         }
-        if let Command::Detach { interface, .. } = command {
+        if let Command::Detach { interface, .. } = &command {
             let names = match interface {
-                Some(name) => vec![name],
+                Some(name) => vec![name.clone()],
                 None => self.config.interfaces.clone(),
             };
             for name in names {
                 self.detach(&name)?;
             }
+        }
+        if matches!(
+            command,
+            Command::SetDefence { .. } | Command::AutoDefence { .. }
+        ) {
+            self.tend();
         }
         Ok(outcome)
     }
@@ -287,6 +300,7 @@ impl<D: Dataplane> Daemon<D> {
             None => "there is no configuration file; the defaults hold".to_owned(),
         };
         self.keep_slots();
+        self.tend();
         self.tell(actor, "config.reload", &text);
         Ok(Outcome {
             schema: SCHEMA,
@@ -335,6 +349,7 @@ impl<D: Dataplane> Daemon<D> {
             });
         }
         all.extend(self.limit_overrides());
+        all.extend(self.defence_overrides());
         for (name, set) in &self.state.detached {
             all.push(Override {
                 name: format!("interface.{name}"),
@@ -377,9 +392,10 @@ impl<D: Dataplane> Daemon<D> {
         ])
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&mut self) -> Vec<String> {
         let mut all = self.losses.clone();
         all.extend(self.troubles.values().cloned());
+        all.extend(self.defence_warnings());
         if self.config.interfaces.is_empty() {
             all.push(
                 "no interface is configured: name one under `interfaces` and reload".to_owned(),

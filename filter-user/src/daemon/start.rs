@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use filter_common::{
-    abi::{entry::EntryValue, reason::Reason, settings::Settings},
+    abi::{defence::Defence, entry::EntryValue, reason::Reason, settings::Settings},
     logic::hash::HashKey,
 };
 use ipnet::IpNet;
@@ -19,6 +19,7 @@ use super::{
     sets::Members,
     state::{Daemon, Source, failed},
     tables::{Move, Tables},
+    terrain::Terrain,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -27,14 +28,13 @@ use crate::{
     core::{
         actor::Actor,
         decide::mode_text,
-        facts::Facts,
         lists::{self, End, Note},
         refusal::Refusal,
         settings::{self, Fixed},
         state::{Change, ModeChoice, Set},
     },
     dataplane::Dataplane,
-    host,
+    host::{self, surroundings::Surroundings},
     store::{Restored, Store},
 };
 
@@ -46,7 +46,7 @@ impl<D: Dataplane> Daemon<D> {
         (store, restored): (Store, Restored),
         config: Config,
         source: Source,
-        look: fn() -> Facts,
+        mut host: Box<dyn Surroundings>,
         handle: Handle,
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
@@ -58,7 +58,7 @@ impl<D: Dataplane> Daemon<D> {
             cpus: host::cpus(),
         };
         let tables = Tables::new(&mut plane, key).map_err(failed)?;
-        let facts = look();
+        let facts = host.facts();
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
         let is_unreconciled = restored.is_unreconciled;
@@ -75,7 +75,8 @@ impl<D: Dataplane> Daemon<D> {
             config,
             source,
             facts,
-            look,
+            host,
+            terrain: Terrain::new(now),
             fixed,
             tables,
             rulebook: Rulebook {
@@ -98,6 +99,9 @@ impl<D: Dataplane> Daemon<D> {
             troubles: BTreeMap::new(),
             next: Next::new(now),
         };
+        daemon.survey(now)?;
+        let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
+        daemon.resume_cookies(answered);
         for loss in daemon.losses.clone() {
             tracing::error!("{loss}");
             daemon.tell(&Actor::Daemon, "state.damaged", &loss);
@@ -123,6 +127,7 @@ impl<D: Dataplane> Daemon<D> {
         daemon.hush_services()?;
         daemon.put_rules(moment)?;
         daemon.put_protocols()?;
+        daemon.turn_day()?;
         daemon.put_settings()?;
         daemon.put_services()?;
         daemon.keep_slots();

@@ -16,6 +16,7 @@ use super::{
     services::Protected,
     sets::{Built, Members},
     tables::{Moment, Move, Tables},
+    terrain::Terrain,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -30,6 +31,7 @@ use crate::{
         state::{Change, State},
     },
     dataplane::Dataplane,
+    host::surroundings::Surroundings,
     store::Store,
 };
 
@@ -79,8 +81,9 @@ pub struct Daemon<D> {
     pub(super) config: Config,
     pub(super) source: Source,
     pub(super) facts: Facts,
-    /// Looks at the host.
-    pub(super) look: fn() -> Facts,
+    /// This host, as far as it can be asked.
+    pub(super) host: Box<dyn Surroundings>,
+    pub(super) terrain: Terrain,
     pub(super) fixed: Fixed,
     pub(super) tables: Tables,
     pub(super) rulebook: Rulebook,
@@ -270,9 +273,12 @@ impl<D: Dataplane> Daemon<D> {
             self.fixed,
             &self.facts.ssh_ports,
             open,
+            &self.terrain.ground,
         )?;
         settings.rule_bank = self.rulebook.bank;
-        self.write_settings(settings)
+        self.write_settings(settings)?;
+        self.terrain.in_force = Some(self.terrain.ground.clone());
+        Ok(())
     }
 
     /// Writes settings, except that an emergency which is no override yet stays in force: it came

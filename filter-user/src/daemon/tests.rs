@@ -1,5 +1,6 @@
 //! The daemon over maps in memory, on a host of which nothing is known.
 
+mod defences;
 mod rules;
 
 use std::{fs, path::Path};
@@ -27,11 +28,13 @@ use crate::{
         units::Rate,
     },
     core::{
+        facts::Facts,
         lists::{self, key},
         refusal::Refusal,
         state::{Change, State},
     },
     dataplane::{Dataplane as _, fake::Fake},
+    host::surroundings::made_up::MadeUp,
 };
 
 mod imports;
@@ -47,12 +50,16 @@ use ListKind::{Allow, Ban, Block};
 /// A folder with a configuration file and the daemon's state.
 struct Host {
     folder: tempfile::TempDir,
+    surroundings: MadeUp,
 }
 
 impl Host {
     fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let host = Self { folder };
+        let host = Self {
+            folder,
+            surroundings: MadeUp::default(),
+        };
         host.configure(config);
         host
     }
@@ -88,7 +95,7 @@ impl Host {
             kept,
             config,
             source,
-            Facts::default,
+            Box::new(self.surroundings.clone()),
             handle,
         )
         .expect("the daemon starts")
@@ -560,10 +567,10 @@ fn a_look_at_the_host_that_fails_takes_no_session_away() {
     }
     let host = Host::new("");
     let mut daemon = host.first();
-    daemon.look = seen;
+    host.surroundings.scene().facts = seen();
     daemon.refresh_facts();
     assert_eq!(daemon.plane.sessions.len(), 1);
-    daemon.look = failed;
+    host.surroundings.scene().facts = failed();
     daemon.refresh_facts();
     assert_eq!(daemon.plane.sessions.len(), 1);
     assert_eq!(daemon.facts.ssh_ports, [22, 2222]);
@@ -581,7 +588,7 @@ fn a_look_at_the_host_that_fails_takes_no_session_away() {
     let refusal = daemon.add(Block, &["192.0.2.2/32"]).expect_err("refused");
     assert!(refusal.message.contains("no luck"), "{refusal:?}");
 
-    daemon.look = Facts::default;
+    host.surroundings.scene().facts = Facts::default();
     daemon.refresh_facts();
     assert!(daemon.plane.sessions.is_empty());
     assert!(!daemon.troubles.contains_key("facts"));

@@ -56,10 +56,14 @@ pub struct Fake {
     pub local: Option<Box<LocalLines>>,
     /// Sets of ports that were written.
     pub ports: BTreeMap<PortSet, Box<Ports>>,
+    /// Every set of ports that was written, in order.
+    pub port_writes: Vec<PortSet>,
     /// How often stamps of listeners were forgotten.
     pub stamps_cleared: usize,
     /// What became of cookies, by port, where anything did.
     pub cookie_ports: BTreeMap<u16, CookiePort>,
+    /// CPUs under pressure.
+    pub pressed: usize,
     /// Lifelines.
     pub lifelines: Lifelines,
     /// Sessions.
@@ -237,6 +241,7 @@ impl Dataplane for Fake {
     fn set_ports(&mut self, set: PortSet, ports: &Ports) -> Result<(), DataplaneError> {
         self.write()?;
         self.ports.insert(set, Box::new(*ports));
+        self.port_writes.push(set);
         Ok(())
     }
 
@@ -249,6 +254,10 @@ impl Dataplane for Fake {
     fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError> {
         let read = |port: &u16| self.cookie_ports.get(port).copied().unwrap_or_default();
         Ok(ports.iter().map(read).collect())
+    }
+
+    fn pressed(&mut self) -> Result<usize, DataplaneError> {
+        Ok(self.pressed)
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

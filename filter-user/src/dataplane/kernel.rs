@@ -355,6 +355,13 @@ impl Dataplane for Kernel {
         self.maps.own.cookie_ports(ports)
     }
 
+    fn pressed(&mut self) -> Result<usize, DataplaneError> {
+        let now = self.tick()?;
+        let states = self.maps.cpu.get(&0, 0);
+        let states = states.map_err(|error| map_error("reading the state of CPUs", error))?;
+        Ok(states.iter().filter(|it| it.pressure_until > now).count())
+    }
+
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
         self.maps
             .lifelines

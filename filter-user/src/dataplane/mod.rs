@@ -190,6 +190,9 @@ pub trait Dataplane: Companions + Send {
     /// What became of cookies at each of these ports, since the maps were made.
     fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError>;
 
+    /// How many CPUs are under pressure.
+    fn pressed(&mut self) -> Result<usize, DataplaneError>;
+
     /// Puts lifelines in force.
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError>;
 

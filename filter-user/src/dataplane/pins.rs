@@ -56,6 +56,7 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         overrides: Vec::new(),
         tables: BTreeMap::new(),
         services: Vec::new(),
+        defences: Vec::new(),
         lists: Vec::new(),
         program: None,
         map_memory: 0,

@@ -7,6 +7,9 @@ use aya::{
     programs::{ProgramType, loaded_programs},
     sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported},
 };
+use filter_common::abi::defence::Defence;
+
+use crate::core::defences::Unable;
 
 /// What trying showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,57 @@ impl Kernel {
             memory_cgroup: helper(BpfHelper::BPF_FUNC_ktime_get_coarse_ns),
         }
     }
+}
+
+/// Defences that this kernel has no means for, each with a sentence.
+pub fn lacking() -> Unable {
+    const NEEDS: [(Defence, BpfHelper, &str, &str); 5] = [
+        (
+            Defence::Cookies,
+            BpfHelper::BPF_FUNC_tcp_raw_gen_syncookie_ipv4,
+            "SYN cookies",
+            "6.0",
+        ),
+        (
+            Defence::Cookies,
+            BpfHelper::BPF_FUNC_tcp_gen_syncookie,
+            "SYN cookies",
+            "6.0",
+        ),
+        (
+            Defence::Cookies,
+            BpfHelper::BPF_FUNC_skc_lookup_tcp,
+            "look-ups of sockets",
+            "5.2",
+        ),
+        (
+            Defence::Sockets,
+            BpfHelper::BPF_FUNC_skc_lookup_tcp,
+            "look-ups of sockets",
+            "5.2",
+        ),
+        (
+            Defence::Icmp,
+            BpfHelper::BPF_FUNC_sk_lookup_udp,
+            "look-ups of sockets",
+            "5.2",
+        ),
+    ];
+    let mut lacking = Unable::new();
+    for (defence, helper, what, since) in NEEDS {
+        let trouble = match Probe::from(is_helper_supported(ProgramType::Xdp, helper)) {
+            Probe::Works => continue,
+            Probe::Missing => {
+                format!("the kernel has no {what} for XDP: install Linux {since} or later")
+            }
+            Probe::Unknown(why) => format!(
+                "whether the kernel has {what} for XDP could not be tried ({why}): run as root, \
+                 outside system-call filters that forbid bpf"
+            ),
+        };
+        lacking.entry(defence).or_insert(trouble);
+    }
+    lacking
 }
 
 /// Names of the programs that are loaded, by id.

@@ -14,7 +14,9 @@ use std::{
 use rtnetlink::{
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
+        link::{
+            LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+        },
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
@@ -46,6 +48,10 @@ pub struct Link {
     pub rx_queues: u32,
     /// Transmit queues that were allocated.
     pub tx_queues: u32,
+    /// The index of the interface below it, as of a VLAN's.
+    pub below: Option<u32>,
+    /// Whether it carries Ethernet frames to others.
+    pub ethernet: bool,
     /// XDP programs on it.
     pub xdp: Vec<XdpProgram>,
 }
@@ -135,6 +141,7 @@ fn read(message: &LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         up: message.header.flags.contains(LinkFlags::Up),
+        ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         running: message.header.flags.contains(LinkFlags::LowerUp),
         ..Link::default()
     };
@@ -142,6 +149,7 @@ fn read(message: &LinkMessage) -> Link {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Link(below) => link.below = Some(*below),
             LinkAttribute::NumRxQueues(queues) => link.rx_queues = *queues,
             LinkAttribute::NumTxQueues(queues) => link.tx_queues = *queues,
             LinkAttribute::LinkInfo(infos) => link.kind = infos.iter().find_map(kind),
@@ -375,6 +383,7 @@ mod tests {
             vec![
                 LinkAttribute::IfName("eth7".into()),
                 LinkAttribute::Mtu(9000),
+                LinkAttribute::Link(6),
                 LinkAttribute::NumRxQueues(4),
                 LinkAttribute::NumTxQueues(8),
                 LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
@@ -396,6 +405,8 @@ mod tests {
                 mtu: 9000,
                 rx_queues: 4,
                 tx_queues: 8,
+                below: Some(6),
+                ethernet: false,
                 xdp: vec![
                     XdpProgram {
                         id: 11,

@@ -1,15 +1,20 @@
-//! Facts about this host. Everything here only looks; nothing is changed.
+//! Facts about this host. Everything here only looks, but for `net.ipv4.tcp_syncookies`.
 
 pub mod addresses;
+pub mod cgroup;
 pub mod classifiers;
 pub mod doctor;
 pub mod ethtool;
 pub mod facts;
 pub mod links;
+pub mod listeners;
 mod netlink;
+pub mod network;
 pub mod resolvers;
 pub mod sessions;
 pub mod sockets;
+pub mod surroundings;
+pub mod translation;
 
 /// CPUs that may ever run; many, if the kernel does not say.
 #[doc(alias = "_SC_NPROCESSORS_CONF")]

@@ -1,5 +1,6 @@
 //! What people see: pure functions from what the API says to text.
 
+pub mod defences;
 pub mod doctor;
 pub mod entries;
 pub mod events;

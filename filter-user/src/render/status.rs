@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, Tone, bullets, lists, number, safe, services, table, time, until};
+use super::{
+    Columns, Style, Tone, bullets, defences, lists, number, safe, services, table, time, until,
+};
 use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
 
 /// Reasons that are shown.
@@ -21,6 +23,10 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     if !status.services.is_empty() {
         writeln!(out)?;
         services::render(out, &status.services, style)?;
+    }
+    if !status.defences.is_empty() {
+        writeln!(out)?;
+        defences::brief(out, &status.defences, style)?;
     }
     if !status.lists.is_empty() {
         writeln!(out)?;
@@ -315,6 +321,7 @@ mod tests {
             ]),
             overrides: Vec::new(),
             services: Vec::new(),
+            defences: Vec::new(),
             program: Some(Program {
                 features: vec!["block".to_owned(), "samples".to_owned()],
                 instructions_verified: Some(100_000),

@@ -36,6 +36,11 @@ pub fn render(out: &mut impl Write, why: &Why, style: &Style) -> io::Result<()> 
         writeln!(out, "Limits:")?;
         bullets(out, &why.limits)?;
     }
+    if !why.defences.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "Defences:")?;
+        bullets(out, &why.defences)?;
+    }
     Ok(())
 }
 
@@ -56,6 +61,7 @@ mod tests {
             entries: Vec::new(),
             rules: vec!["rule 7 (drop udp) would drop it".to_owned()],
             limits: vec!["source.syn: 3 of 200 left".to_owned()],
+            defences: vec!["icmp does not look at it".to_owned()],
         };
         let expected = "\
 192.0.2.9 PASSES, would be dropped if enforced (blocked)
@@ -66,6 +72,9 @@ Rules:
 
 Limits:
   - source.syn: 3 of 200 left
+
+Defences:
+  - icmp does not look at it
 ";
         assert_eq!(plain(|out, style| render(out, &why, style)), expected);
     }

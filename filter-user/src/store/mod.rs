@@ -3,6 +3,7 @@
 
 mod lists;
 mod rows;
+pub mod syncookies;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,10 @@ use rusqlite::{Connection, Row, params};
 use super::lists;
 use crate::{
     api::types::ListKind,
-    config::limit::{LimitName, format_limit},
+    config::{
+        defence::{self, DefenceMode},
+        limit::{LimitName, format_limit},
+    },
     core::{
         decide::mode_text,
         lists::{Imported, Note},
@@ -115,6 +118,16 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             let name = format!("{LIMIT}{name}");
             write_override(database, &name, set.as_ref(), |rate| format_limit(*rate))?;
         }
+        Change::Defence(defence, set) => {
+            let name = format!("{DEFENCE}{}", defence::name(*defence));
+            write_override(database, &name, set.as_ref(), ToString::to_string)?;
+        }
+        Change::CookiePort(port, set) => {
+            let name = format!("{COOKIE_PORT}{port}");
+            write_override(database, &name, set.as_ref(), |on| {
+                on_or_off(*on).to_string()
+            })?;
+        }
         Change::Rule(number, None) => {
             database.execute("DELETE FROM rules WHERE number = ?1", [number.to_string()])?;
         }
@@ -158,6 +171,16 @@ const UNRECONCILED: &str = "unreconciled";
 const NEXT_RULE: &str = "rule.next";
 const LIMIT: &str = "limit.";
 const DETACHED: &str = "detached.";
+const DEFENCE: &str = "defence.";
+const COOKIE_PORT: &str = "cookies.";
+
+const fn on_or_off(on: bool) -> DefenceMode {
+    if on {
+        DefenceMode::On
+    } else {
+        DefenceMode::Off
+    }
+}
 
 fn write_override<T>(
     database: &Connection,
@@ -496,6 +519,20 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
     }
     if let Some(interface) = name.strip_prefix(DETACHED) {
         let change = Change::Detached(interface.to_owned(), Some(set(row, ())?));
+        return Ok(Kept::Change(change));
+    }
+    if let Some(defence) = name.strip_prefix(DEFENCE) {
+        let defence = defence::by_name(defence).map_err(|_| unknown())?;
+        let mode = value.parse().map_err(|_| unknown())?;
+        let change = Change::Defence(defence, Some(set(row, mode)?));
+        return Ok(Kept::Change(change));
+    }
+    if let Some(port) = name.strip_prefix(COOKIE_PORT) {
+        let port = port.parse().map_err(|_| unknown())?;
+        let on = [true, false]
+            .into_iter()
+            .find(|on| on_or_off(*on).word() == value);
+        let change = Change::CookiePort(port, Some(set(row, on.ok_or_else(unknown)?)?));
         return Ok(Kept::Change(change));
     }
     let limit: Option<LimitName> = name.strip_prefix(LIMIT).and_then(|name| name.parse().ok());

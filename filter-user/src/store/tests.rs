@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use filter_common::abi::{reason::Reason, settings::Class};
+use filter_common::abi::{defence::Defence, reason::Reason, settings::Class};
 use ipnet::IpNet;
 
 use super::*;
@@ -8,7 +8,8 @@ use crate::{
     api::types::{ListKind, Mode},
     config::{
         bytes::ByteRate,
-        limit::{LimitName, LimitRate, Measure},
+        defence::DefenceMode,
+        limit::{LimitName, LimitRate, Measure, Sender},
         units::Rate,
     },
     core::{
@@ -116,6 +117,11 @@ fn every_change() -> Vec<Change> {
             LimitName::Service("web".to_owned(), Measure::Bytes),
             set(Some(LimitRate::Bytes(ByteRate::per_second(1_500_000)))),
         ),
+        Change::Limit(LimitName::Connections(Sender::Prefix), set(None)),
+        Change::Defence(Defence::ClosedPorts, set(DefenceMode::On)),
+        Change::Defence(Defence::Cookies, set(DefenceMode::Off)),
+        Change::CookiePort(443, set(true)),
+        Change::CookiePort(80, set(false)),
         Change::Detached("eth0.100".to_owned(), set(())),
         Change::Rule(7, Some(rule(u64::MAX, "drop udp sport 123 length > 400"))),
         Change::Rule(

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use filter_common::abi::{reason::Reason, settings::Class};
+use filter_common::abi::{defence::Defence, reason::Reason, settings::Class};
 use filter_user::{
     api::{openapi::Document, types::*},
     config::{
+        defence::DefenceMode,
         limit::{LimitName, LimitRate, Measure},
         units::Rate,
     },
@@ -147,6 +148,7 @@ fn looking_gives_what_the_daemon_says() {
     assert_eq!(get("/v1/status")["mode"], "monitor");
     assert_eq!(get("/v1/stats")["at"], "2026-01-02T03:04:05Z");
     assert_eq!(get("/v1/limits")["pressure"], "20000/s");
+    assert_eq!(get("/v1/defences")["defences"][0]["state"], "holding");
     assert_eq!(get("/v1/rules")["rules"][0]["state"], "enforced");
     assert_eq!(
         get("/v1/samples?reason=blocked&limit=3")["samples"][0]["bytes"],
@@ -244,6 +246,27 @@ fn changes_become_commands() {
             name: LimitName::Service("web".to_owned(), Measure::Bytes),
             rate: None,
             duration: None
+        }
+    );
+    assert_eq!(
+        lab.command(
+            "PUT",
+            "/v1/defences/cookies",
+            r#"{"mode": "on", "ports": [443], "services": ["web"], "for": "1h", "reason": "flood"}"#
+        ),
+        Command::SetDefence {
+            defence: Defence::Cookies,
+            mode: DefenceMode::On,
+            ports: vec![443],
+            services: vec!["web".to_owned()],
+            duration: hour,
+            reason: "flood".to_owned(),
+        }
+    );
+    assert_eq!(
+        lab.command("DELETE", "/v1/defences/closed_ports", ""),
+        Command::AutoDefence {
+            defence: Defence::ClosedPorts
         }
     );
     assert_eq!(
@@ -380,6 +403,7 @@ fn every_kind_of_refusal_has_its_status() {
             ("GET", "/v1/stats"),
             ("GET", "/v1/block"),
             ("GET", "/v1/limits"),
+            ("GET", "/v1/defences"),
             ("GET", "/v1/rules"),
             ("GET", "/v1/why?address=192.0.2.1"),
             ("GET", "/v1/events"),
@@ -523,6 +547,20 @@ fn nonsense_is_refused_and_named() {
             "off",
         ),
         (
+            "PUT",
+            "/v1/defences/sokcets",
+            r#"{"mode": "on"}"#,
+            404,
+            "`sockets`",
+        ),
+        (
+            "PUT",
+            "/v1/defences/sockets",
+            r#"{"mode": "always"}"#,
+            400,
+            "pressure",
+        ),
+        (
             "POST",
             "/v1/rules",
             r#"{"expression": "drop udp sprot 5"}"#,
@@ -545,6 +583,7 @@ fn nonsense_is_refused_and_named() {
             "rule list",
         ),
         ("DELETE", "/v1/limits/none", "", 404, "none"),
+        ("DELETE", "/v1/defences/none", "", 404, "none"),
         ("DELETE", "/v1/block", "{}", 400, "no body"),
         ("DELETE", "/v1/block?yes=1", "", 400, "yes=1"),
         ("POST", "/v1/reload", "now", 400, "no body"),

@@ -91,6 +91,7 @@ impl Service for Fake {
             overrides: Vec::new(),
             tables: BTreeMap::new(),
             services: Vec::new(),
+            defences: Vec::new(),
             lists: Vec::new(),
             program: None,
             map_memory: 0,
@@ -138,6 +139,28 @@ impl Service for Fake {
             schema: SCHEMA,
             pressure: "20000/s".to_owned(),
             limits: Vec::new(),
+        })
+    }
+
+    fn defences(&mut self) -> Result<Defences, Refusal> {
+        self.refusal()?;
+        let defence = DefenceStatus {
+            name: "sockets".to_owned(),
+            mode: "pressure".to_owned(),
+            state: DefenceState::Holding,
+            by: "default".to_owned(),
+            until: None,
+            dropped: 1_234,
+            answered: 0,
+            accepted: 0,
+            would_drop: 0,
+            ports: Vec::new(),
+            notes: vec!["TCP 8080 is left out".to_owned()],
+        };
+        Ok(Defences {
+            schema: SCHEMA,
+            pressure: "20000/s".to_owned(),
+            defences: vec![defence],
         })
     }
 
@@ -194,6 +217,7 @@ impl Service for Fake {
             entries: Vec::new(),
             rules: Vec::new(),
             limits: Vec::new(),
+            defences: Vec::new(),
         })
     }
 

@@ -3,6 +3,7 @@
 pub mod allow;
 pub mod ban;
 pub mod block;
+pub mod defences;
 mod entries;
 pub mod events;
 pub mod interfaces;
@@ -111,6 +112,11 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/ban/remove", post(ban::remove)),
         ("/v1/limits", get(limits::list)),
         ("/v1/limits/{name}", put(limits::set).delete(limits::auto)),
+        ("/v1/defences", get(defences::list)),
+        (
+            "/v1/defences/{name}",
+            put(defences::set).delete(defences::auto),
+        ),
         ("/v1/rules", get(rules::list).post(rules::add)),
         ("/v1/rules/remove", post(rules::remove)),
         ("/v1/services", get(services::list)),

@@ -4,8 +4,8 @@ use filter_common::abi::settings::{Class, FragmentPolicy};
 
 use super::{
     super::{
-        ClassLimit, Fragments, IcmpLimits, Limits, PrefixLimits,
-        limit::{Measure, class_measure},
+        ClassLimit, Fragments, IcmpLimits, Limits,
+        limit::{Measure, Sender, class_measure},
         schema::{Key, Node, Reader},
         units::{Rate, RateError},
     },
@@ -19,11 +19,11 @@ pub(super) const LIMITS: &[Key<Limits>] = &[
     },
     Key {
         name: "source",
-        read: |r, limits, node| r.section(node, SOURCE, &mut limits.source),
+        read: |r, limits, node| r.section(node, SOURCE, limits),
     },
     Key {
         name: "prefix",
-        read: |r, limits, node| r.section(node, PREFIX, &mut limits.prefix),
+        read: |r, limits, node| r.section(node, PREFIX, limits),
     },
     Key {
         name: "icmp",
@@ -37,57 +37,69 @@ pub(super) const LIMITS: &[Key<Limits>] = &[
 
 type Classes = [ClassLimit; Class::ALL.len()];
 
-const SOURCE: &[Key<Classes>] = &[
+const SOURCE: &[Key<Limits>] = &[
     Key {
         name: "packets",
-        read: |r, limits, node| class(r, limits, Class::All, node),
+        read: |r, limits, node| class(r, &mut limits.source, Class::All, node),
     },
     Key {
         name: "syn",
-        read: |r, limits, node| class(r, limits, Class::Syn, node),
+        read: |r, limits, node| class(r, &mut limits.source, Class::Syn, node),
     },
     Key {
         name: "udp",
-        read: |r, limits, node| class(r, limits, Class::Udp, node),
+        read: |r, limits, node| class(r, &mut limits.source, Class::Udp, node),
     },
     Key {
         name: "icmp",
-        read: |r, limits, node| class(r, limits, Class::Icmp, node),
+        read: |r, limits, node| class(r, &mut limits.source, Class::Icmp, node),
     },
     Key {
         name: "bytes",
-        read: |r, limits, node| class(r, limits, Class::Bytes, node),
+        read: |r, limits, node| class(r, &mut limits.source, Class::Bytes, node),
+    },
+    Key {
+        name: "connections",
+        read: |r, limits, node| connections(r, limits, Sender::Source, node),
     },
 ];
 
-const PREFIX: &[Key<PrefixLimits>] = &[
+const PREFIX: &[Key<Limits>] = &[
     Key {
         name: "packets",
-        read: |r, limits, node| class(r, &mut limits.classes, Class::All, node),
+        read: |r, limits, node| class(r, &mut limits.prefix.classes, Class::All, node),
     },
     Key {
         name: "syn",
-        read: |r, limits, node| class(r, &mut limits.classes, Class::Syn, node),
+        read: |r, limits, node| class(r, &mut limits.prefix.classes, Class::Syn, node),
     },
     Key {
         name: "udp",
-        read: |r, limits, node| class(r, &mut limits.classes, Class::Udp, node),
+        read: |r, limits, node| class(r, &mut limits.prefix.classes, Class::Udp, node),
     },
     Key {
         name: "icmp",
-        read: |r, limits, node| class(r, &mut limits.classes, Class::Icmp, node),
+        read: |r, limits, node| class(r, &mut limits.prefix.classes, Class::Icmp, node),
     },
     Key {
         name: "bytes",
-        read: |r, limits, node| class(r, &mut limits.classes, Class::Bytes, node),
+        read: |r, limits, node| class(r, &mut limits.prefix.classes, Class::Bytes, node),
+    },
+    Key {
+        name: "connections",
+        read: |r, limits, node| connections(r, limits, Sender::Prefix, node),
     },
     Key {
         name: "ipv4",
-        read: |r, limits, node| r.value(node, |node| length(node, 32), |it| limits.ipv4 = it),
+        read: |r, limits, node| {
+            r.value(node, |node| length(node, 32), |it| limits.prefix.ipv4 = it)
+        },
     },
     Key {
         name: "ipv6",
-        read: |r, limits, node| r.value(node, |node| length(node, 64), |it| limits.ipv6 = it),
+        read: |r, limits, node| {
+            r.value(node, |node| length(node, 64), |it| limits.prefix.ipv6 = it)
+        },
     },
 ];
 
@@ -133,6 +145,18 @@ fn class(reader: &mut Reader<'_>, limits: &mut Classes, class: Class, node: Node
     let parse = |node: Node<'_>| measure.parse(node.text(example)?);
     reader.value(node, parse, |rate| {
         if let Some(limit) = limits.get_mut(class as usize) {
+            *limit = ClassLimit {
+                rate,
+                by_hand: true,
+            };
+        }
+    });
+}
+
+fn connections(reader: &mut Reader<'_>, limits: &mut Limits, sender: Sender, node: Node<'_>) {
+    let parse = |node: Node<'_>| Measure::Packets.parse(node.text("\"100/s burst 1000\"")?);
+    reader.value(node, parse, |rate| {
+        if let Some(limit) = limits.connections.get_mut(sender as usize) {
             *limit = ClassLimit {
                 rate,
                 by_hand: true,

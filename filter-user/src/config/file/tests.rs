@@ -3,7 +3,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    config::{Lifeline, Service, bytes::ByteRate},
+    config::{
+        Lifeline, Service,
+        bytes::ByteRate,
+        defence::{CookiePorts, DefenceMode, LeftOut},
+    },
     rules::ServiceMatch,
 };
 
@@ -83,6 +87,7 @@ fn everything_can_be_said() {
         socket = "/run/x.sock"
         state = "/srv/x"
         bpf = "/sys/fs/bpf/x"
+        cgroup = "/sys/fs/cgroup/x"
         [sanity]
         land = true
         port_zero = false
@@ -92,9 +97,11 @@ fn everything_can_be_said() {
         source.syn = "off"
         source.udp = "20k/s burst 400"
         source.bytes = "1Gbit/s burst 250MB"
+        source.connections = "off"
         protocols = "7k/s"
         [limits.prefix]
         packets = "1M/s"
+        connections = "50/s"
         ipv4 = 22
         ipv6 = 56
         [limits.icmp]
@@ -118,6 +125,15 @@ fn everything_can_be_said() {
         [fragments]
         unknown = "drop"
         limit = "5k/s"
+        [defences]
+        cookies = "on"
+        cookie_ports = [443, 80]
+        answers = "1M/s"
+        answers_prefix = "1k/s burst 10"
+        known = "off"
+        sockets = "off"
+        closed_ports = "on"
+        left_out = ["tcp/8080", "udp/5000", "udp/5001"]
         [tables]
         block = 1_000_000
         allow = 0x100
@@ -170,6 +186,7 @@ fn everything_can_be_said() {
                 socket: "/run/x.sock".into(),
                 state: "/srv/x".into(),
                 bpf: "/sys/fs/bpf/x".into(),
+                cgroup: Some("/sys/fs/cgroup/x".into()),
             },
             lifeline: Some(vec![
                 Lifeline {
@@ -198,6 +215,10 @@ fn everything_can_be_said() {
                     echo: None,
                 },
                 protocols: Some(Rate::per_second(7_000)),
+                connections: [
+                    by_hand(None),
+                    by_hand(Some(LimitRate::Packets(Rate::per_second(50)))),
+                ],
             },
             services: vec![
                 Service {
@@ -232,6 +253,28 @@ fn everything_can_be_said() {
                 default: ProtocolPolicy::Limit,
                 named: [(47, ProtocolPolicy::Pass), (50, ProtocolPolicy::Drop)].into(),
             },
+            defences: Defences {
+                modes: [
+                    DefenceMode::On,
+                    DefenceMode::Off,
+                    DefenceMode::On,
+                    DefenceMode::Pressure,
+                    DefenceMode::Pressure,
+                    DefenceMode::Pressure,
+                    DefenceMode::Pressure,
+                ],
+                cookie_ports: CookiePorts::Some([80, 443].into()),
+                answers: Rate::per_second(1_000_000),
+                answers_prefix: Rate {
+                    packets: 1_000,
+                    burst: 10,
+                },
+                known: None,
+                left_out: LeftOut {
+                    tcp: [8080].into(),
+                    udp: [5000, 5001].into(),
+                },
+            },
             tables: Tables {
                 block: 1_000_000,
                 allow: 256,
@@ -257,6 +300,29 @@ fn everything_can_be_said() {
         }
     );
     assert_eq!(parse("lifeline = []").unwrap().lifeline, Some(vec![]));
+}
+
+#[test]
+fn defences_that_make_no_sense_say_why() {
+    refused(
+        "[defences]\ncookies = \"pressure\"\nsockets = true\ncookie_ports = \"some\"\n\
+         answers = \"off\"\nleft_out = [\"8080\", \"tcp/0\", \"tcp/+1\"]\nsocket = \"on\"\n",
+        &[
+            &["`defences.cookies`", "\"off\", \"on\""],
+            &["`defences.sockets`", "\"pressure\""],
+            &["`defences.cookie_ports`", "[443, 80], or \"all\""],
+            &["`defences.answers`", "is no rate"],
+            &["`defences.left_out`", "\"8080\"", "tcp/8080"],
+            &["`defences.left_out`", "\"tcp/0\""],
+            &["`defences.left_out`", "\"tcp/+1\""],
+            &["\"socket\" in [defences]", "`sockets`"],
+        ],
+    );
+    assert_eq!(
+        parse("defences.cookie_ports = \"all\"").unwrap(),
+        Config::default()
+    );
+    assert_eq!(parse("paths.cgroup = \"auto\"").unwrap(), Config::default());
 }
 
 #[test]

@@ -143,6 +143,8 @@ fn number(change: &Change) -> Option<String> {
         | Change::Import(..)
         | Change::Mode(_)
         | Change::Limit(..)
+        | Change::Defence(..)
+        | Change::CookiePort(..)
         | Change::Detached(..) => None,
     }
 }

@@ -1,3 +1,4 @@
+mod defences;
 mod rules;
 
 use filter_common::abi::settings::Class;
@@ -20,6 +21,7 @@ struct Host {
     state: State,
     config: Config,
     facts: Facts,
+    unable: Unable,
 }
 
 const OPERATOR: Actor = Actor::Operator {
@@ -37,6 +39,7 @@ impl Host {
                 ..Config::default()
             },
             facts: Facts::default(),
+            unable: Unable::new(),
         }
     }
 
@@ -47,6 +50,7 @@ impl Host {
             state: &self.state,
             config: &self.config,
             facts: &self.facts,
+            unable: &self.unable,
         };
         let decision = decide(situation, &OPERATOR, &command)?;
         for change in decision.changes {

@@ -9,6 +9,7 @@ use aya::{
 use filter_common::{
     abi::{
         counter::{COUNTERS, Counter},
+        cpu::CpuState,
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
@@ -29,6 +30,7 @@ pub(super) struct Maps {
     pub(super) list_hits: PerCpuArray<MapData, Counter>,
     pub(super) lifelines: Array<MapData, Lifelines>,
     pub(super) sessions: HashMap<MapData, SessionKey, u8>,
+    pub(super) cpu: PerCpuArray<MapData, CpuState>,
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
     pub(super) protocols: Array<MapData, u32>,
@@ -56,6 +58,7 @@ impl Maps {
             list_hits: take(ebpf, "LIST_HITS")?,
             lifelines: take(ebpf, "LIFELINES")?,
             sessions: take(ebpf, "SESSIONS")?,
+            cpu: take(ebpf, "CPU")?,
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
             protocols: take(ebpf, "PROTOCOLS")?,

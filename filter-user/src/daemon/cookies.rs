@@ -1,0 +1,253 @@
+//! SYN cookies in order: the kernel's setting before the answers, the answers before the setting goes
+//! back, and an eye on whether connections come of them.
+
+use std::{io, time::Instant};
+
+use filter_common::abi::defence::Defence;
+
+use super::state::{Daemon, failed};
+use crate::{
+    clock,
+    core::{
+        actor::Actor,
+        cookies::{Life, Step, Switch, Want, blame},
+        defences,
+        refusal::Refusal,
+        state::{Change, Set},
+    },
+    dataplane::Dataplane,
+    store::syncookies::{self, Kept},
+};
+
+/// `net.ipv4.tcp_syncookies`: accept cookies whether the queue of a listener is full or not.
+const ALWAYS: u32 = 2;
+/// What Linux has without a word of an administrator.
+const USUAL: u32 = 1;
+/// Who switches ports off of which no connection comes.
+const WATCH: &str = "floodwall, for no connection came of valid cookies";
+
+impl<D: Dataplane> Daemon<D> {
+    /// Takes the switch up where a daemon before left it, from the kernel's old setting that it kept.
+    pub(super) fn resume_cookies(&mut self, answered: bool) {
+        let now = clock::monotonic();
+        let folder = &self.config.paths.state;
+        let kept = match syncookies::read(folder) {
+            Ok(None) => return,
+            Ok(Some(kept)) => kept,
+            Err(error) => {
+                self.losses.push(format!(
+                    "what net.ipv4.tcp_syncookies was before SYNs were answered could not be read \
+                     ({error}): it will be {USUAL}"
+                ));
+                let kept = Kept::new(USUAL, self.terrain.network.netns);
+                if let Err(error) = syncookies::write(folder, &kept) {
+                    self.trouble("syncookies", format!("keeping it anew: {error}"));
+                }
+                kept
+            }
+        };
+        if !kept.is_of(self.terrain.network.netns) {
+            // A boot forgets the change; another network namespace is not this daemon's to mend.
+            if let Err(error) = syncookies::remove(&self.config.paths.state) {
+                self.trouble("syncookies", error.to_string());
+            }
+            return;
+        }
+        self.terrain.switch = if answered {
+            if self.wants_cookies() == Want::On {
+                Switch::On(now)
+            } else {
+                Switch::Draining(now)
+            }
+        } else {
+            match self.restore_setting() {
+                Ok(()) => Switch::Off,
+                Err(refusal) => {
+                    self.trouble("syncookies", refusal.message);
+                    Switch::Draining(now)
+                }
+            }
+        };
+        self.terrain.ground.answers = self.terrain.switch.answers();
+    }
+
+    fn wants_cookies(&self) -> Want {
+        let is_hindered = self.terrain.hindrance(Defence::Cookies).is_some();
+        if is_hindered {
+            Want::Never
+        } else if defences::is_wanted(&self.config, &self.state, Defence::Cookies) {
+            Want::On
+        } else {
+            Want::Off
+        }
+    }
+
+    /// Takes the next step to where the switch should be.
+    pub(super) fn switch_cookies(&mut self, now: Instant) -> Result<(), Refusal> {
+        // Where nothing receives SYNs, nothing answers them, and the setting need not be changed.
+        let want = if self.is_protecting() {
+            self.wants_cookies()
+        } else {
+            Want::Never
+        };
+        let before = self.terrain.switch;
+        let step = before.next(now, want);
+        let done = match step {
+            Step::Stay if before.answers() => self.keep_setting(),
+            Step::Stay | Step::End => Ok(()),
+            Step::Begin | Step::Resume => self.change_setting(),
+            Step::Restore => self.restore_setting(),
+        };
+        match done {
+            Ok(()) => {
+                self.troubles.remove("syncookies");
+            }
+            Err(refusal) => {
+                self.trouble("syncookies", refusal.message);
+                return Ok(());
+            }
+        }
+        self.terrain.switch = before.done(step, now);
+        self.terrain.ground.answers = self.terrain.switch.answers();
+        let text = match step {
+            Step::Stay => return Ok(()),
+            Step::Begin | Step::Resume => {
+                "SYNs are answered with cookies; net.ipv4.tcp_syncookies is 2 meanwhile"
+            }
+            Step::End => "SYNs are not answered any more; those that were have two minutes",
+            Step::Restore => "net.ipv4.tcp_syncookies is as it was before SYNs were answered",
+        };
+        if step == Step::End
+            && let Err(refusal) = self.put_settings()
+        {
+            self.terrain.switch = before;
+            self.terrain.ground.answers = before.answers();
+            return Err(refusal);
+        }
+        self.tell(&Actor::Daemon, "cookies.switched", text);
+        Ok(())
+    }
+
+    /// Keeps what the setting was, on the disk, and only then changes it.
+    fn change_setting(&mut self) -> Result<(), Refusal> {
+        let folder = self.config.paths.state.clone();
+        let old = self.host.syncookies().map_err(unreadable)?;
+        let kept = syncookies::read(&folder).ok().flatten();
+        // What is kept is older than what this daemon wrote.
+        if kept.is_none() || old != ALWAYS {
+            let kept = Kept::new(old, self.terrain.network.netns);
+            syncookies::write(&folder, &kept).map_err(|error| {
+                failed(format!(
+                    "SYNs are not answered, for net.ipv4.tcp_syncookies could not be kept in {}: \
+                     {error}",
+                    folder.display()
+                ))
+            })?;
+        }
+        self.host.set_syncookies(ALWAYS).map_err(|error| {
+            failed(format!(
+                "SYNs are not answered, for net.ipv4.tcp_syncookies cannot be set to {ALWAYS}: {error}"
+            ))
+        })
+    }
+
+    /// Somebody may have set it meanwhile, as a reload of all sysctls does.
+    fn keep_setting(&mut self) -> Result<(), Refusal> {
+        if self.host.syncookies().map_err(unreadable)? == ALWAYS {
+            return Ok(());
+        }
+        self.change_setting()
+    }
+
+    fn restore_setting(&mut self) -> Result<(), Refusal> {
+        let folder = &self.config.paths.state;
+        let Some(kept) = syncookies::read(folder).map_err(failed)? else {
+            return Ok(());
+        };
+        self.host.set_syncookies(kept.value).map_err(|error| {
+            failed(format!(
+                "net.ipv4.tcp_syncookies could not be put back ({error}): sysctl -w \
+                 net.ipv4.tcp_syncookies={}",
+                kept.value
+            ))
+        })?;
+        syncookies::remove(folder).map_err(failed)
+    }
+
+    /// Switches cookies off at ports where valid ones come back and no connection follows.
+    pub(super) fn prove_life(&mut self, now: Instant) -> Result<(), Refusal> {
+        let ports = self.defended_ports();
+        if ports.is_empty() || !self.terrain.sees_handshakes {
+            self.terrain.life = Life::default();
+            return Ok(());
+        }
+        let cookies = self.plane.cookie_ports(&ports).map_err(failed)?;
+        let readings: Vec<_> = ports.into_iter().zip(cookies).collect();
+        let lifeless = self.terrain.life.observe(now, &readings);
+        if lifeless.is_empty() {
+            return Ok(());
+        }
+        let since = clock::now();
+        let changes = lifeless.iter().map(|port| {
+            let set = Set {
+                value: false,
+                by: WATCH.to_owned(),
+                since,
+                until: None,
+            };
+            Change::CookiePort(*port, Some(set))
+        });
+        let text = self.lifeless(&lifeless);
+        tracing::error!("{text}");
+        self.carry_out(changes.collect(), &Actor::Daemon, "cookies.failed", &text)?;
+        self.recompose();
+        self.write_tables()
+    }
+
+    fn lifeless(&self, ports: &[u16]) -> String {
+        let list: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let known = self.terrain.known.as_ref();
+        let translates = known.is_some_and(|known| !known.translated.words.is_empty());
+        format!(
+            "cookies are off at TCP {}: valid ones came back, and no connection came of them for a \
+             second. To blame is likely: {}. Once that is mended, `floodwall defence set cookies on \
+             --port {}`",
+            list.join(", "),
+            blame(self.terrain.network.strict_conntrack, translates),
+            list.join(" --port "),
+        )
+    }
+
+    /// What an operator should know of cookies.
+    pub(super) fn cookie_warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let set = self.state.cookie_ports.iter();
+        let failed: Vec<u16> = set
+            .filter(|(_, set)| set.by == WATCH)
+            .map(|(port, _)| *port)
+            .collect();
+        if !failed.is_empty() {
+            warnings.push(self.lifeless(&failed));
+        }
+        if self.terrain.switch.answers() && !self.terrain.ground.timestamps {
+            warnings.push(
+                "connections that are opened while SYNs are answered have neither window scaling nor \
+                 SACK, for the kernel's timestamps have a secret offset: sysctl -w \
+                 net.ipv4.tcp_timestamps=2"
+                    .to_owned(),
+            );
+        }
+        if self.terrain.switch.answers() && !self.terrain.sees_handshakes {
+            warnings.push(
+                "SYNs are answered, and whether connections come of it is not seen: watch that \
+                 clients get through"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+fn unreadable(error: io::Error) -> Refusal {
+    failed(format!("net.ipv4.tcp_syncookies cannot be read: {error}"))
+}

@@ -1,0 +1,496 @@
+//! What defences must know of this host, brought up to date once a second: ports with sockets, own
+//! addresses, what leaves by which interface, and whether SYNs are answered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use filter_common::{
+    abi::defence::{Defence, PortSet},
+    logic::{address::Address, known},
+};
+
+use super::{
+    interfaces::Protection,
+    state::{Daemon, failed},
+};
+use crate::{
+    clock,
+    core::{
+        cookies::{Life, Switch},
+        defences::{self, CookieWish, Ground, Unable},
+        facts::Part,
+        local::Local,
+        ports::{Composed, Known, Ports, compose},
+        refusal::Refusal,
+    },
+    dataplane::{Dataplane, DataplaneError, LocalLines},
+    host::{links::Link, network::Network, surroundings::Surroundings},
+};
+
+/// Between looks at sockets, at least: a little less than the second that they are due in. And so
+/// many times as long as the last took.
+const LOOK: Duration = Duration::from_millis(900);
+const FRUGALITY: u32 = 20;
+/// Between times that all is written, whether it changed or not: the kernel adds listeners by itself.
+const RENEWAL: Duration = Duration::from_secs(60);
+const DAY: i64 = 24 * 60 * 60;
+
+/// What is known of this host, and what of it the kernel was told.
+#[derive(Debug)]
+pub struct Terrain {
+    /// What the settings are made of.
+    pub(super) ground: Ground,
+    /// What the settings in force were made of.
+    pub(super) in_force: Option<Ground>,
+    /// How TCP is set up.
+    pub(super) network: Network,
+    /// Ports with sockets; `None` while they are not known.
+    pub(super) known: Option<Known>,
+    /// Whether that is all.
+    is_known: bool,
+    pub(super) composed: Option<Composed>,
+    pub(super) local: Option<Local>,
+    /// The table of own addresses that the kernel has.
+    told: Option<Box<LocalLines>>,
+    /// The sets of ports that the kernel has.
+    written: BTreeMap<PortSet, Ports>,
+    /// When all is written anew.
+    renewal: Instant,
+    look: Instant,
+    /// Sockets at the ports that cookies defend.
+    identities: BTreeMap<u16, u64>,
+    pub(super) switch: Switch,
+    pub(super) life: Life,
+    /// Interfaces whose way out is looked at, by index.
+    egress: BTreeMap<u32, String>,
+    /// Whether it is known that no way out is looked at.
+    is_egress_bare: bool,
+    /// Whether completed handshakes are seen.
+    pub(super) sees_handshakes: bool,
+    /// Whether it is known that nothing sees them.
+    is_bare: bool,
+    /// What was not possible at the last try, by defence.
+    hindrances: Unable,
+}
+
+impl Terrain {
+    /// Nothing is known yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            ground: Ground::default(),
+            in_force: None,
+            network: Network::default(),
+            known: None,
+            is_known: false,
+            composed: None,
+            local: None,
+            told: None,
+            written: BTreeMap::new(),
+            renewal: now + RENEWAL,
+            look: now,
+            identities: BTreeMap::new(),
+            switch: Switch::default(),
+            life: Life::default(),
+            egress: BTreeMap::new(),
+            is_egress_bare: false,
+            sees_handshakes: false,
+            is_bare: false,
+            hindrances: Unable::new(),
+        }
+    }
+
+    /// What keeps a defence from holding at the moment, if anything does.
+    pub(super) fn hindrance(&self, defence: Defence) -> Option<&String> {
+        let hindrances = [&self.ground.unable, &self.hindrances];
+        hindrances.iter().find_map(|all| all.get(&defence))
+    }
+}
+
+impl<D: Dataplane> Daemon<D> {
+    /// Looks at the host, tells the kernel what changed, and switches what is to be switched.
+    pub(super) fn tend(&mut self) {
+        let now = clock::monotonic();
+        let result = self.survey(now).and_then(|()| self.tell_kernel(now));
+        match result {
+            Ok(()) => {
+                self.troubles.remove("defences");
+            }
+            Err(refusal) => self.trouble("defences", refusal.message),
+        }
+    }
+
+    /// Looks, and changes nothing.
+    pub(super) fn survey(&mut self, now: Instant) -> Result<(), Refusal> {
+        let links = match self.host.links() {
+            Ok(links) => links,
+            Err(error) => {
+                return Err(failed(format!(
+                    "listing the interfaces of this host: {error}"
+                )));
+            }
+        };
+        let protected: Vec<&Link> = links
+            .iter()
+            .filter(|link| self.config.interfaces.contains(&link.name))
+            .collect();
+        let mut unable = self.host.lacking();
+        let mut hindrances = Unable::new();
+        self.look_at_sockets(now, &protected, &mut hindrances);
+        self.terrain.network = self.host.network();
+        let network = &self.terrain.network;
+        let ground = &mut self.terrain.ground;
+        let mtu = protected.iter().map(|link| link.mtu).filter(|mtu| *mtu > 0);
+        let mtu = mtu.min().unwrap_or(1_500).min(u32::from(u16::MAX));
+        ground.mss = [mtu.saturating_sub(40), mtu.saturating_sub(60)];
+        ground.window_scale = network.window_scale;
+        ground.timestamps = network.timestamps == Some(2);
+        ground.netns = network.netns;
+        ground.online = network.online;
+        ground.day = u32::try_from(clock::now().as_second() / DAY).unwrap_or(0);
+        if let Some(why) = &network.fixed_syncookies {
+            unable.entry(Defence::Cookies).or_insert(why.clone());
+        }
+        if let Some(why) = hidden_tags(self.host.as_mut(), &links, &protected) {
+            unable.entry(Defence::Cookies).or_insert(why);
+        }
+        if self.host.cgroup().is_none() {
+            let why = "no cgroup2 is mounted, so that completed handshakes are not seen: mount -t \
+                       cgroup2 none /sys/fs/cgroup, or name it with [paths] cgroup";
+            unable.entry(Defence::Connections).or_insert(why.to_owned());
+        }
+        self.terrain.ground.unable = unable;
+        self.terrain.hindrances = hindrances;
+        self.attach_all(&links);
+        let terrain = &mut self.terrain;
+        terrain.ground.hindered = terrain.hindrances.keys().copied().collect();
+        Ok(())
+    }
+
+    fn look_at_sockets(&mut self, now: Instant, protected: &[&Link], hindrances: &mut Unable) {
+        if now >= self.terrain.look {
+            let indices: BTreeSet<u32> = protected.iter().map(|link| link.index).collect();
+            let found = self.host.listeners(now, &indices);
+            let took = clock::monotonic().saturating_duration_since(now);
+            self.terrain.look = now + LOOK.max(took.saturating_mul(FRUGALITY));
+            match found {
+                Ok(found) => {
+                    let known = self.terrain.known.get_or_insert_default();
+                    known.tcp = found.tcp;
+                    known.udp = found.udp;
+                    known.serves = found.serves;
+                    self.troubles.remove("sockets");
+                }
+                // What was known a second ago is better than nothing.
+                Err(error) => self.trouble(
+                    "sockets",
+                    format!(
+                        "the sockets of this host cannot be listed ({error}): they are taken to be as \
+                         they were"
+                    ),
+                ),
+            }
+        }
+        let translated = self.host.translated();
+        let is_known = translated.is_some() && self.terrain.known.is_some();
+        if let (Some(known), Some(translated)) = (&mut self.terrain.known, translated) {
+            known.translated = translated;
+        }
+        self.terrain.is_known = is_known;
+        self.recompose();
+        let addresses = !self.facts.unknown.contains(&Part::Addresses);
+        self.terrain.local = addresses.then(|| Local::of(&self.facts.addresses));
+        let missing = match (is_known, addresses) {
+            (false, _) => "the sockets of this host, and what it translates, are not known yet",
+            (true, false) => "the addresses of this host are not known",
+            (true, true) => return,
+        };
+        for defence in [
+            Defence::Cookies,
+            Defence::Sockets,
+            Defence::ClosedPorts,
+            Defence::Solicited,
+        ] {
+            hindrances.insert(defence, missing.to_owned());
+        }
+    }
+
+    /// Composes the sets of ports anew.
+    pub(super) fn recompose(&mut self) {
+        let known = self
+            .terrain
+            .known
+            .as_ref()
+            .filter(|_| self.terrain.is_known);
+        self.terrain.composed = known.map(|known| compose(&self.config, &self.state, known));
+    }
+
+    /// Attaches the programs that see what leaves and which handshakes complete, where somebody needs
+    /// them, and takes them off where nobody does.
+    fn attach_all(&mut self, links: &[Link]) {
+        let is_wanted = |defence| {
+            self.is_protecting() && defences::is_wanted(&self.config, &self.state, defence)
+        };
+        let wants_egress = is_wanted(Defence::Solicited) || is_wanted(Defence::ClosedPorts);
+        let wants_sockets = is_wanted(Defence::Connections)
+            || is_wanted(Defence::Cookies)
+            || self.terrain.switch.is_in_use();
+        let result = if wants_egress {
+            self.attach_egress(links)
+        } else {
+            self.detach_egress(links)
+        };
+        if let Err(error) = result {
+            self.trouble("egress", error.to_string());
+        } else {
+            self.troubles.remove("egress");
+        }
+        match self.host.cgroup() {
+            Some(cgroup) if wants_sockets => self.attach_sockets(&cgroup),
+            Some(_) | None => self.detach_sockets(),
+        }
+    }
+
+    fn attach_sockets(&mut self, cgroup: &Path) {
+        let terrain = &mut self.terrain;
+        if terrain.sees_handshakes {
+            return;
+        }
+        terrain.is_bare = false;
+        let attached = self.plane.attach_sockets(cgroup);
+        terrain.sees_handshakes = attached.is_ok();
+        if let Err(error) = attached {
+            let hindrances = &mut terrain.hindrances;
+            hindrances.insert(Defence::Connections, error.to_string());
+        }
+    }
+
+    fn detach_sockets(&mut self) {
+        if !self.terrain.sees_handshakes && self.terrain.is_bare {
+            return;
+        }
+        self.terrain.sees_handshakes = false;
+        if let Err(error) = self.plane.detach_sockets() {
+            // It costs a little, and nothing else.
+            tracing::warn!("{error}");
+        }
+        self.terrain.is_bare = true;
+    }
+
+    /// The Ethernet interfaces to other hosts: what leaves by others comes back by these, wrapped up.
+    fn outward(links: &[Link]) -> BTreeMap<u32, String> {
+        let outward = links.iter().filter(|link| link.ethernet);
+        outward.map(|it| (it.index, it.name.clone())).collect()
+    }
+
+    fn attach_egress(&mut self, links: &[Link]) -> Result<(), DataplaneError> {
+        let outward = Self::outward(links);
+        let terrain = &mut self.terrain;
+        terrain.is_egress_bare = false;
+        let is_there = |index: &u32, _: &mut String| outward.contains_key(index);
+        terrain.egress.retain(is_there);
+        let mut problem = None;
+        for (index, name) in &outward {
+            if terrain.egress.contains_key(index) {
+                continue;
+            }
+            match self.plane.attach_egress(name) {
+                Ok(_) => {
+                    terrain.egress.insert(*index, name.clone());
+                }
+                Err(error) => {
+                    problem.get_or_insert(format!(
+                        "what leaves by {name} is not seen ({error}), so that nobody can tell what \
+                         this host asked for"
+                    ));
+                }
+            }
+        }
+        let since = &mut terrain.ground.solicited_since;
+        match problem {
+            // An interface that comes while the others are looked at has asked for nothing yet.
+            None if *since == u64::MAX => match self.plane.tick() {
+                Ok(tick) => *since = tick,
+                Err(error) => problem = Some(error.to_string()),
+            },
+            None => {}
+            Some(_) => *since = u64::MAX,
+        }
+        if let Some(problem) = problem {
+            terrain.hindrances.insert(Defence::Solicited, problem);
+        }
+        // Pins of interfaces that went.
+        for name in self.plane.egress_pinned()? {
+            if !outward.values().any(|there| *there == name) {
+                self.plane.detach_egress(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn detach_egress(&mut self, links: &[Link]) -> Result<(), DataplaneError> {
+        self.terrain.ground.solicited_since = u64::MAX;
+        if self.terrain.is_egress_bare {
+            return Ok(());
+        }
+        let names = self.plane.egress_pinned()?;
+        for name in Self::outward(links).into_values().chain(names) {
+            self.plane.detach_egress(&name)?;
+        }
+        self.terrain.egress.clear();
+        self.terrain.is_egress_bare = true;
+        Ok(())
+    }
+
+    /// Whether the program sits on any interface.
+    pub(super) fn is_protecting(&self) -> bool {
+        let mut all = self.protection.values();
+        all.any(|protection| matches!(protection, Protection::On(_)))
+    }
+
+    /// Writes what changed: what the settings rely on goes first.
+    pub(super) fn tell_kernel(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.switch_cookies(now)?;
+        if now >= self.terrain.renewal {
+            self.terrain.renewal = now + RENEWAL;
+            self.terrain.written.clear();
+        }
+        if self.needs_tables()
+            && let Err(refusal) = self.write_tables()
+        {
+            for defence in [
+                Defence::Cookies,
+                Defence::Sockets,
+                Defence::ClosedPorts,
+                Defence::Solicited,
+            ] {
+                let hindrances = &mut self.terrain.hindrances;
+                hindrances.insert(defence, refusal.message.clone());
+            }
+        }
+        let terrain = &mut self.terrain;
+        terrain.ground.hindered = terrain.hindrances.keys().copied().collect();
+        self.turn_day()?;
+        if self.settings_are_stale() {
+            self.grow_program()?;
+            self.put_settings()?;
+        }
+        self.prove_life(now)
+    }
+
+    /// Makes room for a new day among those on which sources were seen, before it begins for the kernel.
+    pub(super) fn turn_day(&mut self) -> Result<(), Refusal> {
+        let (before, today) = (self.settings.day, self.terrain.ground.day);
+        if before == today {
+            return Ok(());
+        }
+        let outdated = known::outdated(before, today);
+        self.plane.clear_known(outdated).map_err(failed)
+    }
+
+    /// Whether a source is known good.
+    pub(super) fn is_known_good(&mut self, source: &Address) -> Result<bool, Refusal> {
+        let places = known::Places::of(source, &self.fixed.key);
+        let lines = self.plane.known().map_err(failed)?;
+        let line = lines.get(places.line as usize);
+        Ok(line.is_some_and(|line| known::is_good(places.days(line))))
+    }
+
+    /// Whether anything looks into the tables of ports and addresses.
+    fn needs_tables(&self) -> bool {
+        self.terrain.switch.is_in_use()
+            || [Defence::Sockets, Defence::ClosedPorts, Defence::Solicited]
+                .into_iter()
+                .any(|defence| defences::is_wanted(&self.config, &self.state, defence))
+    }
+
+    pub(super) fn write_tables(&mut self) -> Result<(), Refusal> {
+        let Some(composed) = &self.terrain.composed else {
+            return Ok(());
+        };
+        for set in PortSet::ALL {
+            let mut ports = composed.get(set).clone();
+            if set == PortSet::Cookies && self.terrain.switch.is_in_use() {
+                let wish = CookieWish::of(&self.config, &self.state);
+                if !wish.is_any() {
+                    // They hold a little longer than they are wanted.
+                    ports = self.terrain.written.get(&set).cloned().unwrap_or_default();
+                    ports.remove(&wish.off.iter().copied().collect());
+                }
+            }
+            if self.terrain.written.get(&set) != Some(&ports) {
+                self.terrain.written.remove(&set);
+                self.plane.set_ports(set, ports.words()).map_err(failed)?;
+                self.terrain.written.insert(set, ports);
+            }
+        }
+        self.forget_stamps()?;
+        if let Some(local) = &self.terrain.local {
+            let is_new = self.terrain.told.as_ref() != Some(&local.table);
+            if is_new {
+                self.terrain.told = None;
+                self.plane.set_local(&local.table).map_err(failed)?;
+                self.terrain.told = Some(local.table.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Other sockets at a port that cookies defend have no stamp yet.
+    fn forget_stamps(&mut self) -> Result<(), Refusal> {
+        let terrain = &mut self.terrain;
+        let (Some(known), Some(cookies)) = (&terrain.known, terrain.written.get(&PortSet::Cookies))
+        else {
+            return Ok(());
+        };
+        let identity = |port| known.tcp.get(&port).map(|place| (port, place.identity));
+        let identities: BTreeMap<u16, u64> = cookies.iter().filter_map(identity).collect();
+        let known_before =
+            |(port, identity): (&u16, &u64)| terrain.identities.get(port) == Some(identity);
+        if !identities.iter().all(known_before) {
+            self.plane.clear_stamps().map_err(failed)?;
+        }
+        terrain.identities = identities;
+        Ok(())
+    }
+
+    /// Whether defences in the kernel are not those that they should be: what holds depends on more
+    /// than on what an operator changed.
+    fn settings_are_stale(&self) -> bool {
+        let sets = defences::sets(&self.config, &self.state, &self.terrain.ground);
+        let settings = &self.settings;
+        sets != (settings.defences_always, settings.defences_pressed)
+            || settings.day != self.terrain.ground.day
+            || self.terrain.in_force.as_ref() != Some(&self.terrain.ground)
+    }
+
+    /// The ports that cookies defend in the kernel.
+    pub(super) fn defended_ports(&self) -> Vec<u16> {
+        let ports = self.terrain.written.get(&PortSet::Cookies);
+        let ports = ports.filter(|_| self.terrain.switch.answers());
+        ports
+            .map(|ports| ports.iter().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// Why answers would go the wrong way: cards that take tags off frames hide them from the program.
+fn hidden_tags(host: &mut dyn Surroundings, links: &[Link], protected: &[&Link]) -> Option<String> {
+    let is_vlan = |link: &&Link| link.kind.as_deref() == Some("vlan");
+    let bare = protected.iter().find_map(|below| {
+        let above = links
+            .iter()
+            .filter(is_vlan)
+            .find(|link| link.below == Some(below.index))?;
+        host.hides_tags(&below.name)
+            .then_some((&below.name, &above.name))
+    });
+    bare.map(|(below, above)| {
+        format!(
+            "{below} takes VLAN tags off frames, so that answers would not reach {above}: ethtool -K \
+             {below} rxvlan off"
+        )
+    })
+}

@@ -1,0 +1,660 @@
+//! Defences over maps in memory, on a host that is made up.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use filter_common::{
+    abi::{
+        defence::{CookiePort, Defence, PortSet},
+        feature::Feature,
+    },
+    logic::known,
+};
+
+use super::*;
+use crate::{
+    api::types::{DefenceState, DefenceStatus},
+    config::defence::DefenceMode,
+    core::ports::Ports,
+    host::{
+        links::Link,
+        listeners::{Listeners, Place},
+    },
+    store::syncookies,
+};
+
+fn link(index: u32, name: &str) -> Link {
+    Link {
+        index,
+        name: name.to_owned(),
+        mtu: 1_500,
+        ethernet: true,
+        ..Link::default()
+    }
+}
+
+fn place(identity: u64) -> Place {
+    Place {
+        is_open: true,
+        identity,
+        ..Place::default()
+    }
+}
+
+fn set(ports: &[u16]) -> Ports {
+    ports.iter().copied().collect()
+}
+
+/// A host that serves on ports 80 and 443 of TCP, and on 53 of UDP.
+fn host(config: &str) -> Host {
+    let host = Host::new(&format!("interfaces = [\"eth0\"]\n{config}"));
+    let mut scene = host.surroundings.scene();
+    scene.links = vec![
+        Link {
+            ethernet: false,
+            ..link(1, "lo")
+        },
+        link(2, "eth0"),
+        link(3, "eth1"),
+    ];
+    scene.listeners = Some(Listeners {
+        tcp: BTreeMap::from([(80, place(1)), (443, place(2))]),
+        udp: BTreeMap::from([(53, place(3))]),
+        serves: set(&[53]),
+    });
+    scene.facts.addresses = vec!["192.0.2.1".parse().expect("an address")];
+    drop(scene);
+    host
+}
+
+impl Host {
+    /// A daemon that protects its interface.
+    fn protecting(&self) -> Daemon<Fake> {
+        let mut daemon = self.first();
+        daemon.protect().expect("protected");
+        daemon.tend();
+        daemon
+    }
+
+    fn syncookies(&self) -> Vec<u32> {
+        self.surroundings.scene().syncookies.clone()
+    }
+}
+
+impl Daemon<Fake> {
+    fn set_defence(&mut self, defence: Defence, mode: DefenceMode) -> Result<Outcome, Refusal> {
+        self.set_cookies(defence, mode, &[])
+    }
+
+    fn set_cookies(
+        &mut self,
+        defence: Defence,
+        mode: DefenceMode,
+        ports: &[u16],
+    ) -> Result<Outcome, Refusal> {
+        self.run(Command::SetDefence {
+            defence,
+            mode,
+            ports: ports.to_vec(),
+            services: Vec::new(),
+            duration: None,
+            reason: String::new(),
+        })
+    }
+
+    fn told(&self, set: PortSet) -> Ports {
+        let words = self.plane.ports.get(&set);
+        words.map(|words| Ports::from(&**words)).unwrap_or_default()
+    }
+
+    fn holds(&self, defence: Defence) -> bool {
+        self.plane.settings.defences_pressed & defence.bit() != 0
+    }
+
+    fn answers(&self) -> bool {
+        self.plane.settings.defences_always & Defence::Cookies.bit() != 0
+    }
+
+    fn shown(&mut self, defence: Defence) -> DefenceStatus {
+        let mut all = self.defence_status().expect("defences");
+        all.remove(defence as usize)
+    }
+
+    /// Tends as it does after so much time.
+    fn tend_at(&mut self, later: Duration) {
+        let now = clock::monotonic() + later;
+        self.survey(now).expect("a survey");
+        self.tell_kernel(now).expect("told");
+    }
+}
+
+#[test]
+fn by_default_the_kernel_is_told_of_ports_and_addresses() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    assert_eq!(daemon.told(PortSet::TcpOpen), set(&[80, 443]));
+    assert_eq!(daemon.told(PortSet::UdpServes), set(&[53]));
+    assert!(daemon.told(PortSet::Reflectors).contains(123));
+    assert!(daemon.told(PortSet::Cookies).is_empty());
+    assert!(daemon.plane.local.is_some());
+    for defence in Defence::ALL {
+        assert_eq!(daemon.holds(defence), defence != Defence::Cookies);
+    }
+    assert_eq!(daemon.plane.settings.netns, 7);
+    assert_eq!(daemon.plane.settings.cookies.mss, [1_460, 1_440]);
+    assert_eq!(host.syncookies(), [1]);
+
+    // What is as it was is not written again.
+    daemon.plane.port_writes.clear();
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(daemon.plane.port_writes.is_empty());
+    host.surroundings
+        .scene()
+        .listeners
+        .as_mut()
+        .expect("sockets")
+        .tcp
+        .insert(8080, place(9));
+    daemon.tend_at(Duration::from_secs(2));
+    assert_eq!(daemon.plane.port_writes, [PortSet::TcpOpen]);
+    assert_eq!(daemon.told(PortSet::TcpOpen), set(&[80, 443, 8080]));
+    // The kernel adds listeners by itself; now and then all is set right.
+    daemon.tend_at(Duration::from_secs(120));
+    assert_eq!(daemon.plane.port_writes.len(), 1 + PortSet::ALL.len());
+}
+
+#[test]
+fn nothing_holds_before_it_is_known_what_is_translated() {
+    let host = host("");
+    host.surroundings.scene().translated = None;
+    let mut daemon = host.protecting();
+    assert!(!daemon.holds(Defence::Sockets) && !daemon.holds(Defence::ClosedPorts));
+    assert!(daemon.holds(Defence::Icmp));
+    let shown = daemon.shown(Defence::Sockets);
+    assert_eq!(shown.state, DefenceState::Waiting);
+    assert!(shown.notes[0].contains("not known yet"), "{shown:?}");
+    host.surroundings.scene().translated = Some(Default::default());
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(daemon.holds(Defence::Sockets) && daemon.holds(Defence::ClosedPorts));
+}
+
+#[test]
+fn sockets_that_cannot_be_listed_are_as_they_were() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    host.surroundings.scene().listeners = None;
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(daemon.holds(Defence::Sockets));
+    assert_eq!(daemon.told(PortSet::TcpOpen), set(&[80, 443]));
+    assert!(daemon.troubles["sockets"].contains("no luck"));
+}
+
+#[test]
+fn what_is_switched_by_hand_is_an_override_over_restarts() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon
+        .set_defence(Defence::Sockets, DefenceMode::On)
+        .expect("on");
+    assert_ne!(
+        daemon.plane.settings.defences_always & Defence::Sockets.bit(),
+        0
+    );
+    let mut daemon = host.again(daemon);
+    let status = daemon.status().expect("a status");
+    let change = &status.overrides[0];
+    assert_eq!(
+        (
+            change.name.as_str(),
+            change.value.as_str(),
+            change.file.as_str()
+        ),
+        ("defence.sockets", "on", "pressure")
+    );
+    assert_eq!(
+        status.defences[Defence::Sockets as usize].state,
+        DefenceState::Holding
+    );
+    let (events, _) = daemon.store.events(None, 100).expect("events");
+    assert!(events.iter().any(|event| event.kind == "defence.set"));
+    daemon
+        .run(Command::AutoDefence {
+            defence: Defence::Sockets,
+        })
+        .expect("given back");
+    assert_eq!(
+        daemon.plane.settings.defences_always & Defence::Sockets.bit(),
+        0
+    );
+}
+
+#[test]
+fn what_was_switched_for_a_time_ends() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon
+        .set_defence(Defence::Icmp, DefenceMode::On)
+        .expect("on");
+    let set = daemon.state.defences.get_mut(&Defence::Icmp);
+    set.expect("an override").until = Some(Timestamp::UNIX_EPOCH);
+    daemon.work();
+    assert!(daemon.state.defences.is_empty());
+    let (events, _) = daemon.store.events(None, 1).expect("events");
+    assert_eq!(events[0].text, "the defence icmp is the file's again");
+}
+
+#[test]
+fn a_defence_that_is_off_brings_no_code_and_no_writes() {
+    let off = "defences = { sockets = \"off\", closed_ports = \"off\", solicited = \"off\", \
+               connections = \"off\", icmp = \"off\", protocols = \"off\" }";
+    let host = host(off);
+    let daemon = host.protecting();
+    assert!(daemon.plane.port_writes.is_empty() && daemon.plane.local.is_none());
+    assert!(daemon.plane.companions.egress.is_empty());
+    assert!(daemon.plane.companions.sockets.is_none());
+    assert_eq!(daemon.plane.settings.defences_pressed, 0);
+    let features = daemon.plane.features.last().expect("a program");
+    assert_eq!(features & Feature::Sockets.bit(), 0);
+}
+
+#[test]
+fn what_the_kernel_cannot_do_is_left_out_with_a_word() {
+    let host = host("");
+    host.surroundings
+        .scene()
+        .lacking
+        .insert(Defence::Sockets, "an old kernel".to_owned());
+    let mut daemon = host.protecting();
+    assert!(!daemon.holds(Defence::Sockets) && daemon.holds(Defence::ClosedPorts));
+    let features = daemon.plane.features.last().expect("a program");
+    assert_eq!(features & Feature::Sockets.bit(), 0);
+    assert_eq!(daemon.shown(Defence::Sockets).state, DefenceState::Unable);
+    let warnings = daemon.status().expect("a status").warnings;
+    let word = "the defence sockets does not hold: an old kernel";
+    assert!(warnings.iter().any(|it| it == word), "{warnings:?}");
+    let refusal = daemon
+        .set_defence(Defence::Sockets, DefenceMode::On)
+        .expect_err("refused");
+    assert!(refusal.message.contains("an old kernel"), "{refusal}");
+}
+
+#[test]
+fn without_control_groups_connections_are_not_counted() {
+    let host = host("");
+    host.surroundings.scene().cgroup = None;
+    let mut daemon = host.protecting();
+    assert!(!daemon.holds(Defence::Connections));
+    let shown = daemon.shown(Defence::Connections);
+    assert!(shown.notes[0].contains("mount -t cgroup2"), "{shown:?}");
+    let host = super::defences::host("");
+    let daemon = host.protecting();
+    assert_eq!(
+        daemon.plane.companions.sockets.as_deref(),
+        Some(Path::new("/sys/fs/cgroup"))
+    );
+}
+
+#[test]
+fn requests_count_from_when_every_way_out_is_seen() {
+    let host = host("");
+    let mut daemon = host.first();
+    daemon.protect().expect("protected");
+    // The second interface refuses.
+    daemon.plane.fails_in = Some(1);
+    daemon.tend();
+    assert_eq!(daemon.plane.settings.solicited_since, u64::MAX);
+    assert!(!daemon.holds(Defence::Solicited));
+    let shown = daemon.shown(Defence::Solicited);
+    assert!(shown.notes[0].contains("leaves by eth1"), "{shown:?}");
+
+    daemon.plane.tick = 2_000_000;
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(daemon.plane.settings.solicited_since, 2_000_000);
+    assert!(daemon.holds(Defence::Solicited));
+    let egress = &daemon.plane.companions.egress;
+    assert_eq!(egress.len(), 2, "the loopback is none");
+
+    // One that comes is looked at from its first packet on.
+    daemon.plane.tick = 3_000_000;
+    host.surroundings.scene().links.push(link(4, "eth2"));
+    daemon.tend_at(Duration::from_secs(2));
+    assert!(daemon.plane.companions.egress.contains("eth2"));
+    assert_eq!(daemon.plane.settings.solicited_since, 2_000_000);
+}
+
+#[test]
+fn what_nobody_needs_any_more_is_taken_off() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    let mut off = |defence| {
+        daemon.set_defence(defence, DefenceMode::Off).expect("off");
+        let companions = &daemon.plane.companions;
+        (companions.egress.len(), companions.sockets.is_some())
+    };
+    assert_eq!(off(Defence::Icmp), (2, true));
+    assert_eq!(off(Defence::Connections), (2, false));
+    assert_eq!(off(Defence::Solicited), (2, false));
+    assert_eq!(off(Defence::ClosedPorts), (0, false));
+    assert_eq!(daemon.plane.settings.solicited_since, u64::MAX);
+    daemon
+        .set_defence(Defence::Solicited, DefenceMode::On)
+        .expect("on");
+    assert_eq!(daemon.plane.companions.egress.len(), 2);
+    // One that went leaves no pin behind.
+    host.surroundings.scene().links.pop();
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(daemon.plane.companions.egress.len(), 1);
+}
+
+#[test]
+fn a_table_of_requests_that_fills_up_is_told() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon.plane.companions.fill = 0.02;
+    let shown = daemon.shown(Defence::Solicited);
+    assert!(
+        shown.notes.iter().any(|note| note.contains("fills 2.0 %")),
+        "{shown:?}"
+    );
+    let is_told = |daemon: &mut Daemon<Fake>| {
+        let warnings = daemon.status().expect("a status").warnings;
+        warnings.iter().any(|warning| warning.contains("fills"))
+    };
+    assert!(!is_told(&mut daemon));
+    daemon.plane.companions.fill = 0.11;
+    assert!(is_told(&mut daemon));
+}
+
+#[test]
+fn cookies_are_switched_in_order() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    assert!(!daemon.answers());
+    daemon
+        .set_defence(Defence::Cookies, DefenceMode::On)
+        .expect("on");
+    assert!(daemon.answers());
+    assert_eq!(host.syncookies(), [1, 2]);
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[80, 443]));
+    assert_eq!(daemon.plane.stamps_cleared, 1);
+    let kept = syncookies::read(&host.state()).expect("a file");
+    assert_eq!(kept.map(|kept| kept.value), Some(1));
+    assert_eq!(daemon.shown(Defence::Cookies).ports, [80, 443]);
+
+    // Off: the answers first, the kernel's setting two minutes later.
+    daemon
+        .set_defence(Defence::Cookies, DefenceMode::Off)
+        .expect("off");
+    assert!(
+        daemon.answers(),
+        "what was switched on a moment ago stays a while"
+    );
+    daemon.tend_at(Duration::from_secs(11));
+    assert!(!daemon.answers());
+    daemon.shrink_program();
+    let features = daemon.plane.features.last().expect("a program");
+    assert_ne!(
+        features & Feature::Cookies.bit(),
+        0,
+        "cookies are still accepted"
+    );
+    daemon.tend_at(Duration::from_secs(100));
+    assert_eq!(host.syncookies(), [1, 2]);
+    daemon.tend_at(Duration::from_secs(140));
+    assert_eq!(host.syncookies(), [1, 2, 1]);
+    assert_eq!(syncookies::read(&host.state()).expect("no file"), None);
+    daemon.shrink_program();
+    let features = daemon.plane.features.last().expect("a program");
+    assert_eq!(features & Feature::Cookies.bit(), 0);
+}
+
+#[test]
+fn other_sockets_at_a_port_have_no_stamp() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    assert_eq!(daemon.plane.stamps_cleared, 1);
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(daemon.plane.stamps_cleared, 1);
+    host.surroundings
+        .scene()
+        .listeners
+        .as_mut()
+        .expect("sockets")
+        .tcp
+        .insert(443, place(77));
+    daemon.tend_at(Duration::from_secs(2));
+    assert_eq!(daemon.plane.stamps_cleared, 2);
+}
+
+#[test]
+fn where_the_setting_cannot_be_written_nothing_is_answered() {
+    let host = host("");
+    host.surroundings.scene().network.fixed_syncookies =
+        Some("/proc/sys is read-only: mend it so".to_owned());
+    let mut daemon = host.protecting();
+    let refusal = daemon
+        .set_defence(Defence::Cookies, DefenceMode::On)
+        .expect_err("refused");
+    assert!(refusal.message.contains("mend it so"), "{refusal}");
+    drop(daemon);
+
+    // Nor where it only turns out when it is tried.
+    let host = super::defences::host("defences.cookies = \"on\"");
+    host.surroundings.scene().is_fixed = true;
+    let daemon = host.protecting();
+    assert!(!daemon.answers());
+    assert!(
+        daemon.troubles["syncookies"].contains("tcp_syncookies"),
+        "{:?}",
+        daemon.troubles
+    );
+}
+
+#[test]
+fn cards_that_hide_tags_get_no_answers() {
+    let host = host("defences.cookies = \"on\"");
+    let mut scene = host.surroundings.scene();
+    scene.hides_tags = true;
+    scene.links.push(Link {
+        kind: Some("vlan".to_owned()),
+        below: Some(2),
+        ..link(5, "eth0.7")
+    });
+    drop(scene);
+    let mut daemon = host.protecting();
+    assert!(!daemon.answers());
+    let shown = daemon.shown(Defence::Cookies);
+    assert!(shown.notes[0].contains("rxvlan off"), "{shown:?}");
+    host.surroundings.scene().hides_tags = false;
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(daemon.answers());
+}
+
+#[test]
+fn a_setting_that_somebody_changes_is_set_again_and_comes_back_as_theirs() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    host.surroundings.scene().syncookies.push(0);
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(host.syncookies(), [1, 2, 0, 2]);
+    let kept = syncookies::read(&host.state()).expect("a file");
+    assert_eq!(kept.map(|kept| kept.value), Some(0));
+}
+
+#[test]
+fn a_crash_while_cookies_are_on_loses_nothing() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon
+        .set_defence(Defence::Cookies, DefenceMode::On)
+        .expect("on");
+    // They are still wanted: they go on, and what is kept stays.
+    let daemon = host.again(daemon);
+    assert!(daemon.answers());
+    assert_eq!(host.syncookies(), [1, 2]);
+    // They are not: whoever was answered has two minutes.
+    let mut daemon = daemon;
+    let _ = daemon.state.apply(Change::Defence(Defence::Cookies, None));
+    daemon
+        .store
+        .write(&[Change::Defence(Defence::Cookies, None)])
+        .expect("written");
+    let mut daemon = host.again(daemon);
+    assert!(!daemon.answers());
+    assert_eq!(host.syncookies(), [1, 2]);
+    daemon.protect().expect("protected");
+    daemon.tend_at(Duration::from_secs(130));
+    assert_eq!(host.syncookies(), [1, 2, 1]);
+}
+
+#[test]
+fn what_a_dead_daemon_left_changed_is_put_back_if_nothing_is_answered() {
+    let host = host("");
+    fs::create_dir_all(host.state()).expect("a folder");
+    syncookies::write(&host.state(), &syncookies::Kept::new(0, 7)).expect("kept");
+    host.surroundings.scene().syncookies.push(2);
+    let daemon = host.first();
+    assert_eq!(host.syncookies(), [1, 2, 0]);
+    assert_eq!(syncookies::read(&host.state()).expect("no file"), None);
+    drop(daemon);
+    // Another network namespace's is not this daemon's to mend.
+    syncookies::write(&host.state(), &syncookies::Kept::new(0, 8)).expect("kept");
+    let _daemon = host.first();
+    assert_eq!(host.syncookies(), [1, 2, 0]);
+}
+
+#[test]
+fn where_no_interface_is_protected_the_setting_goes_back() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    assert!(daemon.answers());
+    daemon
+        .run(Command::Detach {
+            interface: None,
+            duration: None,
+        })
+        .expect("detached");
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(!daemon.answers());
+    daemon.tend_at(Duration::from_secs(130));
+    assert_eq!(host.syncookies(), [1, 2, 1]);
+}
+
+#[test]
+fn cookies_of_which_no_connection_comes_go_off_at_that_port() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    let handshakes = |daemon: &mut Daemon<Fake>, second, port: u16, accepted, completed| {
+        let cookies = CookiePort {
+            accepted,
+            declined: 0,
+            completed,
+        };
+        daemon.plane.cookie_ports.insert(port, cookies);
+        daemon.tend_at(Duration::from_secs(second));
+    };
+    for second in 1..6 {
+        handshakes(&mut daemon, second, 80, second * 10, second * 10);
+    }
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[80, 443]));
+    for second in 6..10 {
+        handshakes(&mut daemon, second, 443, second * 10, 0);
+    }
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[80]));
+    assert!(daemon.answers());
+    let (events, _) = daemon.store.events(None, 1).expect("events");
+    assert_eq!(events[0].kind, "cookies.failed");
+    let status = daemon.status().expect("a status");
+    let warning = status.warnings.iter().find(|it| it.contains("TCP 443"));
+    assert!(
+        warning.is_some_and(|it| it.contains("firewall") && it.contains("--port 443")),
+        "{:?}",
+        status.warnings
+    );
+    assert_eq!(status.overrides[0].name, "defence.cookies.443");
+    assert_eq!(status.overrides[0].value, "off");
+
+    // It stays so over a restart, until an operator says otherwise.
+    let mut daemon = host.again(daemon);
+    daemon.protect().expect("protected");
+    daemon.tend();
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[80]));
+    daemon
+        .set_cookies(Defence::Cookies, DefenceMode::On, &[443])
+        .expect("on again");
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[80, 443]));
+}
+
+#[test]
+fn a_kernel_that_refuses_ports_is_told_and_nothing_holds() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    host.surroundings
+        .scene()
+        .listeners
+        .as_mut()
+        .expect("sockets")
+        .tcp
+        .insert(8080, place(9));
+    daemon.plane.fails_in = Some(0);
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(!daemon.holds(Defence::Sockets) && daemon.holds(Defence::Icmp));
+    let shown = daemon.shown(Defence::Sockets);
+    assert!(shown.notes[0].contains("refused a write"), "{shown:?}");
+    daemon.tend_at(Duration::from_secs(2));
+    assert!(daemon.holds(Defence::Sockets));
+    assert!(daemon.told(PortSet::TcpOpen).contains(8080));
+}
+
+#[test]
+fn a_new_day_clears_its_column_before_it_begins() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    let today = daemon.settings.day;
+    assert_eq!(
+        daemon.plane.companions.cleared,
+        [known::outdated(0, today)],
+        "new maps hold nothing"
+    );
+    daemon.settings.day = today - 1;
+    daemon.tend_at(Duration::from_secs(1));
+    let cleared = daemon.plane.companions.cleared.last();
+    assert_eq!(cleared, Some(&known::outdated(today - 1, today)));
+    assert_eq!(daemon.plane.settings.day, today);
+    daemon.tend_at(Duration::from_secs(2));
+    assert_eq!(daemon.plane.companions.cleared.len(), 2);
+}
+
+#[test]
+fn why_says_what_is_known_of_a_source_and_who_looks() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    let query = |protocol: &str, port| WhyQuery {
+        address: "198.51.100.7".parse().expect("an address"),
+        protocol: Some(protocol.to_owned()),
+        port: Some(port),
+    };
+    let said = daemon.why(&query("tcp", 22)).expect("an answer").defences;
+    assert!(said[0].contains("not proven"), "{said:?}");
+    assert!(
+        said.contains(
+            &"closed_ports holds under pressure: it drops its SYN: nobody listens at this port"
+                .to_owned()
+        )
+    );
+    let address: std::net::IpAddr = "198.51.100.7".parse().expect("an address");
+    let address = Address::from(address);
+    daemon.plane.companions.proven.insert(address);
+    let said = daemon.why(&query("tcp", 22)).expect("an answer").defences;
+    assert!(said[0].contains("is proven"), "{said:?}");
+    let places = known::Places::of(&address, &daemon.fixed.key);
+    let mut table = vec![known::Line::default(); 1 << known::LINES_LOG2];
+    for place in &places.masks {
+        table[places.line as usize][place.word as usize] |= place.bit(1) | place.bit(2);
+    }
+    daemon.plane.companions.known = table;
+    let said = daemon.why(&query("udp", 53)).expect("an answer").defences;
+    assert!(said[0].contains("known good"), "{said:?}");
+    assert!(said.iter().any(|it| it.contains("a socket is bound")));
+    assert!(said.iter().any(|it| it.starts_with("solicited")));
+    assert!(!said.iter().any(|it| it.starts_with("sockets")));
+}

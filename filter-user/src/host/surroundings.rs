@@ -1,0 +1,242 @@
+//! What the daemon asks of this host, and the one thing that it changes there; behind a trait, so
+//! that tests have a host that they make up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use super::{
+    cgroup, ethtool,
+    facts::Facts,
+    links::{self, Link},
+    listeners::{Listeners, Watch},
+    network::{self, Network},
+    translation,
+};
+use crate::{
+    core::{defences::Unable, ports::Translated},
+    dataplane::probe,
+};
+
+/// A host.
+pub trait Surroundings: Send {
+    /// What the guards must know.
+    fn facts(&mut self) -> Facts;
+
+    /// Which ports have sockets; `protected` are the indices of interfaces with a program.
+    fn listeners(&mut self, now: Instant, protected: &BTreeSet<u32>) -> io::Result<Listeners>;
+
+    /// What is translated; `None` while nobody looked yet.
+    fn translated(&mut self) -> Option<Translated>;
+
+    /// How TCP is set up.
+    fn network(&mut self) -> Network;
+
+    /// The interfaces there are.
+    fn links(&mut self) -> io::Result<Vec<Link>>;
+
+    /// Whether the card of an interface takes VLAN tags off frames before anybody sees them.
+    fn hides_tags(&mut self, interface: &str) -> bool;
+
+    /// The root of the control groups of version 2.
+    fn cgroup(&mut self) -> Option<PathBuf>;
+
+    /// Defences that the kernel has no means for.
+    fn lacking(&mut self) -> Unable;
+
+    /// `net.ipv4.tcp_syncookies`.
+    fn syncookies(&mut self) -> io::Result<u32>;
+
+    /// Sets it.
+    fn set_syncookies(&mut self, value: u32) -> io::Result<()>;
+}
+
+/// The host that this process runs on.
+#[derive(Debug)]
+pub struct ThisHost {
+    watch: Watch,
+    translation: translation::Watcher,
+    cgroup: Option<PathBuf>,
+    lacking: Unable,
+}
+
+impl ThisHost {
+    /// Looks at what never changes, and begins to watch what does. `cgroup` is where the
+    /// configuration says that control groups are.
+    pub fn new(cgroup: Option<&Path>) -> io::Result<Self> {
+        Ok(Self {
+            watch: Watch::default(),
+            translation: translation::Watcher::start()?,
+            cgroup: cgroup.map(Path::to_owned),
+            lacking: probe::lacking(),
+        })
+    }
+}
+
+impl Surroundings for ThisHost {
+    fn facts(&mut self) -> Facts {
+        Facts::gather()
+    }
+
+    fn listeners(&mut self, now: Instant, protected: &BTreeSet<u32>) -> io::Result<Listeners> {
+        let names = std::cell::OnceCell::new();
+        let name = |index: u32| {
+            let names: &BTreeMap<u32, String> = names.get_or_init(|| {
+                let links = links::list().unwrap_or_default();
+                links.into_iter().map(|it| (it.index, it.name)).collect()
+            });
+            let name = names.get(&index).cloned();
+            name.unwrap_or_else(|| format!("interface {index}"))
+        };
+        self.watch.look(now, protected, &name)
+    }
+
+    fn translated(&mut self) -> Option<Translated> {
+        self.translation.latest()
+    }
+
+    fn network(&mut self) -> Network {
+        network::look()
+    }
+
+    fn links(&mut self) -> io::Result<Vec<Link>> {
+        links::list()
+    }
+
+    fn hides_tags(&mut self, interface: &str) -> bool {
+        ethtool::offloads(interface).is_ok_and(|offloads| offloads.rx_vlan)
+    }
+
+    fn cgroup(&mut self) -> Option<PathBuf> {
+        self.cgroup.clone().or_else(cgroup::root)
+    }
+
+    fn lacking(&mut self) -> Unable {
+        self.lacking.clone()
+    }
+
+    fn syncookies(&mut self) -> io::Result<u32> {
+        network::syncookies()
+    }
+
+    fn set_syncookies(&mut self, value: u32) -> io::Result<()> {
+        network::set_syncookies(value)
+    }
+}
+
+/// A host that a test makes up.
+#[cfg(test)]
+pub mod made_up {
+    use std::sync::{Arc, Mutex, MutexGuard};
+
+    use super::*;
+
+    /// What there is.
+    #[derive(Clone, Debug)]
+    pub struct Scene {
+        /// What the guards must know.
+        pub facts: Facts,
+        /// Sockets; none can be listed if `None`.
+        pub listeners: Option<Listeners>,
+        /// What is translated.
+        pub translated: Option<Translated>,
+        /// How TCP is set up.
+        pub network: Network,
+        /// Interfaces.
+        pub links: Vec<Link>,
+        /// Whether cards hide VLAN tags.
+        pub hides_tags: bool,
+        /// The root of control groups.
+        pub cgroup: Option<PathBuf>,
+        /// What the kernel lacks.
+        pub lacking: Unable,
+        /// `net.ipv4.tcp_syncookies`, every value that it had, the last at the end.
+        pub syncookies: Vec<u32>,
+        /// Whether it cannot be written.
+        pub is_fixed: bool,
+    }
+
+    impl Default for Scene {
+        fn default() -> Self {
+            Self {
+                facts: Facts::default(),
+                listeners: Some(Listeners::default()),
+                translated: Some(Translated::default()),
+                network: Network {
+                    netns: 7,
+                    timestamps: Some(1),
+                    ..Network::default()
+                },
+                links: Vec::new(),
+                hides_tags: false,
+                cgroup: Some("/sys/fs/cgroup".into()),
+                lacking: Unable::new(),
+                syncookies: vec![1],
+                is_fixed: false,
+            }
+        }
+    }
+
+    /// The host; its clones are the same.
+    #[derive(Clone, Debug, Default)]
+    pub struct MadeUp(Arc<Mutex<Scene>>);
+
+    impl MadeUp {
+        /// What there is, to be changed.
+        pub fn scene(&self) -> MutexGuard<'_, Scene> {
+            self.0.lock().expect("no test panics with it")
+        }
+    }
+
+    impl Surroundings for MadeUp {
+        fn facts(&mut self) -> Facts {
+            self.scene().facts.clone()
+        }
+
+        fn listeners(&mut self, _: Instant, _: &BTreeSet<u32>) -> io::Result<Listeners> {
+            let listeners = self.scene().listeners.clone();
+            listeners.ok_or_else(|| io::Error::other("no luck"))
+        }
+
+        fn translated(&mut self) -> Option<Translated> {
+            self.scene().translated.clone()
+        }
+
+        fn network(&mut self) -> Network {
+            self.scene().network.clone()
+        }
+
+        fn links(&mut self) -> io::Result<Vec<Link>> {
+            Ok(self.scene().links.clone())
+        }
+
+        fn hides_tags(&mut self, _: &str) -> bool {
+            self.scene().hides_tags
+        }
+
+        fn cgroup(&mut self) -> Option<PathBuf> {
+            self.scene().cgroup.clone()
+        }
+
+        fn lacking(&mut self) -> Unable {
+            self.scene().lacking.clone()
+        }
+
+        fn syncookies(&mut self) -> io::Result<u32> {
+            let last = self.scene().syncookies.last().copied();
+            last.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        }
+
+        fn set_syncookies(&mut self, value: u32) -> io::Result<()> {
+            let mut scene = self.scene();
+            if scene.is_fixed {
+                return Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
+            }
+            scene.syncookies.push(value);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The kernel's setting that is changed while SYNs are answered, kept so that it comes back whatever
+//! happens to the daemon.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What `net.ipv4.tcp_syncookies` was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The value.
+    pub value: u32,
+    /// The network namespace that it is of, by its cookie.
+    pub netns: u64,
+    /// The boot after which it was read; another has forgotten the change by itself.
+    pub boot: String,
+}
+
+impl Kept {
+    /// Of this boot.
+    pub fn new(value: u32, netns: u64) -> Self {
+        Self {
+            value,
+            netns,
+            boot: boot(),
+        }
+    }
+
+    /// Whether what was changed is still so in this network namespace.
+    pub fn is_of(&self, netns: u64) -> bool {
+        self.netns == netns && self.boot == boot()
+    }
+}
+
+fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.unwrap_or_default().trim().to_owned()
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join("tcp_syncookies.json")
+}
+
+/// What is kept in the state folder, if anything is.
+pub fn read(folder: &Path) -> io::Result<Option<Kept>> {
+    match fs::read(file(folder)) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps it: after this it is on the disk.
+pub fn write(folder: &Path, kept: &Kept) -> io::Result<()> {
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(&serde_json::to_vec(kept)?)?;
+    new.as_file().sync_all()?;
+    new.persist(file(folder)).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Forgets it.
+pub fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(file(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_reads_back_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(read(folder.path()).expect("nothing"), None);
+        let kept = Kept::new(1, 7);
+        write(folder.path(), &kept).expect("kept");
+        write(folder.path(), &kept).expect("kept again");
+        assert_eq!(read(folder.path()).expect("read"), Some(kept.clone()));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        assert!(kept.is_of(7) && !kept.is_of(8));
+        let before = Kept {
+            boot: "another".to_owned(),
+            ..kept
+        };
+        assert!(!before.is_of(7));
+        remove(folder.path()).expect("forgotten");
+        remove(folder.path()).expect("there is nothing to forget");
+        assert_eq!(read(folder.path()).expect("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_damaged_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(file(folder.path()), "{").expect("a file");
+        assert!(read(folder.path()).is_err());
+    }
+}
