@@ -70,6 +70,7 @@ fn detached(done: pins::Detached, timed: bool) -> Outcome {
     if notes.is_empty() {
         notes.push("no interface was protected".to_owned());
     }
+    notes.extend(done.mended);
     notes.extend(done.losses);
     if timed {
         notes.push("nobody is there to end it: it lasts until `floodwall attach`".to_owned());

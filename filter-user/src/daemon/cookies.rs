@@ -48,6 +48,13 @@ impl<D: Dataplane> Daemon<D> {
         };
         if !kept.is_of(self.terrain.network.netns) {
             // A boot forgets the change; another network namespace is not this daemon's to mend.
+            if kept.is_of(kept.netns) {
+                self.losses.push(format!(
+                    "net.ipv4.tcp_syncookies was changed in another network namespace, where this state \
+                     folder was used: there, sysctl -w net.ipv4.tcp_syncookies={}",
+                    kept.value
+                ));
+            }
             if let Err(error) = syncookies::remove(&self.config.paths.state) {
                 self.trouble("syncookies", error.to_string());
             }
@@ -161,17 +168,15 @@ impl<D: Dataplane> Daemon<D> {
 
     fn restore_setting(&mut self) -> Result<(), Refusal> {
         let folder = &self.config.paths.state;
-        let Some(kept) = syncookies::read(folder).map_err(failed)? else {
-            return Ok(());
-        };
-        self.host.set_syncookies(kept.value).map_err(|error| {
-            failed(format!(
-                "net.ipv4.tcp_syncookies could not be put back ({error}): sysctl -w \
-                 net.ipv4.tcp_syncookies={}",
-                kept.value
-            ))
-        })?;
-        syncookies::remove(folder).map_err(failed)
+        let netns = self.terrain.network.netns;
+        let host = &mut self.host;
+        syncookies::put_back(folder, netns, |value| host.set_syncookies(value))
+            .map(drop)
+            .map_err(|error| {
+                failed(format!(
+                    "net.ipv4.tcp_syncookies could not be put back ({error}); it will be tried again"
+                ))
+            })
     }
 
     /// Switches cookies off at ports where valid ones come back and no connection follows.

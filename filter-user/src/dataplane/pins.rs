@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{
     bpffs,
-    kernel::{link, pinned::Pinned},
+    kernel::{egress, link, pinned::Pinned},
 };
 use crate::{
     api::types::{Interface, Mode, SCHEMA, Status},
@@ -17,7 +17,11 @@ use crate::{
         state::{Change, Set},
     },
     daemon::meter,
-    store::Store,
+    host::{self, network},
+    store::{
+        Store,
+        syncookies::{self, PutBack},
+    },
 };
 
 /// The state of things, as far as the pins tell it. `absence` says why no daemon does.
@@ -76,6 +80,8 @@ fn unwatched(absence: &str) -> String {
 pub struct Detached {
     /// From which interfaces.
     pub names: Vec<String>,
+    /// What was put back with them, or could not be: a sentence each.
+    pub mended: Vec<String>,
     /// What was found lost on the way: a sentence each.
     pub losses: Vec<String>,
 }
@@ -98,6 +104,11 @@ pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached
     for name in &names {
         link::remove(&bpffs::link(&paths.bpf, name))?;
     }
+    let mended = if bpffs::links(&paths.bpf)?.is_empty() {
+        clear(paths)
+    } else {
+        Vec::new()
+    };
     let losses = remember(&paths.state, &names).with_context(|| {
         format!(
             "{} is detached, but that could not be noted: the daemon would attach again when it \
@@ -105,7 +116,53 @@ pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached
             names.join(", ")
         )
     })?;
-    Ok(Detached { names, losses })
+    Ok(Detached {
+        names,
+        mended,
+        losses,
+    })
+}
+
+/// Takes the programs beside the filter off, and puts back what was changed in the kernel. What does
+/// not succeed is told, and hinders nothing else.
+fn clear(paths: &Paths) -> Vec<String> {
+    let mut told = Vec::new();
+    let links = host::links::list().unwrap_or_default();
+    let links = links.into_iter().filter(|link| link.ethernet);
+    let pinned = bpffs::egresses(&paths.bpf).unwrap_or_default();
+    for name in links.map(|link| link.name).chain(pinned) {
+        if let Err(error) = egress::remove(&bpffs::egress(&paths.bpf, &name), &name) {
+            told.push(error.to_string());
+        }
+    }
+    if let Err(error) = link::remove(&bpffs::sockets(&paths.bpf)) {
+        told.push(error.to_string());
+    }
+    let netns = network::look().netns;
+    told.extend(put_back(&paths.state, netns, network::set_syncookies));
+    told
+}
+
+/// Puts `net.ipv4.tcp_syncookies` back; gives a sentence if there was anything to do.
+fn put_back(
+    state: &Path,
+    netns: u64,
+    set: impl FnOnce(u32) -> std::io::Result<()>,
+) -> Option<String> {
+    match syncookies::put_back(state, netns, set) {
+        Ok(PutBack::Nothing) => None,
+        Ok(PutBack::Done(value)) => Some(format!(
+            "net.ipv4.tcp_syncookies is {value} again, as before SYNs were answered"
+        )),
+        Ok(PutBack::Elsewhere(value)) => Some(format!(
+            "net.ipv4.tcp_syncookies was changed in another network namespace, the daemon's: there, \
+             sysctl -w net.ipv4.tcp_syncookies={value}"
+        )),
+        Err(error) => Some(format!(
+            "what net.ipv4.tcp_syncookies was before SYNs were answered could not be put back \
+             ({error}): sysctl -w net.ipv4.tcp_syncookies=1, which is usual"
+        )),
+    }
 }
 
 /// Keeps that, and gives what was lost of what was kept before. The daemon will find and tell it
@@ -152,6 +209,28 @@ pub fn monitor(paths: &Paths) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_setting_of_cookies_comes_back_without_a_daemon() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |netns, works: bool| {
+            put_back(folder.path(), netns, |_| {
+                works.then_some(()).ok_or(std::io::Error::other("no luck"))
+            })
+        };
+        assert_eq!(put(7, true), None);
+        let kept = syncookies::Kept::new(0, 7);
+        syncookies::write(folder.path(), &kept).expect("kept");
+        for (netns, works, says) in [
+            (8, true, "another network namespace"),
+            (7, false, "no luck"),
+            (7, true, "tcp_syncookies is 0 again"),
+        ] {
+            let told = put(netns, works).expect("a sentence");
+            assert!(told.contains(says), "{told}");
+        }
+        assert_eq!(put(7, true), None);
+    }
 
     #[test]
     fn a_daemon_that_hangs_is_not_said_to_be_absent() {

@@ -3,6 +3,7 @@
 //! In each of the parts one function looks and another judges what was seen. Nothing is changed,
 //! and no link is touched.
 
+mod defences;
 mod interface;
 mod system;
 
@@ -71,6 +72,7 @@ impl Finding {
 /// Looks over the host and an interface; without a name, over those of the configuration.
 pub fn examine(interface: Option<&str>, config: &Config) -> Vec<Finding> {
     let mut findings = system::judge(&system::look(config));
+    findings.extend(defences::judge(&defences::look(config)));
     let names: Vec<&str> = match interface {
         Some(name) => vec![name],
         None => config.interfaces.iter().map(String::as_str).collect(),

@@ -65,6 +65,39 @@ pub fn write(folder: &Path, kept: &Kept) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// What was found when the setting was to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutBack {
+    /// Nothing was changed.
+    Nothing,
+    /// It has this value again.
+    Done(u32),
+    /// It is another network namespace's, and has to have this value there.
+    Elsewhere(u32),
+}
+
+/// Puts the setting back by `set`, and forgets it. `netns` is the network namespace that `set` reaches.
+pub fn put_back(
+    folder: &Path,
+    netns: u64,
+    set: impl FnOnce(u32) -> io::Result<()>,
+) -> io::Result<PutBack> {
+    let Some(kept) = read(folder)? else {
+        return Ok(PutBack::Nothing);
+    };
+    if kept.boot != boot() {
+        // A boot forgets the change by itself.
+        remove(folder)?;
+        return Ok(PutBack::Nothing);
+    }
+    if !kept.is_of(netns) {
+        return Ok(PutBack::Elsewhere(kept.value));
+    }
+    set(kept.value)?;
+    remove(folder)?;
+    Ok(PutBack::Done(kept.value))
+}
+
 /// Forgets it.
 pub fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_file(file(folder)) {
@@ -95,6 +128,39 @@ mod tests {
         remove(folder.path()).expect("forgotten");
         remove(folder.path()).expect("there is nothing to forget");
         assert_eq!(read(folder.path()).expect("nothing"), None);
+    }
+
+    #[test]
+    fn what_is_put_back_is_this_namespaces_and_this_boots() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put_back = |netns| {
+            let mut set = None;
+            let result = super::put_back(folder.path(), netns, |value| {
+                set = Some(value);
+                Ok(())
+            });
+            (result.expect("read"), set)
+        };
+        assert_eq!(put_back(7), (PutBack::Nothing, None));
+        let kept = Kept::new(1, 7);
+        write(folder.path(), &kept).expect("kept");
+        assert_eq!(put_back(8), (PutBack::Elsewhere(1), None));
+        assert_eq!(put_back(7), (PutBack::Done(1), Some(1)));
+        assert_eq!(put_back(7), (PutBack::Nothing, None));
+        let before = Kept {
+            boot: "another".to_owned(),
+            ..kept.clone()
+        };
+        write(folder.path(), &before).expect("kept");
+        assert_eq!(put_back(7), (PutBack::Nothing, None));
+        write(folder.path(), &kept).expect("kept");
+        let refused = super::put_back(folder.path(), 7, |_| Err(io::Error::other("no luck")));
+        assert!(refused.is_err());
+        assert_eq!(
+            read(folder.path()).expect("read"),
+            Some(kept),
+            "to be tried again"
+        );
     }
 
     #[test]
