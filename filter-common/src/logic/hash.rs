@@ -28,6 +28,11 @@ impl HashKey {
         }
     }
 
+    /// What [`HashKey::from_random`] makes the same key of, to be kept with what is hashed with it.
+    pub const fn words(&self) -> [u64; 4] {
+        [self.set, self.tag, self.v4, self.v6]
+    }
+
     /// 64 bits whose top bits choose the set.
     #[inline(always)]
     pub const fn set(&self, family: Family, value: u64) -> u64 {

@@ -6,6 +6,7 @@ mod defences;
 mod fit;
 pub mod handle;
 mod interfaces;
+mod known;
 mod limits;
 pub mod meter;
 mod program;
@@ -72,6 +73,7 @@ pub fn run(source: Source) -> anyhow::Result<()> {
             .name("floodwall".to_owned())
             .spawn(move || {
                 attend(&mut daemon, &queue, &stop);
+                daemon.rest();
                 daemon.farewell()
             })
             .context("starting the daemon's thread")?

@@ -60,6 +60,7 @@ impl<D: Dataplane> Daemon<D> {
         if now >= self.next.minute {
             self.next.minute = now + MINUTE;
             self.shrink_program();
+            self.keep_known(now);
         }
         if now >= self.next.look {
             self.next.look = now + LOOK;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::{
     album::Album,
     handle::Handle,
+    known::{self, Keeping},
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
@@ -51,7 +52,17 @@ impl<D: Dataplane> Daemon<D> {
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
         let loaded = plane.program().map_err(failed)?.features;
-        let key = if taken_over { found.key } else { new_key()? };
+        let mut losses = restored.losses;
+        let kept = if taken_over {
+            None
+        } else {
+            known::kept(store.folder(), &mut losses)
+        };
+        let key = match &kept {
+            Some(kept) => kept.key,
+            None if taken_over => found.key,
+            None => new_key()?,
+        };
         let fixed = Fixed {
             key,
             hz: plane.hz(),
@@ -61,6 +72,8 @@ impl<D: Dataplane> Daemon<D> {
         let facts = host.facts();
         let lifelines = settings::lifelines(&config, &facts.ssh_ports, fixed.hz)?;
         let now = clock::monotonic();
+        let folder = store.folder().to_owned();
+        let day = kept.as_ref().map_or(found.day, |kept| kept.day);
         let is_unreconciled = restored.is_unreconciled;
         // New maps have counted nothing.
         let slots = if taken_over {
@@ -95,10 +108,15 @@ impl<D: Dataplane> Daemon<D> {
             album: Album::default(),
             handle,
             since: clock::now(),
-            losses: restored.losses,
+            losses,
             troubles: BTreeMap::new(),
+            keeping: Keeping::new(folder, day, now),
             next: Next::new(now),
         };
+        if let Some(kept) = kept {
+            daemon.plane.set_known(&kept.lines).map_err(failed)?;
+        }
+        daemon.forget_days()?;
         daemon.survey(now)?;
         let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
         daemon.resume_cookies(answered);

@@ -10,6 +10,7 @@ use super::{
     album::Album,
     handle::Handle,
     interfaces::Protection,
+    known::Keeping,
     meter::Meter,
     rounds::Next,
     rulebook::Rulebook,
@@ -109,6 +110,8 @@ pub struct Daemon<D> {
     pub(super) losses: Vec<String>,
     /// What goes wrong again and again, by what was tried; said once.
     pub(super) troubles: BTreeMap<&'static str, String>,
+    /// Who is known good.
+    pub(super) keeping: Keeping,
     pub(super) next: Next,
 }
 
@@ -276,6 +279,7 @@ impl<D: Dataplane> Daemon<D> {
             &self.terrain.ground,
         )?;
         settings.rule_bank = self.rulebook.bank;
+        settings.day = self.keeping.day;
         self.write_settings(settings)?;
         self.terrain.in_force = Some(self.terrain.ground.clone());
         Ok(())

@@ -3,7 +3,7 @@
 mod defences;
 mod rules;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use filter_common::{
     abi::{
@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod imports;
+mod known;
 mod shape;
 
 const OPERATOR: Actor = Actor::Operator {

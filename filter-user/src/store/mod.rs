@@ -1,6 +1,7 @@
 //! What outlives a restart: entries, overrides and the journal in SQLite, imported lists as files
 //! beside it.
 
+pub mod known;
 mod lists;
 mod rows;
 pub mod syncookies;
@@ -210,6 +211,11 @@ impl Store {
         rows::remove_unreconciled(&self.database)
             .map(drop)
             .map_err(|error| self.error("writing", &error.into()))
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Starts a change of what is kept.
