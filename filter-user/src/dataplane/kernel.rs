@@ -16,7 +16,7 @@ mod rules;
 mod senders;
 mod services;
 mod set;
-mod sockets;
+pub(super) mod sockets;
 mod specimen;
 
 use std::{

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{
     bpffs,
-    kernel::{egress, link, pinned::Pinned},
+    kernel::{egress, link, pinned::Pinned, sockets},
 };
 use crate::{
     api::types::{Interface, Mode, SCHEMA, Status},
@@ -86,7 +86,7 @@ pub struct Detached {
     pub losses: Vec<String>,
 }
 
-/// Takes the program off one interface, or off all. That is remembered until `floodwall attach`.
+/// Takes the program off one interface, or off all; with the last, the programs beside it go. That is remembered until `floodwall attach`.
 pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached> {
     let pinned = bpffs::links(&paths.bpf)?;
     let names: Vec<String> = match interface {
@@ -135,7 +135,7 @@ fn clear(paths: &Paths) -> Vec<String> {
             told.push(error.to_string());
         }
     }
-    if let Err(error) = link::remove(&bpffs::sockets(&paths.bpf)) {
+    if let Err(error) = sockets::remove(&bpffs::sockets(&paths.bpf)) {
         told.push(error.to_string());
     }
     let netns = network::look().netns;

@@ -72,7 +72,20 @@ impl Bench {
              test` asks sudo for it"
         );
         pin_to_one_cpu();
-        let pins = Pins::new();
+        Self::over(Pins::new())
+    }
+
+    /// Ends, and starts again over the same maps.
+    pub fn again(mut self) -> Self {
+        self.kernel
+            .put_in_force()
+            .expect("the maps are put in force");
+        let Self { kernel, _pins, .. } = self;
+        drop(kernel);
+        Self::over(_pins)
+    }
+
+    fn over(pins: Pins) -> Self {
         let folder = PinFolder::open(&pins.folder.path().join("bpf/floodwall"))
             .expect("a bpffs can be mounted");
         let sizes = Sizes {
@@ -323,6 +336,15 @@ impl Bench {
 }
 
 impl Fate {
+    /// What the frame was counted under.
+    pub fn reason(&self) -> Reason {
+        let moved = |reason: &&Reason| {
+            let at = counter::happened(**reason) as usize;
+            self.after[at].packets > self.before[at].packets
+        };
+        *Reason::ALL.iter().find(moved).expect("it was counted")
+    }
+
     /// Asserts that the frame was counted under `reason`, and, if `observed` says so, as what
     /// another reason would have dropped; and under nothing else.
     pub fn assert(&self, frame: &[u8], reason: Reason, observed: Option<Reason>, is_sampled: bool) {

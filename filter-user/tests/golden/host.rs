@@ -49,7 +49,7 @@ pub fn set(name: &str, value: u32) {
     fs::write(&path, value.to_string()).expect(&path);
 }
 
-fn ip(arguments: &str) {
+pub fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status();
     assert!(status.expect("ip can be run").success(), "ip {arguments}");
 }

@@ -3,6 +3,7 @@
 //! Takes root, and fails without: nothing is skipped.
 
 mod bench;
+mod companions;
 mod control;
 mod cookies;
 mod force;

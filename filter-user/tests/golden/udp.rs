@@ -9,7 +9,10 @@ use filter_common::{
         },
         settings::Class,
     },
-    logic::{bucket::Limit, solicited::WORD_BITS},
+    logic::{
+        bucket::Limit,
+        solicited::{LINES_LOG2, WORD_BITS},
+    },
 };
 use filter_user::{
     core::reflectors::reflectors,
@@ -352,7 +355,7 @@ fn the_fill_is_the_share_of_bits_of_what_was_asked_for() {
         let query = to(SERVER, (port, 53), &QUERY);
         bench.kernel.run_egress(&query).expect("the program runs");
     }
-    let bits = f64::from(8 * WORD_BITS << filter_common::logic::solicited::LINES_LOG2);
+    let bits = f64::from((8 * WORD_BITS) << LINES_LOG2);
     let share = fill(&mut bench) * bits / (3.0 * 1024.0);
     assert!((0.98..=1.0).contains(&share), "{share} of the bits are set");
 }

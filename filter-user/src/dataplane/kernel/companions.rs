@@ -10,7 +10,7 @@ use aya::{
 use filter_common::logic::{address::Address, known};
 
 use super::{
-    Kernel, egress, link,
+    Kernel, egress,
     place::SETS,
     set::{self, load_error},
     sockets,
@@ -127,7 +127,7 @@ impl dataplane::Companions for Kernel {
     }
 
     fn detach_sockets(&mut self) -> Result<(), DataplaneError> {
-        link::remove(&self.folder.sockets())
+        sockets::remove(&self.folder.sockets())
     }
 
     fn sockets_attachment(&mut self, group: &Path) -> Result<Option<u32>, DataplaneError> {

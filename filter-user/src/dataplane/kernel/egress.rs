@@ -17,7 +17,7 @@ use super::{
     Kernel,
     companions::EGRESS,
     link::{link_error, unknown_interface},
-    raw::Link,
+    raw::{self, Link},
 };
 use crate::{
     dataplane::{DataplaneError, EgressAttachment, EgressHook},
@@ -80,7 +80,7 @@ impl Kernel {
 
 /// Takes the program off an interface's egress; nothing happens if it is not there.
 pub fn remove(path: &Path, interface: &str) -> Result<(), DataplaneError> {
-    super::link::remove(path)?;
+    raw::remove(path)?;
     if classifier(interface)?.is_none() {
         return Ok(());
     }
@@ -206,7 +206,7 @@ fn open(path: &Path) -> Result<Option<Link>, DataplaneError> {
         .map_err(|error| DataplaneError::new(format!("opening {}", path.display()), error))
 }
 
-fn info(path: &Path, link: &Link) -> Result<super::raw::Info, DataplaneError> {
+fn info(path: &Path, link: &Link) -> Result<raw::Info, DataplaneError> {
     link.info().map_err(|error| {
         DataplaneError::new(format!("asking the kernel about {}", path.display()), error)
     })

@@ -10,10 +10,13 @@ use std::{
     path::Path,
 };
 
+use crate::dataplane::DataplaneError;
+
 /// Commands of bpf(2) (`enum bpf_cmd`).
 const OBJ_GET: libc::c_int = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_UPDATE: libc::c_int = 29;
+const LINK_DETACH: libc::c_int = 34;
 
 /// A link of ours that is pinned.
 pub(super) struct Link(OwnedFd);
@@ -104,9 +107,24 @@ impl Link {
         bpf(LINK_UPDATE, &attributes).map(drop)
     }
 
+    /// Takes the program off at once. Where only the pin is removed, the kernel does so some time
+    /// later.
+    fn detach(&self) -> io::Result<()> {
+        bpf(LINK_DETACH, &[self.number()]).map(drop)
+    }
+
     fn number(&self) -> u32 {
         self.0.as_raw_fd().unsigned_abs()
     }
+}
+
+/// Takes the program of a pinned link off, and removes the pin; nothing happens if there is none.
+pub(super) fn remove(path: &Path) -> Result<(), DataplaneError> {
+    if let Ok(Some(link)) = Link::open(path) {
+        // What is gone already needs no detaching, and without its pin the rest goes, too.
+        let _ = link.detach();
+    }
+    super::link::remove(path)
 }
 
 fn pair(first: u32, second: u32) -> [u8; 8] {

@@ -8,7 +8,11 @@ use std::{
 
 use aya::programs::{CgroupAttachMode, ProgramError, SockOps, links::FdLink};
 
-use super::{Kernel, companions::SOCKETS, raw::Link};
+use super::{
+    Kernel,
+    companions::SOCKETS,
+    raw::{self, Link},
+};
 use crate::dataplane::DataplaneError;
 
 impl Kernel {
@@ -32,7 +36,7 @@ impl Kernel {
             }
             (_, stale) => {
                 if stale.is_some() {
-                    super::link::remove(&path)?;
+                    remove(&path)?;
                 }
                 create(program, group, &path).map_err(|error| {
                     DataplaneError::new(
@@ -57,6 +61,11 @@ impl Kernel {
     }
 }
 
+/// Takes the program off its control group; nothing happens if it is not there.
+pub fn remove(path: &Path) -> Result<(), DataplaneError> {
+    raw::remove(path)
+}
+
 /// The id of the program of a pinned link to a control group, if it sits there.
 pub(super) fn attachment(path: &Path, group: &Path) -> Result<Option<u32>, DataplaneError> {
     let Some(link) = open(path)? else {
@@ -68,7 +77,8 @@ pub(super) fn attachment(path: &Path, group: &Path) -> Result<Option<u32>, Datap
 
 fn create(program: &mut SockOps, group: &Path, path: &Path) -> Result<(), ProgramError> {
     let group = fs::File::open(group)?;
-    let id = program.attach(group, CgroupAttachMode::AllowMultiple)?;
+    // The mode's flag is not for links, which always stand beside others (`cgroup_bpf_link_attach`).
+    let id = program.attach(group, CgroupAttachMode::Single)?;
     let link = program.take_link(id)?;
     let link = FdLink::try_from(link).map_err(|_| ProgramError::NotAttached)?;
     link.pin(path)
