@@ -427,11 +427,11 @@ fn answers_with_cookies_tell_what_the_kernel_told() {
     let mut syn = Segment::syn(CLIENT[0], 1234, OWN[0], port);
     syn.options = usual_options(1_000_000);
     let scale = |answer: &Answer| {
-        let scales = (0..15).filter(|it| {
+        let mut scales = (0..15).filter(|it| {
             let option = TcpOptionElement::WindowScale(*it);
             answer.options.contains(&option)
         });
-        scales.last()
+        scales.next_back()
     };
     let before = cookies::ask(&mut bench, &force, &syn);
     assert_eq!(scale(&before), Some(7), "what the daemon says");

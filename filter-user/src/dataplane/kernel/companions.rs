@@ -159,7 +159,7 @@ impl dataplane::Companions for Kernel {
     }
 }
 
-fn at_egress(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
+pub(super) fn at_egress(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
     ebpf.program_mut(EGRESS)
         .ok_or_else(|| none(EGRESS))?
         .try_into()

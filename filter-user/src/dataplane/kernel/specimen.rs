@@ -12,6 +12,7 @@ use aya::{
 use filter_common::abi::{counter::Counter, sample::Sample};
 
 use super::{
+    companions::{self, EGRESS},
     maps::{each_sample, map_error, read_counter, read_counters},
     set::{self, OBJECT},
 };
@@ -61,6 +62,9 @@ impl Specimen {
                 .load()
                 .map_err(|error| set::load_error(name, error))?;
         }
+        companions::at_egress(&mut ebpf)?
+            .load()
+            .map_err(|error| set::load_error(EGRESS, error))?;
         let samples = ebpf
             .take_map("SAMPLES")
             .ok_or_else(|| DataplaneError("the embedded object has no map SAMPLES".to_owned()))?;
@@ -87,6 +91,16 @@ impl Specimen {
             .test_run(options)
             .map_err(|error| DataplaneError::new("running the program", error))?;
         Ok(result.return_value)
+    }
+
+    /// Runs the program at the egress on one frame.
+    pub fn run_egress(&mut self, frame: &[u8]) -> Result<(), DataplaneError> {
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        companions::at_egress(&mut self.ebpf)?
+            .test_run(options)
+            .map(drop)
+            .map_err(|error| DataplaneError::new("running the program at the egress", error))
     }
 
     /// Writes an element of an array.

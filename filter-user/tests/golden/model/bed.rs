@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use filter_common::{
     abi::{
         counter::Counter,
-        defence::{PROTOCOLS, ProtocolPolicy},
+        defence::{LOCAL_LINES, LocalLine, PORT_WORDS, PROTOCOLS, PortSet, ProtocolPolicy},
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         feature::Feature,
         lifeline::{LifelineRule, Lifelines, SessionKey, gate_bit},
@@ -19,8 +19,9 @@ use filter_common::{
         gate::{self, Bit},
         lines::Line,
         packet::Packet,
-        set4,
+        peers, set4,
         set6::{NOBODY, Span},
+        solicited::Flow,
         source::{self, Slot},
     },
 };
@@ -37,6 +38,7 @@ use filter_user::{
 use ipnet::IpNet;
 
 use super::{
+    asked::Noted,
     oracle::Crowds,
     situation::{Entry, Limits, Situation},
 };
@@ -59,6 +61,8 @@ pub struct Bed {
     entries: Vec<(&'static str, EntryKey)>,
     sessions: Vec<SessionKey>,
     gate: BTreeMap<u32, Line>,
+    /// Lines of what was asked for.
+    asked: Vec<u32>,
     sets: [Vec<Line>; 3],
     start: Start,
 }
@@ -96,6 +100,7 @@ impl Bed {
             entries: Vec::new(),
             sessions: Vec::new(),
             gate: BTreeMap::new(),
+            asked: Vec::new(),
             sets: [Vec::new(), Vec::new(), Vec::new()],
             start: Start {
                 counters,
@@ -120,7 +125,13 @@ impl Bed {
         self.put_lifelines(situation);
         self.put_rules(situation);
         self.put_policies(situation);
+        self.put_own(situation);
         self.set("SETTINGS", 0, &settings(situation));
+        for sent in &situation.own.sent {
+            self.specimen
+                .run_egress(&sent.frame())
+                .expect("the program runs");
+        }
         self.start = Start {
             counters: self.specimen.counters().expect("counters are read"),
             imported: (0..set4::LISTS).map(|list| self.list_hits(list)).collect(),
@@ -143,6 +154,14 @@ impl Bed {
         self.fill("FRAGMENT_BUCKET", 0, &[0_u64]);
         self.fill("ICMP_BUCKETS", 0, &[0_u64; 3]);
         self.fill("PROTOCOL_BUCKET", 0, &[0_u64]);
+        for line in std::mem::take(&mut self.asked) {
+            self.set("SOLICITED", line, &Line::default());
+        }
+        self.fill(
+            "NTP_PEERS",
+            0,
+            &[peers::Line::default(); 1 << peers::LINES_LOG2],
+        );
         self.fill("RULE_BUCKETS", 0, &vec![0_u64; SLOTS as usize]);
         self.fill("RULE_SOURCES", 0, &lines(RULE_SOURCES_LOG2));
         self.specimen
@@ -295,6 +314,28 @@ impl Bed {
             .map(|(rule, slot)| entry(rule, EntryValue::NEVER, slot, |burst| room(Some(burst))))
             .collect();
         self.fill("RULES", 0, &entries);
+    }
+
+    fn put_own(&mut self, situation: &Situation) {
+        let own = &situation.own;
+        let mut local = [LocalLine::default(); LOCAL_LINES as usize];
+        for address in &own.addresses {
+            let address = Address::from(*address);
+            assert!(local[LocalLine::index(&address) as usize].insert(&address));
+        }
+        self.fill("LOCAL", 0, &local);
+        for set in PortSet::ALL {
+            let mut words = [0_u64; PORT_WORDS as usize];
+            for port in own.ports.get(&set).into_iter().flatten() {
+                words[usize::from(port / 64)] |= PortSet::bit(*port);
+            }
+            self.fill("PORTS", set.word(0), &words);
+        }
+        let flows = own.sent.iter().map(|sent| {
+            let remote = Address::from(sent.to);
+            Flow::of(&remote, sent.to_port, sent.from_port, &HASH_KEY).line
+        });
+        self.asked = flows.collect();
     }
 
     fn put_policies(&mut self, situation: &Situation) {
@@ -514,6 +555,21 @@ fn settings(situation: &Situation) -> Settings {
         icmp_errors: room(situation.state.icmp_errors),
         echo: room(situation.state.echo),
         protocols: room(situation.state.protocols),
+        connections: situation.state.connections.map(|is_refused| {
+            if is_refused {
+                no_room
+            } else {
+                Limit::default()
+            }
+        }),
+        solicited_since: match situation.own.noted {
+            Noted::Never => u64::MAX,
+            Noted::Lately | Noted::Long => 0,
+        },
+        solicited_log2: match situation.own.noted {
+            Noted::Lately => 62,
+            Noted::Never | Noted::Long => 26,
+        },
         open_gate_v6: u32::from(is_open),
         ..Settings::default()
     }

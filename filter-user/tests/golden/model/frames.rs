@@ -9,7 +9,7 @@ use proptest::{
 
 use crate::frame::{
     ACK, AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, IGMP, MOBILITY, ROUTING,
-    SYN, TCP, UDP, icmp, tagged, tcp, udp, v4, v6,
+    SYN, TCP, UDP, datagram, icmp, tagged, tcp, udp, v4, v6,
 };
 
 /// Ports that situations speak of, beside others.
@@ -136,6 +136,9 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let flags = prop_oneof![2 => Just(ACK), 2 => Just(SYN), 1 => any::<u8>()];
     let tcp = (ports(), ports(), flags).prop_map(|(from, to, flags)| (TCP, tcp(from, to, flags)));
     let udp = (ports(), ports()).prop_map(|(from, to)| (UDP, udp(from, to)));
+    let data = prop::collection::vec(prop_oneof![Just(0x81), Just(0x23), any::<u8>()], 0..5);
+    let asking =
+        (ports(), ports(), data).prop_map(|(from, to, data)| (UDP, datagram(from, to, &data)));
     let code = || prop_oneof![3 => Just(0), 1 => any::<u8>()];
     let discovery = (128..144_u8, code()).prop_map(|(kind, code)| (ICMPV6, icmp(kind, code)));
     let message = (any::<u8>(), code()).prop_map(|(kind, code)| (ICMP, icmp(kind, code)));
@@ -162,6 +165,7 @@ fn carried() -> impl Strategy<Value = (u8, Vec<u8>)> {
     prop_oneof![
         6 => tcp,
         6 => udp,
+        4 => asking,
         3 => discovery,
         3 => message,
         3 => error,

@@ -36,7 +36,7 @@ pub struct Oracle<'s> {
     watched: Option<Reason>,
     /// What spares the packet rules and limits of sources.
     spared: Option<Reason>,
-    frame: Vec<u8>,
+    pub(super) frame: Vec<u8>,
     /// What rules are to have counted, by their places.
     pub rules: BTreeMap<usize, Counter>,
     /// What the counters are to have moved by.
@@ -256,7 +256,7 @@ impl<'s> Oracle<'s> {
 
     /// The first rule that acts decides.
     fn rules(&mut self, packet: &Packet, length: u64) -> ControlFlow<Reason> {
-        let frame = std::mem::take(&mut self.frame);
+        let frame = self.frame.clone();
         let payload = payload(packet, &frame);
         let situation = self.situation;
         for (place, rule) in situation.rules.iter().enumerate() {

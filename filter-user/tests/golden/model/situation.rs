@@ -14,13 +14,17 @@ use filter_common::logic::sanity;
 use filter_user::{config::units::parse_prefix, rules::Rule};
 use ipnet::IpNet;
 use proptest::{
+    bool::weighted,
     collection::{btree_map, vec},
     option,
     prelude::{Just, Strategy, any, prop_oneof},
     sample::{Index, select, subsequence},
 };
 
-use super::frames::{self, PORTS};
+use super::{
+    asked::{Own, own},
+    frames::{self, PORTS},
+};
 
 /// Frames in a situation.
 pub const FRAMES: usize = 500;
@@ -46,6 +50,7 @@ pub struct Situation {
     /// In order. The burst of a limit is all that it lets pass.
     pub rules: Vec<Rule>,
     pub state: State,
+    pub own: Own,
     pub frames: Vec<Vec<u8>>,
 }
 
@@ -98,6 +103,8 @@ pub struct State {
     pub icmp_errors: Option<u64>,
     pub echo: Option<u64>,
     pub protocols: Option<u64>,
+    /// Whether sources, and prefixes, may open no connection.
+    pub connections: [bool; 2],
     /// Of protocols that have one.
     pub policies: BTreeMap<u8, ProtocolPolicy>,
 }
@@ -126,14 +133,14 @@ pub fn situation() -> impl Strategy<Value = Situation> {
                 any::<bool>(),
                 fragments(),
                 rules(&pool),
-                state(),
+                (state(), own(&pool)),
                 frames,
             ),
         )
             .prop_map(|(one, two, three)| {
                 let (enforced, unchecked, lists, lifelines, sessions) = one;
                 let (session_ceiling, control, source, prefix) = two;
-                let (v4, v6, pressed, fragments, rules, state, frames) = three;
+                let (v4, v6, pressed, fragments, rules, (state, own), frames) = three;
                 Situation {
                     enforced,
                     unchecked,
@@ -149,6 +156,7 @@ pub fn situation() -> impl Strategy<Value = Situation> {
                     fragments,
                     rules,
                     state,
+                    own,
                     frames,
                 }
             })
@@ -299,7 +307,13 @@ fn fragments() -> impl Strategy<Value = Fragments> {
 }
 
 /// Defences that the model knows.
-const MODELLED: [Defence; 2] = [Defence::Icmp, Defence::Protocols];
+const MODELLED: [Defence; 5] = [
+    Defence::ClosedPorts,
+    Defence::Solicited,
+    Defence::Connections,
+    Defence::Icmp,
+    Defence::Protocols,
+];
 
 fn state() -> impl Strategy<Value = State> {
     let defences = || {
@@ -315,13 +329,16 @@ fn state() -> impl Strategy<Value = State> {
         ProtocolPolicy::Drop,
     ]);
     let policies = btree_map(number, policy, 0..40);
-    (defences(), defences(), room(), room(), room(), policies).prop_map(
-        |(always, pressed, icmp_errors, echo, protocols, policies)| State {
+    let connections = [weighted(0.2), weighted(0.2)];
+    let rooms = (room(), room(), room());
+    (defences(), defences(), rooms, connections, policies).prop_map(
+        |(always, pressed, (icmp_errors, echo, protocols), connections, policies)| State {
             always,
             pressed,
             icmp_errors,
             echo,
             protocols,
+            connections,
             policies,
         },
     )
