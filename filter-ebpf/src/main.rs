@@ -42,8 +42,10 @@ use filter_common::{
 
 use crate::{frame::XdpFrame, judge::Judge};
 
-/// Entry point. Native or generic, any number of interfaces over one set of maps.
+/// Entry point. Native or generic, any number of interfaces over one set of maps. Inlined into what
+/// the macro makes the program of, for a call and its return cost every packet some nanoseconds.
 #[xdp(frags)]
+#[inline(always)]
 pub fn floodwall(ctx: XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
     // Both look-ups are of entry 0 of a map of one entry; the verifier wants to hear it.
