@@ -114,11 +114,12 @@ pub fn charge(line: *mut Line, slot: &Slot, now: Now, limit: &Limit, cost: u64) 
     // SAFETY: both ways lie in the line, which callers promise to be live.
     let words = unsafe { [ways.read_volatile(), ways.add(1).read_volatile()] };
     let charge = source::charge(words, slot.tag, now, limit, cost);
-    if !charge.kept {
+    if !charge.is_kept() {
         // SAFETY: the way is 0 or 1.
-        apply(unsafe { ways.add((charge.way & 1) as usize) }, charge.write);
+        let way = unsafe { ways.add((charge.way & 1) as usize) };
+        apply(way, charge.write(slot.tag, now, cost));
     }
-    !charge.refused
+    !charge.is_refused()
 }
 
 /// The two ways of a slot, in a line of four sets.

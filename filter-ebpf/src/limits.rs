@@ -1,5 +1,7 @@
 //! Limits per source and per prefix, in classes of packets and in bytes.
 
+mod bill;
+
 use core::ops::ControlFlow;
 
 use aya_ebpf::{macros::map, maps::Array};
@@ -11,14 +13,15 @@ use filter_common::{
     },
     logic::{
         address::Family,
-        bucket::{Limit, Write},
-        hash::{HashKey, source_number},
+        hash::source_number,
         packet::{Packet, Transport},
-        source::{self, LINE_WORDS, Line, SETS_LOG2, Slot, WAYS},
+        source::{Line, SETS_LOG2, Slot},
     },
 };
 
-use crate::{atomic, clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, shape};
+pub use self::bill::Bill;
+use self::bill::{ALL, Draft, OWN, Place};
+use crate::{clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, shape};
 
 #[map]
 static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
@@ -39,46 +42,49 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     if judge.is_spared() {
         return ControlFlow::Continue(());
     }
-    let settings = judge.settings;
-    let by_source = active(&settings.source, judge.pressure());
-    let mut by_prefix = 0;
-    if shape::has_any(OTHERS) {
-        by_prefix = active(&settings.prefix, judge.pressure());
-    }
-    if by_source | by_prefix == 0 {
-        return ControlFlow::Continue(());
-    }
     let class = class(packet);
-    let mut bill = Bill::EMPTY;
-    if shape::has(Feature::SourcePackets) {
-        let sender = Sender::source(packet, settings, by_source);
-        bill = sender.packets(&SOURCES, shape::source_shift(), class, judge.now);
-        refuse(bill.refused, class, &SOURCE_REASONS, judge)?;
-    }
-    let mut others = 0;
-    if shape::has_any(OTHERS) {
-        others = check_others(class, by_source, by_prefix, judge)?;
-    }
-    if bill.refused | others == 0 {
-        if shape::has(Feature::SourcePackets) {
-            bill.settle(&SOURCES);
+    let Some(draft) = by_source(packet, class, judge) else {
+        if check_others(class, judge)? == 0 {
+            settle_others();
         }
-        if shape::has_any(OTHERS) {
-            limits_settle();
-        }
+        return ControlFlow::Continue(());
+    };
+    if draft.is_refused() {
+        refuse(draft.refused(), class, &SOURCE_REASONS, judge)?;
+    }
+    let others = check_others(class, judge)?;
+    if !draft.is_refused() && others == 0 {
+        draft.settle(judge.now);
+        settle_others();
     }
     ControlFlow::Continue(())
 }
 
+/// What the packet owes to its source, if sources are limited at the moment.
+#[inline(always)]
+fn by_source(packet: &Packet, class: Option<Class>, judge: &Judge) -> Option<Draft> {
+    if !shape::has(Feature::SourcePackets) {
+        return None;
+    }
+    let settings = judge.settings;
+    let active = active(&settings.source, judge.pressure());
+    if active == 0 {
+        return None;
+    }
+    let slot = Slot::of(&packet.source, &settings.key, shape::source_shift());
+    let place = Place::of(&SOURCES, slot)?;
+    Some(place.draft(&settings.source, active, class, judge.now))
+}
+
 /// What the limits say that are off unless somebody sets them.
 #[inline(always)]
-fn check_others(
-    class: Option<Class>,
-    by_source: u32,
-    by_prefix: u32,
-    judge: &mut Judge,
-) -> ControlFlow<Reason, u32> {
+fn check_others(class: Option<Class>, judge: &mut Judge) -> ControlFlow<Reason, u32> {
     let mut others = 0;
+    if !shape::has_any(OTHERS) {
+        return ControlFlow::Continue(others);
+    }
+    let by_source = active(&judge.settings.source, judge.pressure());
+    let by_prefix = active(&judge.settings.prefix, judge.pressure());
     if shape::has(Feature::PrefixPackets) {
         let refused = limits_prefix_packets(by_prefix);
         refuse(refused, class, &PREFIX_REASONS, judge)?;
@@ -136,10 +142,14 @@ extern "C" fn limits_prefix_packets(active: u32) -> u32 {
         return 0;
     };
     let packet = scratch.packet();
-    let sender = Sender::prefix(packet, settings, active);
-    let bill = sender.packets(&PREFIXES, shape::prefix_shift(), class(packet), Tick::now());
-    scratch.bills[PREFIX_PACKETS] = bill;
-    bill.refused
+    let slot = prefix(packet, settings, shape::prefix_shift());
+    let Some(place) = Place::of(&PREFIXES, slot) else {
+        return 0;
+    };
+    let now = Tick::now();
+    let draft = place.draft(&settings.prefix, active, class(packet), now);
+    scratch.bills[PREFIX_PACKETS] = draft.bill(now);
+    draft.refused()
 }
 
 /// Makes out the bill of the noted packet's source in bytes.
@@ -149,8 +159,9 @@ extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
     let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
         return 0;
     };
-    let sender = Sender::source(scratch.packet(), settings, active);
-    let bill = sender.bytes(&SOURCE_BYTES, shape::source_bytes_shift(), length);
+    let source = &scratch.packet().source;
+    let slot = Slot::of(source, &settings.key, shape::source_bytes_shift());
+    let bill = bytes(&SOURCE_BYTES, slot, &settings.source, active, length);
     scratch.bills[SOURCE_BYTES_BILL] = bill;
     bill.refused
 }
@@ -162,10 +173,17 @@ extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
     let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
         return 0;
     };
-    let sender = Sender::prefix(scratch.packet(), settings, active);
-    let bill = sender.bytes(&PREFIX_BYTES, shape::prefix_bytes_shift(), length);
+    let slot = prefix(scratch.packet(), settings, shape::prefix_bytes_shift());
+    let bill = bytes(&PREFIX_BYTES, slot, &settings.prefix, active, length);
     scratch.bills[PREFIX_BYTES_BILL] = bill;
     bill.refused
+}
+
+#[inline(always)]
+fn settle_others() {
+    if shape::has_any(OTHERS) {
+        limits_settle();
+    }
 }
 
 /// Settles the bills in the scratch.
@@ -227,183 +245,34 @@ fn class(packet: &Packet) -> Option<Class> {
     }
 }
 
-/// Who is charged: a source, or a prefix.
-struct Sender<'a> {
-    family: Family,
-    number: u64,
-    metering: &'a Metering,
-    active: u32,
-    key: &'a HashKey,
-}
-
-impl<'a> Sender<'a> {
-    #[inline(always)]
-    fn source(packet: &Packet, settings: &'a Settings, active: u32) -> Self {
-        Self {
-            family: packet.source.family(),
-            number: source_number(&packet.source),
-            metering: &settings.source,
-            active,
-            key: &settings.key,
-        }
-    }
-
-    #[inline(always)]
-    fn prefix(packet: &Packet, settings: &'a Settings, active: u32) -> Self {
-        let mask = match packet.source.family() {
-            Family::V4 => settings.prefix_mask_v4,
-            Family::V6 => settings.prefix_mask_v6,
-        };
-        Self {
-            family: packet.source.family(),
-            number: source_number(&packet.source) & mask,
-            metering: &settings.prefix,
-            active,
-            key: &settings.key,
-        }
-    }
-
-    /// Charges a packet to all and to its class.
-    #[inline(always)]
-    fn packets(&self, table: &Array<Line>, shift: u32, class: Option<Class>, now: Tick) -> Bill {
-        let slot = Slot::of_number(self.family, self.number, self.key, shift);
-        let Some(line) = table.get(slot.line) else {
-            return Bill::EMPTY;
-        };
-        let all = self.item(line, slot.tag, Class::All, now);
-        let own = match class {
-            Some(class) => self.item(line, slot.tag, class, now),
-            None => Item::NONE,
-        };
-        Bill {
-            items: [all, own],
-            line: slot.line,
-            refused: all.refused | own.refused << 1,
-        }
-    }
-
-    /// What a class of packets says.
-    #[inline(always)]
-    fn item(&self, line: &Line, tag: u64, class: Class, now: Tick) -> Item {
-        if self.active & class.bit() == 0 {
-            return Item::NONE;
-        }
-        let class = class as usize & (PACKET_CLASSES - 1);
-        let limit = &self.metering.limits[class];
-        Item::new(line, class, tag, limit, limit.interval, now)
-    }
-
-    /// Charges the bytes of a frame, in a table whose lines have four sets.
-    #[inline(always)]
-    fn bytes(&self, table: &Array<Line>, shift: u32, length: u32) -> Bill {
-        let slot = Slot::of_number(self.family, self.number, self.key, shift);
-        let index = slot.line >> SETS_LOG2;
-        if self.active & Class::Bytes.bit() == 0 {
-            return Bill::EMPTY;
-        }
-        let Some(line) = table.get(index) else {
-            return Bill::EMPTY;
-        };
-        let limit = &self.metering.limits[Class::Bytes as usize];
-        let set = slot.line as usize & ((1 << SETS_LOG2) - 1);
-        let item = Item::new(line, set, slot.tag, limit, limit.cost(length), Tick::now());
-        Bill {
-            items: [item, Item::NONE],
-            line: index,
-            refused: item.refused,
-        }
-    }
-}
-
-/// What a packet owes to one line of a table, to be written when nothing refuses it.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Bill {
-    items: [Item; 2],
-    line: u32,
-    /// [`ALL`], [`OWN`], both, or zero.
-    refused: u32,
-}
-
-/// Refused by the first item.
-const ALL: u32 = 1;
-/// Refused by the second item.
-const OWN: u32 = 2;
-
-/// What it owes to one set of two ways.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Item {
-    /// What to add to the word, or to store there.
-    value: u64,
-    /// Index of the word in the line.
-    word: u32,
-    /// 0: nothing is written; 1: added; 2: stored.
-    write: u32,
-    /// 1: refused.
-    refused: u32,
-}
-
-impl Item {
-    const NONE: Self = Self {
-        value: 0,
-        word: 0,
-        write: 0,
-        refused: 0,
+/// The slot of a packet's prefix.
+#[inline(always)]
+fn prefix(packet: &Packet, settings: &Settings, shift: u32) -> Slot {
+    let family = packet.source.family();
+    let mask = match family {
+        Family::V4 => settings.prefix_mask_v4,
+        Family::V6 => settings.prefix_mask_v6,
     };
-
-    /// What a set of two ways says to a packet that costs so much.
-    #[inline(always)]
-    fn new(line: &Line, set: usize, tag: u64, limit: &Limit, cost: u64, now: Tick) -> Self {
-        let first = set.wrapping_mul(WAYS) & (LINE_WORDS - WAYS);
-        let words: *const u64 = line.as_ptr();
-        // SAFETY: both ways lie in the line. Other CPUs write whole words; an outdated one costs
-        // or spares a sender one packet.
-        let ways = unsafe {
-            [
-                words.add(first).read_volatile(),
-                words.add(first | 1).read_volatile(),
-            ]
-        };
-        let charge = source::charge(ways, tag, now.moment(), limit, cost);
-        let (value, write) = match charge.write {
-            Write::Add(amount) => (amount, 1),
-            Write::Store(value) => (value, 2),
-        };
-        Self {
-            value,
-            word: first as u32 | (charge.way & 1),
-            write: if charge.kept { 0 } else { write },
-            refused: u32::from(charge.refused),
-        }
-    }
+    let number = source_number(&packet.source) & mask;
+    Slot::of_number(family, number, &settings.key, shift)
 }
 
-impl Bill {
-    const EMPTY: Self = Self {
-        items: [Item::NONE; 2],
-        line: 0,
-        refused: 0,
+/// Charges the bytes of a frame, in a table whose lines have four sets.
+#[inline(always)]
+fn bytes(table: &Array<Line>, slot: Slot, metering: &Metering, active: u32, length: u32) -> Bill {
+    let set = slot.line as usize & ((1 << SETS_LOG2) - 1);
+    let slot = Slot {
+        line: slot.line >> SETS_LOG2,
+        ..slot
     };
-
-    /// Writes what was granted.
-    #[inline(always)]
-    fn settle(&self, table: &Array<Line>) {
-        for item in &self.items {
-            let write = match item.write {
-                0 => continue,
-                1 => Write::Add(item.value),
-                _ => Write::Store(item.value),
-            };
-            let Some(line) = table.get_ptr_mut(self.line) else {
-                return;
-            };
-            // SAFETY: masked to the words of a line, which lives as long as the map.
-            let word = unsafe {
-                line.cast::<u64>()
-                    .add(item.word as usize & (LINE_WORDS - 1))
-            };
-            atomic::apply(word, write);
-        }
+    if active & Class::Bytes.bit() == 0 {
+        return Bill::EMPTY;
     }
+    let Some(place) = Place::of(table, slot) else {
+        return Bill::EMPTY;
+    };
+    let limit = &metering.limits[Class::Bytes as usize];
+    let now = Tick::now();
+    let all = place.due(set, limit, limit.cost(length), now);
+    place.of_all(all).bill(now)
 }

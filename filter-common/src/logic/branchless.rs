@@ -22,11 +22,10 @@ pub fn sign(word: u64) -> u64 {
     }
 }
 
-/// All bits, if the numbers are equal, else none.
+/// All bits, if the numbers are equal, else none; both are below 2⁶³.
 #[inline(always)]
 pub fn equal(one: u64, other: u64) -> u64 {
-    let differs = one ^ other;
-    !sign(differs | differs.wrapping_neg())
+    sign((one ^ other).wrapping_sub(1))
 }
 
 /// All bits, if `one` is below `other`; both are below 2⁶³.

@@ -15,7 +15,6 @@ use super::branchless::{below, sign};
 pub const FRACTION_BITS: u32 = 24;
 /// Bits of tag in a word.
 pub const TAG_BITS: u32 = 20;
-const TIME_MASK: u64 = (1 << 44) - 1;
 const TICK: u64 = 1 << FRACTION_BITS;
 /// Half of the range of times: beyond it, ahead and behind cannot be told apart.
 pub const HALF_RANGE: u64 = 1 << 43;
@@ -97,7 +96,7 @@ impl Limit {
     }
 }
 
-/// The moment of a tick, as buckets count it.
+/// The moment of a tick, as buckets count it: where a word has its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now(u64);
 
@@ -105,17 +104,17 @@ impl Now {
     /// From a tick count.
     #[inline(always)]
     pub const fn from_tick(tick: u64) -> Self {
-        Self(tick.wrapping_shl(FRACTION_BITS) & TIME_MASK)
+        Self(tick.wrapping_shl(FRACTION_BITS + TAG_BITS))
     }
 }
 
-/// The tag of a word: part of the hash of the source it belongs to.
+/// The tag of a word: part of the hash of the source it belongs to, and odd.
 #[inline(always)]
 pub const fn tag(word: u64) -> u64 {
     word & ((1 << TAG_BITS) - 1)
 }
 
-/// The tag of buckets that nobody shares. No tag is zero, for a word of zero is one that nobody
+/// The tag of buckets that nobody shares. All tags are odd, for a word of zero is one that nobody
 /// wrote.
 pub const UNSHARED: u64 = 1;
 
@@ -126,9 +125,9 @@ pub const UNSHARED: u64 = 1;
 /// branch that is guessed wrong waits for the line to come from memory.
 #[inline(always)]
 pub fn deficit(word: u64, now: Now, limit: &Limit) -> u64 {
-    let ahead = (word >> TAG_BITS).wrapping_sub(now.0) & TIME_MASK;
-    let written = sign(word | word.wrapping_neg());
-    let sane = !below(limit.horizon, ahead);
+    let ahead = word.wrapping_sub(now.0) >> TAG_BITS;
+    let written = sign(word << 63);
+    let sane = below(ahead, limit.horizon.wrapping_add(1));
     ahead & written & sane
 }
 
@@ -158,16 +157,17 @@ pub const fn charge(deficit: u64, tag: u64, now: Now, limit: &Limit, cost: u64) 
     if after > limit.depth {
         return None;
     }
-    Some(grant(deficit, after, tag, now, cost))
+    Some(grant(deficit, tag, now, cost))
 }
 
-/// How a granted charge is written that lifts the deficit to `after`.
+/// How a granted charge is written to a bucket with this deficit.
 #[inline(always)]
-pub const fn grant(deficit: u64, after: u64, tag: u64, now: Now, cost: u64) -> Write {
+pub const fn grant(deficit: u64, tag: u64, now: Now, cost: u64) -> Write {
+    let cost = cost.wrapping_shl(TAG_BITS);
     if deficit > 0 {
-        Write::Add(cost.wrapping_shl(TAG_BITS))
+        Write::Add(cost)
     } else {
-        Write::Store(now.0.wrapping_add(after).wrapping_shl(TAG_BITS) | tag)
+        Write::Store(now.0.wrapping_add(cost) | tag)
     }
 }
 

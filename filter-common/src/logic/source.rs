@@ -65,22 +65,40 @@ pub const fn salt(purpose: u32) -> u64 {
 pub struct Charge {
     /// The way that the source has, or takes: 0 or 1.
     pub way: u32,
-    /// Whether nothing is to be written: refused, or untracked.
-    pub kept: bool,
-    /// Whether the packet is above the limit.
-    pub refused: bool,
-    /// What to write to the way.
-    pub write: Write,
+    /// Not zero: the packet is above the limit.
+    pub refused: u64,
+    /// Not zero: nothing is to be written.
+    kept: u64,
+    deficit: u64,
 }
 
 impl Charge {
     /// Of a class that has no limit.
     pub const NONE: Self = Self {
         way: 0,
-        kept: true,
-        refused: false,
-        write: Write::Add(0),
+        refused: 0,
+        kept: 1,
+        deficit: 0,
     };
+
+    /// Whether the packet is above the limit.
+    #[inline(always)]
+    pub const fn is_refused(&self) -> bool {
+        self.refused != 0
+    }
+
+    /// Whether nothing is to be written: refused, or untracked.
+    #[inline(always)]
+    pub const fn is_kept(&self) -> bool {
+        self.kept != 0
+    }
+
+    /// What to write to the way, unless it is kept: of the tag, the moment and the cost that it
+    /// was asked about.
+    #[inline(always)]
+    pub const fn write(&self, tag: u64, now: Now, cost: u64) -> Write {
+        bucket::grant(self.deficit, tag, now, cost)
+    }
 }
 
 /// Charges a packet of the source with this tag, that costs so many units of time, to one of a
@@ -95,19 +113,18 @@ pub fn charge(ways: [u64; WAYS], tag: u64, now: Now, limit: &Limit, cost: u64) -
         bucket::deficit(ways[1], now, limit),
     ];
     let first = equal(bucket::tag(ways[0]), tag);
-    let second = equal(bucket::tag(ways[1]), tag) & !first;
+    let second = equal(bucket::tag(ways[1]), tag);
     let known = first | second;
     let fuller = below(deficits[1], deficits[0]);
     let second = choose(known, second, fuller);
     let found = choose(second, deficits[1], deficits[0]);
     let untracked = below(limit.depth >> 1, found) & !known;
     let deficit = found & known;
-    let after = deficit.wrapping_add(cost);
-    let refused = below(limit.depth, after) & !untracked;
+    let refused = below(limit.depth, deficit.wrapping_add(cost));
     Charge {
         way: (second & 1) as u32,
-        kept: untracked | refused != 0,
-        refused: refused != 0,
-        write: bucket::grant(deficit, after, tag, now, cost),
+        refused,
+        kept: untracked | refused,
+        deficit,
     }
 }

@@ -74,13 +74,14 @@ impl Table {
         let first = slot.line as usize % sets * WAYS;
         let ways = [line[first], line[first + 1]];
         let cost = self.limit.cost(bytes);
-        let charge = source::charge(ways, slot.tag, Now::from_tick(tick), &self.limit, cost);
-        if charge.refused {
+        let now = Now::from_tick(tick);
+        let charge = source::charge(ways, slot.tag, now, &self.limit, cost);
+        if charge.is_refused() {
             return false;
         }
-        if !charge.kept {
+        if !charge.is_kept() {
             let word = &mut line[first + charge.way as usize];
-            *word = charge.write.applied(*word);
+            *word = charge.write(slot.tag, now, cost).applied(*word);
         }
         true
     }

@@ -53,11 +53,12 @@ impl Table {
         let line = &mut self.lines[slot.line as usize];
         let ways = [line[FIRST], line[FIRST + 1]];
         let charge = charge(ways, slot.tag, now, &self.limit, self.limit.interval);
-        if !charge.kept {
+        if !charge.is_kept() {
             let word = &mut line[FIRST + charge.way as usize];
-            *word = charge.write.applied(*word);
+            let write = charge.write(slot.tag, now, self.limit.interval);
+            *word = write.applied(*word);
         }
-        !charge.refused
+        !charge.is_refused()
     }
 }
 

@@ -46,23 +46,24 @@ impl Table {
         let line = &mut self.lines[slot.line as usize];
         let now = Now::from_tick(tick);
         let classes = [Some(Class::All), class];
-        let charges: Vec<(usize, Charge)> = classes
+        let charges: Vec<(usize, Charge, u64)> = classes
             .into_iter()
             .flatten()
             .map(|class| {
                 let first = class as usize * WAYS;
                 let ways = [line[first], line[first + 1]];
                 let limit = &self.limits[class as usize];
-                (first, charge(ways, slot.tag, now, limit, limit.interval))
+                let charge = charge(ways, slot.tag, now, limit, limit.interval);
+                (first, charge, limit.interval)
             })
             .collect();
-        if charges.iter().any(|(_, charge)| charge.refused) {
+        if charges.iter().any(|(_, charge, _)| charge.is_refused()) {
             return false;
         }
-        for (first, charge) in charges {
-            if !charge.kept {
+        for (first, charge, cost) in charges {
+            if !charge.is_kept() {
                 let word = &mut line[first + charge.way as usize];
-                *word = charge.write.applied(*word);
+                *word = charge.write(slot.tag, now, cost).applied(*word);
             }
         }
         true
@@ -186,8 +187,9 @@ proptest! {
         let now = Now::from_tick(tick);
         let charge = charge(ways, tag, now, &limit, limit.interval);
         prop_assert!((charge.way as usize) < WAYS);
-        if !charge.kept {
-            prop_assert_eq!(charge.write.applied(ways[charge.way as usize]) & 0xf_ffff, tag);
+        if !charge.is_kept() {
+            let write = charge.write(tag, now, limit.interval);
+            prop_assert_eq!(write.applied(ways[charge.way as usize]) & 0xf_ffff, tag);
         }
     }
 
