@@ -92,17 +92,18 @@ impl Judge {
     /// Whether a defence is on at the moment.
     #[inline(always)]
     pub fn defends(&self, defence: Defence) -> bool {
-        self.defends_any(defence.bit())
+        self.defences() & defence.bit() != 0
     }
 
-    /// Whether any of a set of defences is on at the moment.
+    /// The set of defences that are on at the moment, of those that the program has: the verifier
+    /// sees that others are never asked for, and leaves out the code.
     #[inline(always)]
-    pub fn defends_any(&self, defences: u32) -> bool {
+    pub fn defences(&self) -> u32 {
         let mut on = self.settings.defences_always;
         if self.pressure() {
             on |= self.settings.defences_pressed;
         }
-        on & defences != 0
+        on & shape::defences()
     }
 
     /// A reason to pass that spares the packet rules and limits, but not the state of this host's

@@ -1,7 +1,7 @@
 //! What is fixed when the program is loaded: constants to the verifier, which leaves out the code
 //! behind a feature that is off.
 
-use filter_common::abi::feature::Feature;
+use filter_common::abi::{defence::Defence, feature::Feature};
 
 /// The set of [`Feature`]s that this program has.
 #[unsafe(no_mangle)]
@@ -42,6 +42,32 @@ pub fn has(feature: Feature) -> bool {
 pub fn has_any(features: u64) -> bool {
     constant!(FEATURES) & features != 0
 }
+
+/// The set of [`Defence`]s that the program has: each is a feature, in the same order.
+#[inline(always)]
+pub fn defences() -> u32 {
+    (constant!(FEATURES) >> Feature::Cookies as u32) as u32
+}
+
+const _: () = {
+    let mut rest: &[Defence] = &Defence::ALL;
+    let features = [
+        Feature::Cookies,
+        Feature::Sockets,
+        Feature::ClosedPorts,
+        Feature::Solicited,
+        Feature::Connections,
+        Feature::Icmp,
+        Feature::Protocols,
+    ];
+    let mut others: &[Feature] = &features;
+    while let ([defence, more @ ..], [feature, tail @ ..]) = (rest, others) {
+        assert!(feature.bit() >> Feature::Cookies as u32 == defence.bit() as u64);
+        rest = more;
+        others = tail;
+    }
+    assert!(rest.is_empty() && others.is_empty());
+};
 
 /// Shift of the table of sources.
 #[inline(always)]

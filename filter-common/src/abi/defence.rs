@@ -10,7 +10,7 @@
 use super::map_value;
 use crate::logic::{
     address::{Address, Family},
-    branchless::equal,
+    branchless::sign,
     bucket::Limit,
 };
 
@@ -122,10 +122,11 @@ pub const LOCAL_WAYS: usize = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct LocalLine {
-    /// Addresses, words in network order; IPv4 in the first word.
-    words: [[u32; 4]; LOCAL_WAYS],
-    /// The family of each, 4 or 6; zero where there is none.
-    families: [u32; LOCAL_WAYS],
+    /// The first word of each address in network order, and its family, 4 or 6, above it: of IPv4
+    /// that is all. Zero where there is none.
+    heads: [u64; LOCAL_WAYS],
+    /// The other words of IPv6 addresses.
+    tails: [[u32; 3]; LOCAL_WAYS],
     reserved: u32,
 }
 
@@ -134,26 +135,40 @@ impl LocalLine {
     #[inline(always)]
     pub const fn index(address: &Address) -> u32 {
         let words = address.words();
-        let mixed = words[0] ^ words[1].rotate_left(7) ^ words[2].rotate_left(14) ^ words[3];
+        let mixed = match address.family() {
+            Family::V4 => words[0],
+            Family::V6 => words[0] ^ words[1].rotate_left(7) ^ words[2].rotate_left(14) ^ words[3],
+        };
         mixed.wrapping_mul(0x9e37_79b1) >> u32::BITS.wrapping_sub(LOCAL_LINES.ilog2())
+    }
+
+    #[inline(always)]
+    const fn head(address: &Address) -> u64 {
+        (address.family() as u64) << 32 | address.words()[0] as u64
     }
 
     /// Whether the address is in the line. Without branches between its ways, each of which the
     /// verifier would follow.
     #[inline(always)]
     pub fn holds(&self, address: &Address) -> bool {
-        let words = address.words();
-        let family = address.family() as u32;
-        let mut found = 0;
-        for (there, kind) in self.words.iter().zip(&self.families) {
-            let differs = (there[0] ^ words[0])
-                | (there[1] ^ words[1])
-                | (there[2] ^ words[2])
-                | (there[3] ^ words[3])
-                | (kind ^ family);
-            found |= equal(differs.into(), 0);
+        let head = Self::head(address);
+        let [a, b, c] = &self.heads;
+        let [mut a, mut b, mut c] = [a ^ head, b ^ head, c ^ head];
+        if matches!(address.family(), Family::V6) {
+            let [ta, tb, tc] = &self.tails;
+            a |= Self::tail_differs(ta, address);
+            b |= Self::tail_differs(tb, address);
+            c |= Self::tail_differs(tc, address);
         }
-        found != 0
+        // The top bit of each is set where anything differs.
+        let [a, b, c] = [a, b, c].map(|differs| differs | differs.wrapping_neg());
+        sign(a & b & c) == 0
+    }
+
+    #[inline(always)]
+    const fn tail_differs(tail: &[u32; 3], address: &Address) -> u64 {
+        let [_, b, c, d] = address.words();
+        ((tail[0] ^ *b) | (tail[1] ^ *c) | (tail[2] ^ *d)) as u64
     }
 
     /// Puts an address into the line; false if there is no room.
@@ -161,11 +176,12 @@ impl LocalLine {
         if self.holds(address) {
             return true;
         }
-        let free = self.families.iter().position(|family| *family == 0);
+        let free = self.heads.iter().position(|head| *head == 0);
         let Some(way) = free else { return false };
-        if let (Some(words), Some(family)) = (self.words.get_mut(way), self.families.get_mut(way)) {
-            *words = *address.words();
-            *family = address.family() as u32;
+        if let (Some(head), Some(tail)) = (self.heads.get_mut(way), self.tails.get_mut(way)) {
+            *head = Self::head(address);
+            let [_, rest @ ..] = *address.words();
+            *tail = rest;
         }
         true
     }

@@ -46,7 +46,7 @@ pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
     if judge.enforces(Reason::CookieAnswered) {
         how |= ENFORCED;
     }
-    if shape::has(Feature::ClosedPorts) && judge.defends(Defence::ClosedPorts) {
+    if judge.defends(Defence::ClosedPorts) {
         how |= CLOSED_PORTS;
     }
     match cookies_answer(frame.raw(), how) {

@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use aya_ebpf::bindings::xdp_md;
 use filter_common::{
-    abi::{defence::Defence, feature::Feature, reason::Reason},
+    abi::{feature::Feature, reason::Reason},
     logic::packet::{Packet, TcpFlags, Transport},
 };
 
@@ -21,10 +21,6 @@ use crate::{
 /// else forged packets in a partner's name would shut the partner out.
 #[inline(always)]
 pub fn check(frame: &XdpFrame, is_cookied: bool, judge: &mut Judge) -> ControlFlow<Reason> {
-    let is_asked = shape::has(Feature::Sockets) && judge.defends_any(Defence::Sockets.bit());
-    if !is_asked && !is_cookied {
-        return ControlFlow::Continue(());
-    }
     match owner_find(frame.raw(), u32::from(is_cookied)) {
         code if code == Reason::NoSocket as u32 => judge.found(Reason::NoSocket),
         code if code == Reason::CookieRefused as u32 => judge.found(Reason::CookieRefused),

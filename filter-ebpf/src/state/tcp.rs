@@ -5,17 +5,15 @@ use core::ops::ControlFlow;
 use filter_common::{
     abi::{
         defence::{Defence, PortSet},
-        feature::Feature,
         reason::Reason,
     },
     logic::packet::{Packet, Transport},
 };
 
 use super::{cookies, local, owner, ports};
-use crate::{frame::XdpFrame, judge::Judge, shape};
+use crate::{frame::XdpFrame, judge::Judge};
 
-/// The defences of TCP that this file knows, as features and as what is on.
-const FEATURES: u64 = Feature::ClosedPorts.bit() | Feature::Cookies.bit() | Feature::Sockets.bit();
+/// The defences that this file knows.
 const DEFENCES: u32 = Defence::ClosedPorts.bit() | Defence::Cookies.bit() | Defence::Sockets.bit();
 
 /// Drops what nobody here has to do with, and answers SYNs with cookies. Asks only about addresses
@@ -30,23 +28,21 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
     else {
         return ControlFlow::Continue(());
     };
-    if !shape::has_any(FEATURES)
-        || !judge.defends_any(DEFENCES)
+    let on = judge.defences();
+    if on & DEFENCES == 0
         || !local::is_own(&packet.destination)
         || ports::contains(PortSet::TcpLeftOut, port)
     {
         return ControlFlow::Continue(());
     }
-    let is_cookied = shape::has(Feature::Cookies)
-        && judge.defends_any(Defence::Cookies.bit())
-        && ports::contains(PortSet::Cookies, port);
+    let is_cookied = on & Defence::Cookies.bit() != 0 && ports::contains(PortSet::Cookies, port);
     if !flags.opens() {
-        return owner::check(frame, is_cookied, judge);
+        if is_cookied || on & Defence::Sockets.bit() != 0 {
+            return owner::check(frame, is_cookied, judge);
+        }
+        return ControlFlow::Continue(());
     }
-    if shape::has(Feature::ClosedPorts)
-        && judge.defends_any(Defence::ClosedPorts.bit())
-        && !ports::contains(PortSet::TcpOpen, port)
-    {
+    if on & Defence::ClosedPorts.bit() != 0 && !ports::contains(PortSet::TcpOpen, port) {
         judge.found(Reason::ClosedTcp)?;
     }
     if is_cookied {
