@@ -73,10 +73,10 @@ mod tests {
         let now = Now::from_tick(tick);
         let lenient = with_debt(limit);
         let charge = source::charge(*ways, TAG, now, &lenient, limit.interval);
-        if !charge.kept {
+        if !charge.is_kept() {
             let [first, second] = ways;
             let way = if charge.way == 0 { first } else { second };
-            *way = charge.write.applied(*way);
+            *way = charge.write(TAG, now, limit.interval).applied(*way);
         }
     }
 
