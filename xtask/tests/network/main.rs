@@ -16,6 +16,7 @@ mod api;
 mod attach;
 mod block;
 mod configuration;
+mod defences;
 mod flooded;
 mod import;
 mod limits;

@@ -1,0 +1,86 @@
+//! What cookies change on this host, and what keeps them from working.
+
+use std::{fs, thread, time::Duration};
+
+use xtask::lab::sandbox::Ns;
+
+use super::{
+    FAMILIES, PORT, Server, as_client, ask, call, defended, has_cookies, nft, set_setting, setting,
+};
+use crate::common::{Config, Protected, wait_until};
+
+/// Drops what begins without a SYN, as the stack sees it.
+const STRICT: &str = "
+table inet strict {
+    chain input {
+        type filter hook input priority 0
+        ct state new tcp flags & (fin|syn|rst|ack) != syn drop
+    }
+}
+";
+
+#[test]
+fn cookies_go_off_where_a_firewall_wants_to_see_the_syn() {
+    let p = defended();
+    let server = Server::start(&p, PORT);
+    let (to, from) = FAMILIES[0];
+    let connect = || call((from, 0).into(), (to, PORT).into());
+    let stream = as_client(&p, connect).unwrap();
+    ask(&stream, 10).unwrap();
+
+    nft(&p, Ns::Server, STRICT);
+    // Each is answered, and none of them gets through.
+    let calls: Vec<_> = (0..5).map(|_| as_client(&p, connect)).collect();
+    assert!(calls.iter().all(Result::is_ok), "{calls:?}");
+    for mut call in calls.into_iter().flatten() {
+        std::io::Write::write_all(&mut call, &10_u32.to_be_bytes()).unwrap();
+    }
+    wait_until("cookies go off", || !has_cookies(&p, PORT));
+    let change = p.override_of(&format!("defence.cookies.{PORT}"));
+    assert_eq!(change["value"], "off");
+    p.cli("status").ends(0).says("firewall");
+    let stream = as_client(&p, connect).unwrap();
+    ask(&stream, 10).unwrap();
+    drop(stream);
+    server.stop(&p);
+}
+
+#[test]
+fn the_setting_of_cookies_is_changed_meanwhile_and_comes_back_after_a_crash() {
+    let mut p = Protected::unstarted(&Config::new("enforce").table("[defences]\ncookies = \"on\""));
+    set_setting(&p, "tcp_syncookies", "0");
+    p.start();
+    wait_until("SYNs are answered", || setting(&p, "tcp_syncookies") == "2");
+    p.kill();
+    assert_eq!(
+        setting(&p, "tcp_syncookies"),
+        "2",
+        "nobody could put it back"
+    );
+
+    // The filter still answers, so that the next daemon goes on.
+    p.start();
+    assert_eq!(setting(&p, "tcp_syncookies"), "2");
+    p.kill();
+
+    // What was taken off by hand does not answer, and cookies are not wanted any more.
+    fs::remove_dir_all(p.pins()).unwrap();
+    p.write_config(&Config::new("enforce"));
+    p.start();
+    wait_until("the setting is back", || {
+        setting(&p, "tcp_syncookies") == "0"
+    });
+}
+
+#[test]
+fn the_setting_of_cookies_comes_back_two_minutes_after_the_last_answer() {
+    let p = defended();
+    assert_eq!(setting(&p, "tcp_syncookies"), "2");
+    p.cli("defence set cookies off").ends(0);
+    thread::sleep(Duration::from_secs(60));
+    assert_eq!(setting(&p, "tcp_syncookies"), "2", "cookies are under way");
+    thread::sleep(Duration::from_secs(60));
+    wait_until("the setting is back", || {
+        setting(&p, "tcp_syncookies") == "1"
+    });
+}
