@@ -32,7 +32,7 @@ pub(super) struct Keeping {
 }
 
 /// Between writings: what a crash of the host may forget.
-const PERIOD: Duration = Duration::from_secs(3600);
+pub(super) const PERIOD: Duration = Duration::from_secs(3600);
 
 /// The table that was kept, for new maps, which have to have its key; what is lost of it is told.
 pub(super) fn kept(folder: &Path, losses: &mut Vec<String>) -> Option<Known> {
@@ -131,7 +131,7 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
-    fn end_writing_at_last(&mut self) -> Result<(), Refusal> {
+    pub(super) fn end_writing_at_last(&mut self) -> Result<(), Refusal> {
         let Some(writer) = self.keeping.writer.take() else {
             return Ok(());
         };

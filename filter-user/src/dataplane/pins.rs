@@ -86,7 +86,8 @@ pub struct Detached {
     pub losses: Vec<String>,
 }
 
-/// Takes the program off one interface, or off all; with the last, the programs beside it go. That is remembered until `floodwall attach`.
+/// Takes the program off one interface, or off all; with the last, the programs beside it go. That is
+/// remembered until `floodwall attach`.
 pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached> {
     let pinned = bpffs::links(&paths.bpf)?;
     let names: Vec<String> = match interface {

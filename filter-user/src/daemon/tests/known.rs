@@ -1,8 +1,15 @@
 //! Who is known good outlives the host's restart, and no day outlives its fortnight.
 
-use filter_common::logic::known::{self, Line, column};
+use filter_common::logic::{
+    hash::HashKey,
+    known::{self, Line, column},
+};
 
 use super::*;
+use crate::{
+    daemon::known::PERIOD,
+    store::known::{Known, save},
+};
 
 /// A table in which somebody has days.
 fn table(days: u64) -> Vec<Line> {
@@ -96,5 +103,42 @@ fn days_that_pass_are_forgotten_before_they_come_again() {
         assert_eq!(kept & column(over), 0, "day {over}");
     }
     assert_eq!(kept.count_ones(), 12);
+    assert_eq!(daemon.troubles, BTreeMap::new());
+}
+
+#[test]
+fn days_that_passed_while_nothing_ran_are_forgotten() {
+    let host = Host::new("");
+    let day = today(&host.first());
+    let kept = Known {
+        day: day - 3,
+        key: HashKey::from_random([1, 2, 3, 4]),
+        lines: table(0xffff),
+    };
+    save(&host.state(), &kept).expect("it is written");
+    let daemon = host.first();
+    assert_eq!(today(&daemon), day);
+    let days = daemon.plane.companions.known[5][2];
+    for over in day - 2..=day + 1 {
+        assert_eq!(days & column(over), 0, "day {over}");
+    }
+    assert_eq!(days.count_ones(), 12);
+}
+
+#[test]
+fn the_table_is_kept_once_in_a_while() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.plane.companions.known = table(1 << 3);
+    let path = host.state().join("known.bin");
+    let now = clock::monotonic();
+    for at in [now, now + PERIOD / 2] {
+        daemon.keep_known(at);
+        daemon.end_writing_at_last().expect("nothing is amiss");
+        assert!(!path.exists(), "the start was a moment ago");
+    }
+    daemon.keep_known(now + PERIOD * 2);
+    daemon.end_writing_at_last().expect("nothing is amiss");
+    assert!(path.exists());
     assert_eq!(daemon.troubles, BTreeMap::new());
 }
