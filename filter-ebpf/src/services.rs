@@ -2,8 +2,8 @@
 //!
 //! Everybody shares the service's bucket. Newcomers may use half of it; from a quarter on they are
 //! dropped at random, the more often the fuller it is (Floyd and Jacobson, "Random early detection
-//! gateways for congestion avoidance", 1993). Sources that were seen before the overload, and
-//! established connections, and the allowlist may use all of it. Beyond a quarter every source is held to a fair
+//! gateways for congestion avoidance", 1993). Sources that were seen before the overload or
+//! are known good, established connections, and the allowlist may use all of it. Beyond a quarter every source is held to a fair
 //! share, which grows and shrinks with the bucket's level, so that the heavy lose before the light
 //! (Pan, Breslau, Prabhakar and Shenker, "Approximate fairness through differential dropping",
 //! 2003).
