@@ -53,7 +53,8 @@ pub fn summary(line: &str) -> Option<Tally> {
 /// `network: 7 cases`.
 pub fn cases(line: &str) -> Option<u64> {
     let (what, count) = line.split_once(": ")?;
-    let is_kind = |word: &str| ["property", "unit", "golden", "network"].contains(&word);
+    let is_kind =
+        |word: &str| ["property", "unit", "golden", "network", "catalogue"].contains(&word);
     match count.strip_suffix(" cases") {
         Some(count) if is_kind(what) => count.parse().ok(),
         None if what == "golden packets" => count.parse().ok(),
@@ -99,6 +100,7 @@ mod tests {
     fn rows_of_a_table_are_counted_by_the_words_of_its_test_alone() {
         assert_eq!(cases("golden packets: 64"), Some(64));
         assert_eq!(cases("network: 7 cases"), Some(7));
+        assert_eq!(cases("catalogue: 9 cases"), Some(9));
         assert_eq!(cases("dropped: 7 cases"), None);
         assert_eq!(cases("unit: 7"), None);
         assert_eq!(cases("nothing"), None);

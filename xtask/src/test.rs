@@ -38,16 +38,26 @@ enum Kind {
     Golden,
     /// The real daemon in network namespaces, in a target named `network…`; root
     Network,
+    /// Every row of the attack catalogue in short, in a target named `catalogue…`; root
+    Catalogue,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Property, Self::Unit, Self::Golden, Self::Network];
+    const ALL: [Self; 5] = [
+        Self::Property,
+        Self::Unit,
+        Self::Golden,
+        Self::Network,
+        Self::Catalogue,
+    ];
 
     fn of(target: &str, test: &str) -> Self {
         if target.starts_with("golden") {
             Self::Golden
         } else if target.starts_with("network") {
             Self::Network
+        } else if target.starts_with("catalogue") {
+            Self::Catalogue
         } else if target.starts_with("properties")
             || test.split("::").any(|part| part == "properties")
         {
@@ -58,7 +68,12 @@ impl Kind {
     }
 
     const fn needs_root(self) -> bool {
-        matches!(self, Self::Golden | Self::Network)
+        matches!(self, Self::Golden) || self.needs_daemon()
+    }
+
+    /// Tests that start the daemon have the machine to themselves, one after the other.
+    const fn needs_daemon(self) -> bool {
+        matches!(self, Self::Network | Self::Catalogue)
     }
 }
 
@@ -69,6 +84,7 @@ impl fmt::Display for Kind {
             Self::Unit => "unit",
             Self::Golden => "golden",
             Self::Network => "network",
+            Self::Catalogue => "catalogue",
         })
     }
 }
@@ -132,7 +148,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
         let mut command = test_command(kind, binary, built.daemon.as_deref())?;
         command.args(["--exact", "--show-output"]).args(&tests);
-        if kind == Kind::Network {
+        if kind.needs_daemon() {
             command.arg("--test-threads=1");
         }
         let all = u64::try_from(tests.len())?;
@@ -253,7 +269,7 @@ fn test_command(kind: Kind, binary: &Binary, daemon: Option<&Path>) -> Result<Co
     ];
     match daemon {
         Some(daemon) => variables.push((build::DAEMON_VARIABLE, daemon.as_os_str())),
-        None if kind == Kind::Network => bail!("cargo built no daemon for the network tests"),
+        None if kind.needs_daemon() => bail!("cargo built no daemon for the {kind} tests"),
         None => {}
     }
     let kept: Vec<_> = ["CI", "RUST_BACKTRACE", "RUST_LOG"]
@@ -396,6 +412,7 @@ mod tests {
         );
         assert_eq!(Kind::of("golden", "packets"), Kind::Golden);
         assert_eq!(Kind::of("network", "block"), Kind::Network);
+        assert_eq!(Kind::of("catalogue", "tcp::row_01"), Kind::Catalogue);
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn a_flood_arrives_at_the_pace_it_is_given() {
 const TRIES: usize = 10;
 
 /// What was wrong with two seconds of a flood of 50,000 a second, if anything.
-fn missed_pace(sandbox: &Sandbox, options: Options) -> Option<String> {
+fn missed_pace(sandbox: &Sandbox, options: flood::Options) -> Option<String> {
     let received = || {
         let traffic = sandbox.traffic(Ns::Server, hosts::SERVER.interface);
         traffic.unwrap().received

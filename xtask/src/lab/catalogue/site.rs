@@ -126,6 +126,11 @@ impl Site {
         })
     }
 
+    /// Waits until the defences hold that an attack is met by.
+    pub fn await_defences(&self, _attack: &Attack) -> Result<()> {
+        Ok(())
+    }
+
     /// The daemon, if that is the subject.
     pub fn floodwall(&self) -> Option<&Floodwall> {
         match &self.guard {

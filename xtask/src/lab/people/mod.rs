@@ -27,7 +27,9 @@ const INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Services {
     web: http::Server,
-    _others: Vec<Box<dyn std::fmt::Debug>>,
+    _names: [dns::Server; 2],
+    _echoes: [echo::Server; 2],
+    _stream: transfer::Server,
 }
 
 impl Services {
@@ -36,13 +38,15 @@ impl Services {
         let (server, outside) = (sandbox.server(), sandbox.client());
         Ok(Self {
             web: http::Server::start(server, cpu)?,
-            _others: vec![
-                Box::new(dns::Server::start(server, cpu)?),
-                Box::new(dns::Server::start(outside, cpu)?),
-                Box::new(echo::Server::start(server, echo::GAME, cpu)?),
-                Box::new(echo::Server::start(outside, echo::TIME, cpu)?),
-                Box::new(transfer::Server::start(server, cpu)?),
+            _names: [
+                dns::Server::start(server, cpu)?,
+                dns::Server::start(outside, cpu)?,
             ],
+            _echoes: [
+                echo::Server::start(server, echo::GAME, cpu)?,
+                echo::Server::start(outside, echo::TIME, cpu)?,
+            ],
+            _stream: transfer::Server::start(server, cpu)?,
         })
     }
 
