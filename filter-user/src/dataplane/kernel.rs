@@ -1,6 +1,7 @@
 //! The program and its maps in the kernel.
 
 mod companions;
+mod cpus;
 pub(super) mod egress;
 mod grace;
 pub(super) mod link;
@@ -357,9 +358,7 @@ impl Dataplane for Kernel {
 
     fn pressed(&mut self) -> Result<usize, DataplaneError> {
         let now = self.tick()?;
-        let states = self.maps.cpu.get(&0, 0);
-        let states = states.map_err(|error| map_error("reading the state of CPUs", error))?;
-        Ok(states.iter().filter(|it| it.pressure_until > now).count())
+        self.maps.cpus.pressed(now)
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {

@@ -9,7 +9,6 @@ use aya::{
 use filter_common::{
     abi::{
         counter::{COUNTERS, Counter},
-        cpu::CpuState,
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
@@ -18,7 +17,9 @@ use filter_common::{
     logic::gate::LINES,
 };
 
-use super::{memory::Lines, others::Others, own::Own, rules::Rules, services::Services};
+use super::{
+    cpus::Cpus, memory::Lines, others::Others, own::Own, rules::Rules, services::Services,
+};
 use crate::dataplane::{Counters, DataplaneError};
 
 pub(super) struct Maps {
@@ -30,7 +31,7 @@ pub(super) struct Maps {
     pub(super) list_hits: PerCpuArray<MapData, Counter>,
     pub(super) lifelines: Array<MapData, Lifelines>,
     pub(super) sessions: HashMap<MapData, SessionKey, u8>,
-    pub(super) cpu: PerCpuArray<MapData, CpuState>,
+    pub(super) cpus: Cpus,
     pub(super) clock: Array<MapData, u64>,
     pub(super) samples: RingBuf<MapData>,
     pub(super) protocols: Array<MapData, u32>,
@@ -58,7 +59,7 @@ impl Maps {
             list_hits: take(ebpf, "LIST_HITS")?,
             lifelines: take(ebpf, "LIFELINES")?,
             sessions: take(ebpf, "SESSIONS")?,
-            cpu: take(ebpf, "CPU")?,
+            cpus: Cpus::take(ebpf)?,
             clock: take(ebpf, "CLOCK")?,
             samples: take(ebpf, "SAMPLES")?,
             protocols: take(ebpf, "PROTOCOLS")?,

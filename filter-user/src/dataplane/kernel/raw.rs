@@ -1,4 +1,4 @@
-//! System calls about links that the library does not offer.
+//! System calls that the library does not offer.
 
 use std::{
     ffi::CString,
@@ -13,6 +13,7 @@ use std::{
 use crate::dataplane::DataplaneError;
 
 /// Commands of bpf(2) (`enum bpf_cmd`).
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const OBJ_GET: libc::c_int = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_UPDATE: libc::c_int = 29;
@@ -134,6 +135,26 @@ fn pair(first: u32, second: u32) -> [u8; 8] {
         *to = from;
     }
     bytes
+}
+
+/// Reads the element of an array under a key into words; there must be room for those of every CPU.
+pub(super) fn look_up(map: BorrowedFd<'_>, key: u32, value: &mut [u64]) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        map: u32,
+        padding: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+    let attributes = Attributes {
+        map: map.as_raw_fd().unsigned_abs(),
+        padding: 0,
+        key: (&raw const key) as u64,
+        value: value.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    bpf(MAP_LOOKUP_ELEM, &attributes).map(drop)
 }
 
 /// Calls bpf(2) with the beginning of its `union bpf_attr`; what follows it is zero.
