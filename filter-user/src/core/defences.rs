@@ -41,8 +41,6 @@ pub struct Ground {
     pub solicited_since: u64,
     /// Identifies the network namespace.
     pub netns: u64,
-    /// The day, counted from 1970.
-    pub day: u32,
 }
 
 impl Default for Ground {
@@ -57,7 +55,6 @@ impl Default for Ground {
             timestamps: false,
             solicited_since: u64::MAX,
             netns: 0,
-            day: 0,
         }
     }
 }
@@ -209,7 +206,6 @@ pub fn put(
     settings.solicited_since = ground.solicited_since;
     settings.solicited_log2 = nearest_log2(hz.saturating_mul(ASKED));
     settings.netns = ground.netns;
-    settings.day = ground.day;
     Ok(())
 }
 

@@ -145,7 +145,6 @@ impl<D: Dataplane> Daemon<D> {
         daemon.hush_services()?;
         daemon.put_rules(moment)?;
         daemon.put_protocols()?;
-        daemon.turn_day()?;
         daemon.put_settings()?;
         daemon.put_services()?;
         daemon.keep_slots();

@@ -36,7 +36,6 @@ const LOOK: Duration = Duration::from_millis(900);
 const FRUGALITY: u32 = 20;
 /// Between times that all is written, whether it changed or not: the kernel adds listeners by itself.
 const RENEWAL: Duration = Duration::from_secs(60);
-const DAY: i64 = 24 * 60 * 60;
 
 /// What is known of this host, and what of it the kernel was told.
 #[derive(Debug)]
@@ -149,7 +148,6 @@ impl<D: Dataplane> Daemon<D> {
         ground.timestamps = network.timestamps == Some(2);
         ground.netns = network.netns;
         ground.online = network.online;
-        ground.day = u32::try_from(clock::now().as_second() / DAY).unwrap_or(0);
         if let Some(why) = &network.fixed_syncookies {
             unable.entry(Defence::Cookies).or_insert(why.clone());
         }
@@ -372,22 +370,11 @@ impl<D: Dataplane> Daemon<D> {
         }
         let terrain = &mut self.terrain;
         terrain.ground.hindered = terrain.hindrances.keys().copied().collect();
-        self.turn_day()?;
         if self.settings_are_stale() {
             self.grow_program()?;
             self.put_settings()?;
         }
         self.prove_life(now)
-    }
-
-    /// Makes room for a new day among those on which sources were seen, before it begins for the kernel.
-    pub(super) fn turn_day(&mut self) -> Result<(), Refusal> {
-        let (before, today) = (self.settings.day, self.terrain.ground.day);
-        if before == today {
-            return Ok(());
-        }
-        let outdated = known::outdated(before, today);
-        self.plane.clear_known(outdated).map_err(failed)
     }
 
     /// Whether a source is known good.
@@ -462,7 +449,6 @@ impl<D: Dataplane> Daemon<D> {
         let sets = defences::sets(&self.config, &self.state, &self.terrain.ground);
         let settings = &self.settings;
         sets != (settings.defences_always, settings.defences_pressed)
-            || settings.day != self.terrain.ground.day
             || self.terrain.in_force.as_ref() != Some(&self.terrain.ground)
     }
 

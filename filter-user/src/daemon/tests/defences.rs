@@ -606,25 +606,6 @@ fn a_kernel_that_refuses_ports_is_told_and_nothing_holds() {
 }
 
 #[test]
-fn a_new_day_clears_its_column_before_it_begins() {
-    let host = host("");
-    let mut daemon = host.protecting();
-    let today = daemon.settings.day;
-    assert_eq!(
-        daemon.plane.companions.cleared,
-        [known::outdated(0, today)],
-        "new maps hold nothing"
-    );
-    daemon.settings.day = today - 1;
-    daemon.tend_at(Duration::from_secs(1));
-    let cleared = daemon.plane.companions.cleared.last();
-    assert_eq!(cleared, Some(&known::outdated(today - 1, today)));
-    assert_eq!(daemon.plane.settings.day, today);
-    daemon.tend_at(Duration::from_secs(2));
-    assert_eq!(daemon.plane.companions.cleared.len(), 2);
-}
-
-#[test]
 fn why_says_what_is_known_of_a_source_and_who_looks() {
     let host = host("");
     let mut daemon = host.protecting();
