@@ -179,6 +179,15 @@ impl<D: Dataplane> Daemon<D> {
             })
     }
 
+    /// Leaves no setting changed that nobody needs: there may be no other start for long.
+    pub(super) fn end_draining(&mut self) {
+        if matches!(self.terrain.switch, Switch::Draining(_))
+            && let Err(refusal) = self.restore_setting()
+        {
+            tracing::error!("{refusal}");
+        }
+    }
+
     /// Switches cookies off at ports where valid ones come back and no connection follows.
     pub(super) fn prove_life(&mut self, now: Instant) -> Result<(), Refusal> {
         let ports = self.defended_ports();

@@ -73,6 +73,7 @@ pub fn run(source: Source) -> anyhow::Result<()> {
             .name("floodwall".to_owned())
             .spawn(move || {
                 attend(&mut daemon, &queue, &stop);
+                daemon.end_draining();
                 daemon.rest();
                 daemon.farewell()
             })

@@ -523,6 +523,24 @@ fn what_a_dead_daemon_left_changed_is_put_back_if_nothing_is_answered() {
 }
 
 #[test]
+fn a_daemon_that_stops_leaves_no_setting_changed_for_nothing() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon
+        .set_defence(Defence::Cookies, DefenceMode::On)
+        .expect("on");
+    daemon.end_draining();
+    assert_eq!(host.syncookies(), [1, 2], "the filter goes on answering");
+    daemon
+        .set_defence(Defence::Cookies, DefenceMode::Off)
+        .expect("off");
+    daemon.tend_at(Duration::from_secs(11));
+    assert!(!daemon.answers());
+    daemon.end_draining();
+    assert_eq!(host.syncookies(), [1, 2, 1]);
+}
+
+#[test]
 fn where_no_interface_is_protected_the_setting_goes_back() {
     let host = host("defences.cookies = \"on\"");
     let mut daemon = host.protecting();
