@@ -1,6 +1,12 @@
 //! What this host asked for is kept apart from what it did not.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use filter_common::logic::{
     address::Address,
@@ -51,4 +57,40 @@ fn a_tenth_of_the_bits_lets_one_in_some_hundred_strangers_pass() {
     };
     let passed = (0..1_000_000).filter(passes).count();
     assert!(passed < 3_000, "{passed} of a million strangers pass");
+}
+
+/// As `filter-ebpf` does it, by compare-and-exchange.
+fn note(line: &[AtomicU64; 8], flow: &Flow, generation: u64) {
+    for bit in flow.bits {
+        let word = &line[bit.word as usize];
+        let order = Ordering::Relaxed;
+        word.fetch_update(order, order, |word| Some(bit.noted(word, generation)))
+            .expect("it is tried until it succeeds");
+    }
+}
+
+#[test]
+fn cpus_that_begin_a_generation_at_one_time_lose_no_flow() {
+    const CPUS: u32 = 4;
+    const GENERATIONS: u64 = 2_000;
+    let line: [AtomicU64; 8] = Default::default();
+    let lost = AtomicU64::new(0);
+    let (begun, ended) = (Barrier::new(CPUS as usize), Barrier::new(CPUS as usize));
+    std::thread::scope(|scope| {
+        for cpu in 0..CPUS {
+            let (line, begun, ended, lost) = (&line, &begun, &ended, &lost);
+            scope.spawn(move || {
+                for generation in 0..GENERATIONS {
+                    let own = query(cpu + CPUS * generation as u32);
+                    begun.wait();
+                    note(line, &own, generation);
+                    ended.wait();
+                    let now = line.each_ref().map(|word| word.load(Ordering::Relaxed));
+                    let is_lost = !own.is_noted(&now, generation);
+                    lost.fetch_add(is_lost.into(), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(lost.into_inner(), 0);
 }
