@@ -605,7 +605,6 @@ pub struct DefenceStatus {
     /// Packets that it would have dropped or answered, were its reasons enforced.
     pub would_drop: u64,
     /// Of cookies: the ports that are defended at the moment.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
     /// What is left out and why, and what hinders it: a sentence each.
     pub notes: Vec<String>,
