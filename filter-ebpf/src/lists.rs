@@ -22,7 +22,7 @@ use filter_common::{
 use crate::{atomic, judge::Judge, sets, shape};
 
 #[map]
-static GATE: Array<[u64; gate::LINE_WORDS]> = Array::with_max_entries(gate::LINES, MMAPABLE);
+static GATE: Array<[u64; gate::LINE_WORDS]> = Array::with_max_entries(gate::ENTRIES, MMAPABLE);
 
 #[map]
 static LENGTHS: Array<Lengths> = Array::with_max_entries(entry::LENGTHS, 0);
@@ -46,11 +46,29 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     if !shape::has_any(LISTS) || !gate_is_open(packet, judge) {
         return ControlFlow::Continue(());
     }
+    let has_sets = shape::has_any(SETS);
+    if shape::has_any(ENTRIES)
+        && (!has_sets || inner_gate_is_open(packet, judge))
+        && entries(packet, judge)?
+    {
+        return ControlFlow::Continue(());
+    }
+    if has_sets {
+        sets::check(packet, judge)
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether the allowlist spares the packet; else drops what is banned or blocked.
+#[inline(always)]
+fn entries(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason, bool> {
     let [high, low] = packet.source.halves();
     let family = packet.source.family() as u32;
     let now = judge.now.count();
     if shape::has(Feature::Allow) && allow_meets(family, high, low, now) != 0 {
-        return judge.spare(Reason::Allowed);
+        judge.spare(Reason::Allowed)?;
+        return ControlFlow::Continue(true);
     }
     if shape::has(Feature::Bans) && ban_meets(family, high, low, now) != 0 {
         judge.found(Reason::Banned)?;
@@ -58,15 +76,15 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     if shape::has(Feature::Block) && block_meets(family, high, low, now) != 0 {
         judge.found(Reason::Blocked)?;
     }
-    sets::check(packet, judge)
+    ControlFlow::Continue(false)
 }
 
 /// The features that want the gate.
-const LISTS: u64 = Feature::Allow.bit()
-    | Feature::Bans.bit()
-    | Feature::Block.bit()
-    | Feature::Set4.bit()
-    | Feature::Set6.bit();
+const LISTS: u64 = ENTRIES | SETS;
+/// Those with single entries.
+const ENTRIES: u64 = Feature::Allow.bit() | Feature::Bans.bit() | Feature::Block.bit();
+/// Those with big sets.
+const SETS: u64 = Feature::Set4.bit() | Feature::Set6.bit();
 
 /// [`meets`] of the allowlist.
 ///
@@ -114,19 +132,30 @@ fn address(family: u32, high: u64, low: u64) -> Address {
 #[inline(always)]
 fn gate_is_open(packet: &Packet, judge: &Judge) -> bool {
     let key = &judge.settings.key;
+    let bit = Bit::of(&packet.source, key);
     match packet.source.family() {
-        Family::V4 => is_set(Bit::of(&packet.source, key)),
+        Family::V4 => is_set(bit.line(), bit),
         Family::V6 => {
-            is_set(Bit::of(&packet.source, key))
-                || is_set(Bit::wide(&packet.source, key))
-                || judge.settings.open_gate_v6 != 0
+            let wide = Bit::wide(&packet.source, key);
+            is_set(bit.line(), bit) || is_set(wide.line(), wide) || judge.settings.open_gate_v6 != 0
         }
     }
 }
 
+/// Whether a single entry may lie near a packet to which the gate is open. For IPv6 it would take
+/// two more lines to find out, and that costs what it spares.
 #[inline(always)]
-fn is_set(bit: Bit) -> bool {
-    match GATE.get(bit.line()) {
+fn inner_gate_is_open(packet: &Packet, judge: &Judge) -> bool {
+    let bit = Bit::of(&packet.source, &judge.settings.key);
+    match packet.source.family() {
+        Family::V4 => is_set(bit.inner_line(), bit),
+        Family::V6 => true,
+    }
+}
+
+#[inline(always)]
+fn is_set(line: u32, bit: Bit) -> bool {
+    match GATE.get(line) {
         Some(line) => line[bit.word()] & bit.mask() != 0,
         None => true,
     }

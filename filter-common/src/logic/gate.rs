@@ -4,6 +4,9 @@
 //! that of the /32. An IPv6 entry of /40 or longer sets the bits of the /48s it covers, a shorter
 //! one those of the /32s; entries shorter than /20 open the gate for all of IPv6. So no entry sets
 //! more than 4,096 bits behind a hash, and a clean packet reads one word, or two.
+//!
+//! Behind it lies an inner gate, whose bits are for single entries alone: who comes to the lists
+//! because of a big set, which has no need of it, is spared the look-ups in hashes.
 
 use super::{
     address::{Address, Family},
@@ -12,8 +15,10 @@ use super::{
 
 /// Words of 64 bits in an entry of the gate's map: one cache line.
 pub const LINE_WORDS: usize = 8;
-/// Entries of the gate's map.
+/// Lines of the gate, and as many of the inner gate.
 pub const LINES: u32 = 1 << 15;
+/// Entries of the gate's map: the gate, then the inner gate.
+pub const ENTRIES: u32 = LINES * 2;
 
 /// IPv6 entries shorter than this have no bits of their own.
 pub const SHORTEST_V6: u8 = 20;
@@ -60,6 +65,12 @@ impl Bit {
     #[inline(always)]
     pub const fn line(self) -> u32 {
         self.0 >> 9
+    }
+
+    /// Index in the gate's map of its line in the inner gate.
+    #[inline(always)]
+    pub const fn inner_line(self) -> u32 {
+        LINES | self.line()
     }
 
     /// Word within the line.

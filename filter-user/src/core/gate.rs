@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use filter_common::logic::{
-    gate::{Bit, LINE_WORDS, LINES},
+    gate::{Bit, ENTRIES, LINE_WORDS, LINES},
     hash::HashKey,
 };
 use ipnet::IpNet;
@@ -30,7 +30,7 @@ impl Gate {
         Self {
             key,
             counts: vec![0; LINES as usize * BITS_PER_LINE],
-            dirty: (0..LINES).collect(),
+            dirty: (0..ENTRIES).collect(),
             open_v6: 0,
             sets: Vec::new(),
         }
@@ -89,12 +89,15 @@ impl Gate {
     }
 
     fn line(&self, line: u32) -> [u64; LINE_WORDS] {
-        let start = line as usize * BITS_PER_LINE;
+        let (mut words, outer) = match line.checked_sub(LINES) {
+            Some(outer) => ([0; LINE_WORDS], outer),
+            None => (wanted(&self.sets, line), line),
+        };
+        let start = outer as usize * BITS_PER_LINE;
         let counts = self
             .counts
             .get(start..start + BITS_PER_LINE)
             .unwrap_or_default();
-        let mut words = wanted(&self.sets, line);
         if counts.iter().all(|count| *count == 0) {
             return words;
         }
@@ -137,7 +140,7 @@ impl Gate {
                 has_moved |= (before == 0) != (*count == 0);
             }
             if has_moved {
-                self.dirty.insert(line as u32);
+                self.dirty.extend([line as u32, LINES | line as u32]);
             }
         }
     }
@@ -192,7 +195,11 @@ mod properties {
 
         fn is_set(&self, address: IpAddr) -> bool {
             let address = Address::from(address);
-            let is_set = |bit: Bit| self.lines[&bit.line()][bit.word()] & bit.mask() != 0;
+            let is_set = |bit: Bit| {
+                [bit.line(), bit.inner_line()]
+                    .iter()
+                    .all(|line| self.lines[line][bit.word()] & bit.mask() != 0)
+            };
             match address.family() {
                 Family::V4 => is_set(Bit::of(&address, &self.gate.key)),
                 Family::V6 => {
@@ -281,7 +288,7 @@ mod properties {
         pair.borrow_mut().flush();
         assert_eq!(
             pair.borrow().lines.len(),
-            LINES as usize,
+            ENTRIES as usize,
             "a new gate writes every line"
         );
         let sets = prop::collection::vec(prefixes(), 1..12);
@@ -325,7 +332,11 @@ mod properties {
         let (old, new) = (near(1, 0b110), near(1, 0b1000));
         gate.add(&"0.2.0.0/24".parse().expect("a prefix"));
         gate.set_sets(vec![Arc::clone(&old)]);
-        assert_eq!(gate.take_dirty(), [(1, [0b111, 0, 0, 0, 0, 0, 0, 0])]);
+        let inner = (LINES + 1, [0b1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            gate.take_dirty(),
+            [(1, [0b111, 0, 0, 0, 0, 0, 0, 0]), inner]
+        );
         gate.set_sets(vec![old, Arc::clone(&new)]);
         assert_eq!(gate.take_dirty(), [(1, [0b1111, 0, 0, 0, 0, 0, 0, 0])]);
         gate.set_sets(vec![new]);

@@ -200,7 +200,9 @@ impl Daemon<Fake> {
             entry.is_some_and(|entry| entry.until > self.plane.tick)
         };
         let is_listed = list == ListId::Block && self.list_of(&address).is_some();
-        self.is_gate_open(&address) && (is_listed || lengths.as_slice().iter().any(covers))
+        let is_entry = lengths.as_slice().iter().any(covers);
+        self.is_gate_open(&address, Bit::line)
+            && (is_listed || is_entry && self.is_gate_open(&address, Bit::inner_line))
     }
 
     /// The number of the imported list that the kernel would find an address on.
@@ -213,10 +215,10 @@ impl Daemon<Fake> {
         }
     }
 
-    fn is_gate_open(&self, address: &Address) -> bool {
+    fn is_gate_open(&self, address: &Address, line: fn(Bit) -> u32) -> bool {
         let key = &self.plane.settings.key;
         let is_set = |bit: Bit| {
-            let line = self.plane.gate.get(&bit.line());
+            let line = self.plane.gate.get(&line(bit));
             line.is_some_and(|line| line[bit.word()] & bit.mask() != 0)
         };
         let is_wide =

@@ -8,7 +8,7 @@ use crate::api::types::{Count, ErrorKind};
 impl Daemon<Fake> {
     fn number(&self, address: &str) -> Option<u8> {
         let address = Address::from(address.parse::<std::net::IpAddr>().expect("an address"));
-        self.is_gate_open(&address)
+        self.is_gate_open(&address, Bit::line)
             .then(|| self.list_of(&address))?
     }
 

@@ -14,7 +14,7 @@ use filter_common::{
         sample::Sample,
         settings::Settings,
     },
-    logic::gate::LINES,
+    logic::gate::ENTRIES,
 };
 
 use super::{
@@ -55,7 +55,7 @@ impl Maps {
             counters: take(ebpf, "COUNTERS_BY_REASON")?,
             lists,
             lengths: take(ebpf, "LENGTHS")?,
-            gate: Lines::of("GATE", gate.fd(), LINES as usize)?,
+            gate: Lines::of("GATE", gate.fd(), ENTRIES as usize)?,
             list_hits: take(ebpf, "LIST_HITS")?,
             lifelines: take(ebpf, "LIFELINES")?,
             sessions: take(ebpf, "SESSIONS")?,

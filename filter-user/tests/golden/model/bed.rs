@@ -247,6 +247,10 @@ impl Bed {
             .into_iter()
             .flat_map(|(_, _, entries)| entries.iter().map(|entry| entry.prefix));
         let imported = situation.lists.imported.values().flatten().copied();
+        let inner = entries.clone().flat_map(|prefix| bits(&prefix));
+        for bit in inner {
+            lines.entry(bit.inner_line()).or_default()[bit.word()] |= bit.mask();
+        }
         for bit in entries.chain(imported).flat_map(|prefix| bits(&prefix)) {
             lines.entry(bit.line()).or_default()[bit.word()] |= bit.mask();
         }

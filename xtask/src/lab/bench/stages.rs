@@ -13,7 +13,7 @@ use filter_common::{
     },
     logic::{
         address::{Address, Family},
-        gate::{Bit, LINE_WORDS},
+        gate::{self, Bit, LINE_WORDS},
         lines::Line,
         packet::protocol,
     },
@@ -105,7 +105,7 @@ impl Stages {
             &[("BANS", BANS)],
             &self.settings,
             |specimen| {
-                let mut gate = vec![Line::default(); (1 << 24) / (64 * LINE_WORDS)];
+                let mut gate = vec![Line::default(); gate::ENTRIES as usize];
                 let members = prefixes::v4(BANS - 1).chain([prefixes::BANNED]);
                 for member in members {
                     let address = Address::from(std::net::IpAddr::from(member));
@@ -115,8 +115,10 @@ impl Stages {
                     };
                     specimen.insert("BANS", &EntryKey::covering(&address, 32), &entry)?;
                     let bit = Bit::of(&address, &key);
-                    if let Some(line) = gate.get_mut(bit.line() as usize) {
-                        line[bit.word()] |= bit.mask();
+                    for line in [bit.line(), bit.inner_line()] {
+                        if let Some(line) = gate.get_mut(line as usize) {
+                            line[bit.word()] |= bit.mask();
+                        }
                     }
                 }
                 specimen.fill("GATE", 0, &gate)?;
