@@ -28,14 +28,16 @@ static SET6: Array<Line> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static LIST_HITS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(set4::LISTS, 0);
 
-/// What [`set4_find`] and [`set6_find`] give for an address that is in no list.
+/// What the look-ups give for an address that is in no list.
 const NOWHERE: u32 = u32::MAX;
 
 /// Drops what an imported list names, and counts it to the list.
 #[inline(always)]
 pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     let list = match packet.source.family() {
-        Family::V4 if shape::has(Feature::Set4) => set4_find(packet.source.high32()),
+        Family::V4 if shape::has(Feature::Set4) => {
+            set4::find(&Table(&SET4), packet.source.high32()).map_or(NOWHERE, u32::from)
+        }
         Family::V6 if shape::has(Feature::Set6) => {
             let [high, low] = packet.source.numbers();
             set6_find(high, low)
@@ -51,14 +53,7 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     judge.found(Reason::Listed)
 }
 
-/// [`set4::find`]. Exported, because the verifier then looks at it once.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn set4_find(address: u32) -> u32 {
-    set4::find(&Table(&SET4), address).map_or(NOWHERE, u32::from)
-}
-
-/// [`set6::find`].
+/// [`set6::find`]. Exported, because the verifier then looks at it once.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn set6_find(high: u64, low: u64) -> u32 {

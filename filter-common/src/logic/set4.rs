@@ -47,11 +47,9 @@ impl Owner {
 pub fn find(lines: &(impl Lines + ?Sized), address: u32) -> Option<u8> {
     let run = address >> 14;
     let words = lines.line(run >> 1)?;
-    let [whole, part, refer] = if run & 1 == 0 {
-        [words[0], words[1], words[2]]
-    } else {
-        [words[4], words[5], words[6]]
-    };
+    // Computed, for half of all addresses would make a branch go wrong.
+    let first = (run & 1).wrapping_mul(RUN_WORDS);
+    let [whole, part, refer] = [0, 1, 2].map(|word| lines::at(words, first | word));
     let block = address >> 8 & 63;
     let bit = 1_u64.wrapping_shl(block);
     if whole & bit != 0 {
