@@ -26,6 +26,42 @@ macro_rules! field {
     };
 }
 
+/// Loads from packet memory. In assembler, because headers lie at any address: Rust would load an
+/// unaligned word byte by byte, while the machine, wherever the verifier agrees, takes it at once.
+macro_rules! load {
+    ($width:literal, $start:expr, $at:expr) => {{
+        let value: u64;
+        // SAFETY: `XdpPiece` exists only for N bytes before `data_end`, and the offset and width
+        // are within N, as asserted at compile time; the frame is ours until the program returns.
+        unsafe {
+            core::arch::asm!(
+                concat!("{value} = *(", $width, " *)({start} + {at})"),
+                value = out(reg) value,
+                start = in(reg) $start,
+                at = const $at,
+                options(pure, readonly, nostack),
+            );
+        }
+        value
+    }};
+}
+
+/// Stores to packet memory, likewise.
+macro_rules! store {
+    ($width:literal, $start:expr, $at:expr, $value:expr) => {
+        // SAFETY: as for loads; nobody else has the frame.
+        unsafe {
+            core::arch::asm!(
+                concat!("*(", $width, " *)({start} + {at}) = {value}"),
+                start = in(reg) $start,
+                at = const $at,
+                value = in(reg) $value,
+                options(nostack),
+            );
+        }
+    };
+}
+
 impl XdpFrame {
     /// The frame of this context.
     #[inline(always)]
@@ -104,7 +140,7 @@ impl XdpFrame {
     /// Copies a header of 20 to 60 bytes from an offset in the frame. False if it is not there.
     #[doc(alias = "bpf_xdp_load_bytes")]
     #[inline(always)]
-    pub fn copy_header(context: *mut xdp_md, offset: u32, length: u32, to: &mut [u8; 64]) -> bool {
+    pub fn copy_header(context: *mut xdp_md, offset: u32, length: u32, to: &mut [u32; 16]) -> bool {
         let length = bounded_header(length);
         // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
         let result = unsafe {
@@ -118,29 +154,36 @@ impl XdpFrame {
         result == 0
     }
 
-    /// Writes headers of 20 to 80 bytes, at an offset in the frame. False if the frame is not that
-    /// long.
-    #[doc(alias = "bpf_xdp_store_bytes")]
+    /// Reads words, `BYTES` in all, from an offset in the frame. False if they are not there.
     #[inline(always)]
-    pub fn write(context: *mut xdp_md, offset: u32, from: &mut [u32], length: u32) -> bool {
-        let length = bounded_header(length);
-        // SAFETY: the helper (kernel 5.18) reads `length` bytes, which callers promise are there.
-        let result = unsafe {
-            aya_ebpf::helpers::generated::bpf_xdp_store_bytes(
-                context,
-                offset,
-                from.as_mut_ptr().cast(),
-                length,
-            )
+    pub fn read<const BYTES: usize>(&self, offset: u32, to: &mut [u32]) -> bool {
+        let Some(piece) = self.piece::<BYTES>(offset) else {
+            return false;
         };
-        result == 0
+        for (index, word) in (0..BYTES / 4).zip(to) {
+            let place = piece.start.wrapping_add(index.wrapping_mul(4));
+            *word = load!("u32", place, 0) as u32;
+        }
+        true
+    }
+
+    /// Writes words, `BYTES` in all, at an offset in the frame. False if it does not go on so far.
+    #[inline(always)]
+    pub fn write<const BYTES: usize>(&self, offset: u32, from: &[u32]) -> bool {
+        let Some(piece) = self.piece::<BYTES>(offset) else {
+            return false;
+        };
+        for (index, word) in (0..BYTES / 4).zip(from) {
+            let place = piece.start.wrapping_add(index.wrapping_mul(4));
+            store!("u32", place, 0, *word);
+        }
+        true
     }
 
     /// Sends the frame back to where it came from: swaps the addresses of its Ethernet header.
     #[inline(always)]
-    pub fn turn_round(context: *mut xdp_md) -> bool {
-        let frame = Self::of(context);
-        let Some(header) = frame.piece::<14>(0) else {
+    pub fn turn_round(&self) -> bool {
+        let Some(header) = self.piece::<14>(0) else {
             return false;
         };
         header.swap::<0, 6>();
@@ -247,42 +290,6 @@ pub fn bounded_header(length: u32) -> u32 {
 pub struct XdpPiece<'a, const N: usize> {
     start: usize,
     frame: PhantomData<&'a ()>,
-}
-
-/// Loads from packet memory. In assembler, because headers lie at any address: Rust would load an
-/// unaligned word byte by byte, while the machine, wherever the verifier agrees, takes it at once.
-macro_rules! load {
-    ($width:literal, $start:expr, $at:expr) => {{
-        let value: u64;
-        // SAFETY: `XdpPiece` exists only for N bytes before `data_end`, and the offset and width
-        // are within N, as asserted at compile time; the frame is ours until the program returns.
-        unsafe {
-            core::arch::asm!(
-                concat!("{value} = *(", $width, " *)({start} + {at})"),
-                value = out(reg) value,
-                start = in(reg) $start,
-                at = const $at,
-                options(pure, readonly, nostack),
-            );
-        }
-        value
-    }};
-}
-
-/// Stores to packet memory, likewise.
-macro_rules! store {
-    ($width:literal, $start:expr, $at:expr, $value:expr) => {
-        // SAFETY: as for loads; nobody else has the frame.
-        unsafe {
-            core::arch::asm!(
-                concat!("*(", $width, " *)({start} + {at}) = {value}"),
-                start = in(reg) $start,
-                at = const $at,
-                value = in(reg) $value,
-                options(nostack),
-            );
-        }
-    };
 }
 
 impl<const N: usize> XdpPiece<'_, N> {

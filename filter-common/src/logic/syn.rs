@@ -162,19 +162,25 @@ pub struct Terms {
     pub timestamp: u32,
 }
 
+/// Words of an IPv4 header.
+const V4: usize = 5;
 /// Words of an IPv6 header.
-const NETWORK: usize = 10;
-/// Words of the longest TCP header.
-const TRANSPORT: usize = 10;
-/// Words of a TCP header without options.
-const BARE: usize = 5;
+const V6: usize = 10;
+/// Words of a TCP header without options, and of all the options of an answer.
+const TCP: usize = 5;
 
-/// IP and TCP header of an answer, in network order. The TCP header is at the end, and an IPv4
-/// header right before it, so that everything has one place.
+/// The headers of an answer, in network order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Answer {
-    words: [u32; NETWORK + TRANSPORT],
+    /// The IPv4 header, of an IPv4 answer.
+    pub v4: [u32; V4],
+    /// The IPv6 header, of an IPv6 answer.
+    pub v6: [u32; V6],
+    /// The TCP header without options.
+    pub tcp: [u32; TCP],
+    /// The options, as many of them as it has.
+    pub options: [u32; TCP],
 }
 
 /// Who the answer is from and to.
@@ -193,7 +199,7 @@ pub struct Ends<'a> {
 impl Answer {
     /// Bytes of the options that an offer allows.
     #[inline(always)]
-    pub const fn options(offer: &Offer) -> u32 {
+    pub const fn options_of(offer: &Offer) -> u32 {
         if offer.has_timestamps == 0 {
             4
         } else if offer.has_window_scale == 0 {
@@ -212,7 +218,7 @@ impl Answer {
         }
     }
 
-    /// Writes the headers, with so many bytes of [options](Answer::options).
+    /// Writes the headers, with so many bytes of [options](Answer::options_of).
     #[inline(always)]
     pub fn write(&mut self, ends: &Ends<'_>, offer: &Offer, terms: &Terms, options: u32) {
         const FLAGS: u32 = (TcpFlags::SYN | TcpFlags::ACK) as u32;
@@ -232,10 +238,9 @@ impl Answer {
             .wrapping_add(added(&tcp))
             .wrapping_add(added(&offered));
         sum = u64::from(checksum(sum));
-        let [.., a, b, c, d, e, f, g, h, i, j] = &mut self.words;
-        [*a, *b, *c, *d] = tcp;
-        *e = first_half(sum as u16);
-        [*f, *g, *h, *i, *j] = offered;
+        let [a, b, c, d] = tcp;
+        self.tcp = [a, b, c, d, first_half(sum as u16)];
+        self.options = offered;
         match ends.from.family() {
             Family::V4 => self.write_v4(from[0], to[0], length),
             Family::V6 => self.write_v6(from, to, length),
@@ -253,32 +258,17 @@ impl Answer {
             to,
         ];
         let check = checksum(added(&head));
-        let [_, _, _, _, _, a, b, c, d, e, ..] = &mut self.words;
-        [*a, *b, *c, *d, *e] = head;
+        let [a, b, c, d, e] = head;
         // The second half of its word.
-        *c |= u32::from(check.to_be()).to_be();
+        self.v4 = [a, b, c | u32::from(check.to_be()).to_be(), d, e];
     }
 
     #[inline(always)]
     fn write_v6(&mut self, from: &[u32; 4], to: &[u32; 4], length: u32) {
-        let [a, b, c, d, e, f, g, h, i, j, ..] = &mut self.words;
-        *a = 0x6000_0000_u32.to_be();
-        *b = (length << 16 | u32::from(protocol::TCP) << 8 | HOPS).to_be();
-        [*c, *d, *e, *f] = *from;
-        [*g, *h, *i, *j] = *to;
-    }
-
-    /// The headers of an IPv4 answer, as they lie in memory.
-    #[inline(always)]
-    pub fn v4(&mut self) -> &mut [u32] {
-        let [_, _, _, _, _, headers @ ..] = &mut self.words;
-        headers
-    }
-
-    /// The headers of an IPv6 answer, as they lie in memory.
-    #[inline(always)]
-    pub fn v6(&mut self) -> &mut [u32] {
-        &mut self.words
+        let [a, b, c, d] = *from;
+        let [e, f, g, h] = *to;
+        let head = (length << 16 | u32::from(protocol::TCP) << 8 | HOPS).to_be();
+        self.v6 = [0x6000_0000_u32.to_be(), head, a, b, c, d, e, f, g, h];
     }
 }
 
@@ -287,8 +277,8 @@ const HOPS: u32 = 64;
 
 /// The words behind the bare TCP header, as the kernel lays them out.
 #[inline(always)]
-fn offered(offer: &Offer, terms: &Terms, options: u32) -> [u32; TRANSPORT - BARE] {
-    let mut words = [0; TRANSPORT - BARE];
+fn offered(offer: &Offer, terms: &Terms, options: u32) -> [u32; TCP] {
+    let mut words = [0; TCP];
     let [mss, kinds, own, theirs, scale] = &mut words;
     if options >= 4 {
         *mss = (0x0204_0000 | terms.mss & 0xffff).to_be();

@@ -31,9 +31,13 @@ pub fn have_room(packet: &Packet, settings: &Settings, cpu: &mut CpuState, is_go
     let now = Tick::now().moment();
     let limit = &settings.cookies.answers;
     let deficit = bucket::deficit(cpu.cookies, now, limit);
-    let level = Level::of(deficit.wrapping_add(limit.interval), limit.depth);
-    if level.is_full() || !level.is_calm() && !is_good && level.loses(random::number()) {
-        return false;
+    let after = deficit.wrapping_add(limit.interval);
+    // To be told apart without a division.
+    if after > limit.depth >> 2 {
+        let level = Level::of(after, limit.depth);
+        if level.is_full() || !is_good && level.loses(random::number()) {
+            return false;
+        }
     }
     is_within_prefix(packet, settings) && bucket::take(&mut cpu.cookies, now, limit)
 }

@@ -1,6 +1,9 @@
 //! Sources that have or lately had a connection. A new SYN of theirs may belong to it: to one that
 //! waits for its end, or that the client has lost. Such a SYN is the kernel's to answer, and those
 //! of all others need no look-up.
+//!
+//! The table is small, so that it stays in the cache of a processor that a flood keeps busy. With
+//! more guests than it has room for, more SYNs of others are looked up as well.
 
 use aya_ebpf::{macros::map, maps::Array};
 use filter_common::logic::{
@@ -10,7 +13,10 @@ use filter_common::logic::{
 
 use crate::{clock::Tick, lists::MMAPABLE, settings};
 
-const GUESTS_LOG2: u32 = 14;
+const GUESTS_LOG2: u32 = 10;
+/// By how much a generation is shorter than one of sources seen in calm, as a power of two: two
+/// minutes, for a connection waits for its end for one.
+const SHORTER: u32 = 3;
 
 /// Marks of sources, in two generations.
 #[map]
@@ -45,6 +51,6 @@ fn place(packet: &Packet) -> Option<(Mark, *mut Line, u64)> {
     let settings = settings::current()?;
     let mark = Mark::of(&packet.source, &settings.key);
     let line = GUESTS.get_ptr_mut(mark.line() >> (LINES_LOG2 - GUESTS_LOG2))?;
-    let generation = Tick::now().count() >> (settings.seen_log2 & 63);
+    let generation = Tick::now().count() >> (settings.seen_log2.wrapping_sub(SHORTER) & 63);
     Some((mark, line, generation))
 }

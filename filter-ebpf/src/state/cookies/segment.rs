@@ -19,7 +19,7 @@ pub struct Segment {
     /// Of the IP header what the helpers read: version and addresses.
     network: [u32; 10],
     /// The TCP header.
-    header: [u8; syn::HEADER],
+    header: [u32; syn::HEADER / 4],
     /// Its length: 20 to 60 bytes.
     length: u32,
     is_v6: u32,
@@ -65,21 +65,27 @@ impl Segment {
             }
         }
         segment.length = length;
-        XdpFrame::copy_header(context, packet.tcp_at(), length, &mut segment.header)
-            .then_some(segment)
+        let at = packet.tcp_at();
+        let is_read = if length == BARE {
+            XdpFrame::of(context).read::<{ BARE as usize }>(at, &mut segment.header)
+        } else {
+            XdpFrame::copy_header(context, at, length, &mut segment.header)
+        };
+        is_read.then_some(segment)
     }
 
     /// The sequence number.
     #[inline(always)]
     pub fn sequence(&self) -> u32 {
-        let [_, _, _, _, a, b, c, d, ..] = self.header;
-        u32::from_be_bytes([a, b, c, d])
+        u32::from_be(self.header[1])
     }
 
     /// What the options offer.
     #[inline(always)]
     pub fn offer(&self) -> Offer {
-        Offer::of(&self.header, self.length)
+        let bytes = (&raw const self.header).cast::<[u8; syn::HEADER]>();
+        // SAFETY: as many bytes as the words have.
+        Offer::of(unsafe { &*bytes }, self.length)
     }
 
     /// The cookie of a SYN, whoever listens.
@@ -140,9 +146,7 @@ impl Segment {
     /// come after the one that was stamped.
     #[inline(always)]
     pub fn stamp(&mut self, listener: &TcpSocket) {
-        let [_, _, _, _, _, _, _, _, _, _, _, _, length, flags, ..] = &mut self.header;
-        *length = (BARE << 2) as u8;
-        *flags = TcpFlags::SYN;
+        self.header[3] = (BARE << 26 | u32::from(TcpFlags::SYN) << 16).to_be();
         self.length = BARE;
         // A listener that takes none refuses what follows by itself.
         let _ = self.cookie_of(listener);

@@ -42,7 +42,7 @@ extern "C" fn cookies_send(context: *mut xdp_md) -> u32 {
     let family = packet.source.family();
     let at = packet.network_at();
     let bare = at.wrapping_add(Answer::bare(family));
-    let mut options = Answer::options(&scratch.offer);
+    let mut options = Answer::options_of(&scratch.offer);
     if !fit(context, bare.wrapping_add(options)) {
         // A SYN is at least as long as an answer without options.
         options = 0;
@@ -57,12 +57,20 @@ extern "C" fn cookies_send(context: *mut xdp_md) -> u32 {
     scratch
         .answer
         .write(&ends, &scratch.offer, &scratch.terms, options);
-    let length = Answer::bare(family).wrapping_add(options);
-    let is_written = match family {
-        Family::V4 => XdpFrame::write(context, at, scratch.answer.v4(), length),
-        Family::V6 => XdpFrame::write(context, at, scratch.answer.v6(), length),
+    let frame = XdpFrame::of(context);
+    let answer = &scratch.answer;
+    let has_network = match family {
+        Family::V4 => frame.write::<20>(at, &answer.v4),
+        Family::V6 => frame.write::<40>(at, &answer.v6),
     };
-    if is_written && XdpFrame::turn_round(context) {
+    let has_options = match options {
+        0 => true,
+        4 => frame.write::<4>(bare, &answer.options),
+        16 => frame.write::<16>(bare, &answer.options),
+        _ => frame.write::<20>(bare, &answer.options),
+    };
+    let is_written = frame.write::<20>(bare.wrapping_sub(20), &answer.tcp);
+    if has_network && is_written && has_options && frame.turn_round() {
         xdp_action::XDP_TX
     } else {
         xdp_action::XDP_DROP
