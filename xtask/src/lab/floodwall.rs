@@ -97,25 +97,18 @@ pub struct Interface {
     pub program_id: Option<u32>,
 }
 
-/// Which of the defences that do not ask who sent a packet are on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Defences {
-    /// None of them.
-    None,
-    /// All of them, always.
-    All,
+/// `defence list --json`, as far as the lab reads it.
+#[derive(Debug, Deserialize)]
+struct Defences {
+    defences: Vec<Defence>,
 }
 
-/// Their names on the command line.
-const DEFENCES: [&str; 7] = [
-    "cookies",
-    "sockets",
-    "closed-ports",
-    "solicited",
-    "connections",
-    "icmp",
-    "protocols",
-];
+#[derive(Debug, Deserialize)]
+struct Defence {
+    name: String,
+    state: String,
+    notes: Vec<String>,
+}
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -303,16 +296,25 @@ impl Floodwall {
             .with_context(|| format!("`floodwall {}` wrote no such JSON", with_json.join(" ")))
     }
 
-    /// Switches defences that do not ask who sent a packet.
-    pub fn defend(&self, defences: Defences) -> Result<()> {
-        let names: &[&str] = match defences {
-            Defences::None => &[],
-            Defences::All => &DEFENCES,
-        };
-        for name in names {
+    /// Switches every defence on that does not ask who sent a packet, and waits until it holds.
+    pub fn defend(&self) -> Result<()> {
+        let defences: Defences = self.json(&["defence", "list"])?;
+        for Defence { name, .. } in &defences.defences {
             self.text(&["defence", "set", name, "on"])?;
         }
-        Ok(())
+        let end = clock::now() + START;
+        loop {
+            let defences: Defences = self.json(&["defence", "list"])?;
+            let waiting = |it: &&Defence| it.state != "holding";
+            let Some(Defence { name, state, notes }) = defences.defences.iter().find(waiting)
+            else {
+                return Ok(());
+            };
+            if clock::now() > end {
+                bail!("the defence {name} is {state}: {}", notes.join("; "));
+            }
+            interrupt::sleep(Duration::from_millis(100))?;
+        }
     }
 
     /// `floodwall status --json`.

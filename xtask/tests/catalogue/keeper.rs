@@ -30,9 +30,7 @@ pub fn with<R: Send>(attack: &Attack, work: impl FnOnce(&Site) -> R + Send) -> R
         // SAFETY: the function takes and returns nothing, and does not unwind.
         AT_EXIT.call_once(|| assert_eq!(unsafe { libc::atexit(put_away) }, 0));
     }
-    let site = kept.as_ref().unwrap();
-    site.await_defences(attack).unwrap();
-    work(site)
+    work(kept.as_ref().unwrap())
 }
 
 fn built(mtu: u32) -> Site {

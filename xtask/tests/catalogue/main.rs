@@ -21,8 +21,7 @@ use std::time::Duration;
 
 use xtask::lab::{
     attack::{self, Attack},
-    catalogue::{Load, Measured, Promise, Site, guests_of, pace_of},
-    flood::Pace,
+    catalogue::{Effort, Promise},
 };
 
 /// Packets of a flood a second, where the row does not ask for more or less.
@@ -45,21 +44,13 @@ fn row(number: u8) -> Vec<Attack> {
 fn keep_their_promise(attacks: &[Attack]) {
     let mut broken = Vec::new();
     for attack in attacks {
-        let measured = keeper::with(attack, |site| flooded(site, attack));
+        let effort = Effort::of(attack, PACE, TIME);
+        let measured = keeper::with(attack, |site| effort.at(site)).unwrap();
+        assert!(measured.sent > 0, "{}: nothing was sent", attack.name);
         for complaint in Promise::of(attack).broken(&measured) {
             broken.push(format!("{}: {complaint}", attack.name));
         }
     }
     println!("catalogue: {} cases", attacks.len());
     assert!(broken.is_empty(), "{broken:#?}");
-}
-
-fn flooded(site: &Site, attack: &Attack) -> Measured {
-    let attack = attack.within(TIME * 3);
-    let pace = Pace::PerSecond(pace_of(&attack, PACE));
-    let measured = site
-        .measure(Some(Load::Attack(&attack, pace)), guests_of(&attack), TIME)
-        .unwrap();
-    assert!(measured.sent > 0, "{}: nothing was sent", attack.name);
-    measured
 }

@@ -211,7 +211,7 @@ pub const BASES: &[Base] = &[
     base(6, "xmas", Both, "segments with FIN, PSH and URG", segments(FIN | PSH | URG)),
     base(6, "null", Both, "segments without any flag", segments(0)),
     base(6, "syn-fin", Both, "segments with SYN and FIN", segments(SYN | FIN)),
-    base(7, "connections", V4, "connections that 64 real machines open and drop again", Traffic::Connections),
+    base(7, "connections", V4, "connections that 16 real machines open and drop again", Traffic::Connections),
     base(8, "udp-closed", Both, "UDP to random ports, each from another forged address",
         udp(CLOSED, Sources::Random, &[Varies::SourcePort, Varies::DestinationPort])),
     base(8, "udp-one", Both, "UDP to a closed port from one address", udp(CLOSED, Sources::One, &[Varies::SourcePort])),

@@ -6,6 +6,7 @@
 //! side by side and take turns, so that what else happens on the machine happens to all.
 
 mod ceiling;
+mod effort;
 mod json;
 mod markdown;
 mod measured;
@@ -22,14 +23,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+pub use effort::Effort;
 pub use measured::Measured;
 pub use promise::Promise;
 pub use site::{Load, Site, Subject};
 
 use super::{
-    attack::{self, Attack, Sources, Traffic},
+    attack::{self, Attack},
     bench::Machine,
-    flood::Pace,
     floodwall,
     people::Guests,
     thread::last_cpu,
@@ -178,24 +179,13 @@ impl Catalogue {
     }
 
     fn row(&self, sites: &Sites, attack: &Attack, time: Duration) -> Result<Row> {
-        let pace = pace_of(attack, self.pace);
-        let time = match attack.traffic {
-            Traffic::InTurn { .. } => time * 3,
-            Traffic::Template(_) | Traffic::Album(_) | Traffic::Connections | Traffic::Crowd => {
-                time
-            }
-        };
-        let attack = attack.within(time);
-        let guests = guests_of(&attack);
-        let by = sites.each(|site| {
-            let load = Load::Attack(&attack, Pace::PerSecond(pace));
-            site.measure(Some(load), guests, time)
-        })?;
+        let effort = Effort::of(attack, self.pace, time);
+        let by = sites.each(|site| effort.at(site))?;
         Ok(Row {
-            name: attack.name,
+            name: attack.name.clone(),
             row: Some(attack.row),
             about: attack.about.to_owned(),
-            pace,
+            pace: effort.pace,
             by,
             bears: None,
         })
@@ -242,25 +232,4 @@ pub fn binary(path: Option<&Path>) -> Result<PathBuf> {
         binary.display()
     );
     Ok(binary)
-}
-
-/// How fast an attack is where others have this pace.
-pub fn pace_of(attack: &Attack, pace: u64) -> u64 {
-    match attack.traffic {
-        // Each is three packets and a socket on either side.
-        Traffic::Connections => (pace / 50).max(1000),
-        // Packets of six times the size, through a socket.
-        Traffic::Album(_) if attack.mtu() > 1500 => (pace / 6).max(1000),
-        // "A million new sources a second."
-        Traffic::Template(template) if template.sources == Sources::InOrder => pace * 5,
-        Traffic::Template(_) | Traffic::Album(_) | Traffic::InTurn { .. } | Traffic::Crowd => pace,
-    }
-}
-
-/// Who has to be there when an attack comes.
-pub fn guests_of(attack: &Attack) -> Guests {
-    Guests {
-        partner: attack.like == promise::PARTNER,
-        rate: None,
-    }
 }

@@ -16,6 +16,11 @@ pub const PARTNER: u8 = 23;
 pub enum Promise {
     /// The flood does not reach the stack, and nobody notices.
     Stopped,
+    /// The flood does not reach the stack, and nobody notices but those who do the same in earnest.
+    StoppedWith {
+        /// Who they are.
+        attacked: &'static str,
+    },
     /// Nobody notices but whoever wants the very service that is attacked.
     Held {
         /// Who may notice.
@@ -33,6 +38,14 @@ impl Promise {
     /// What an attack's row promises; of the same over IPv6 or in tags, what it promises over IPv4.
     pub fn of(attack: &Attack) -> Self {
         match attack.like {
+            _ if attack.name.ends_with("icmp-echo") => Self::StoppedWith {
+                attacked: "ping in",
+            },
+            _ if attack.name.ends_with("icmp-echo-one") => Self::StoppedWith {
+                attacked: "ping in",
+            },
+            // Fragments whose first never came are limited: what they belong to cannot be known.
+            _ if attack.name.ends_with("udp-frag") => Self::Held { attacked: "" },
             7 => Self::Refused,
             9 | 18 => Self::Held { attacked: "game" },
             12 => Self::Held { attacked: "DNS in" },
@@ -56,6 +69,10 @@ impl Promise {
             Self::Stopped => {
                 need(measured.stopped(), STOPPED, "stopped before the stack");
                 need(measured.success(), SERVED, "requests answered");
+            }
+            Self::StoppedWith { attacked } => {
+                need(measured.stopped(), STOPPED, "stopped before the stack");
+                need(of_others(attacked), SERVED, "requests of others answered");
             }
             Self::Held { attacked } => {
                 need(of_others(attacked), SERVED, "requests of others answered");

@@ -27,7 +27,7 @@ use super::{
 };
 
 /// How many machines there are; each calls as often as the others.
-const BOTS: u32 = 64;
+const BOTS: u32 = 16;
 /// How long an unanswered call is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Calls at the same time.

@@ -9,13 +9,14 @@ use super::super::{
 
 /// Connections at the same time, as one browser makes them.
 const PARALLEL: usize = 6;
-/// Addresses that visitors have; together they are a crowd, none of them a flood.
-const USUAL: u32 = 200;
+/// Addresses that visitors have, each in a network of its own; none of them is a flood, however
+/// fast the server.
+const USUAL: u32 = 2000;
 /// How many times the usual visitors a crowd is.
 const CROWD: u32 = 50;
 
-/// Pages a second that somebody behind a narrow path fetches.
-const FAR_RATE: u32 = 20;
+/// Pages a second of one who visits alone: the partner, or somebody behind a narrow path.
+const ALONE: u32 = 20;
 
 /// Some visitors.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +38,7 @@ enum Who {
 }
 
 impl Visitors {
-    /// The usual ones, 200 over IPv4.
+    /// The usual ones, over IPv4.
     pub fn usual() -> Self {
         Self {
             who: Who::Usual,
@@ -61,6 +62,7 @@ impl Visitors {
         Self {
             who: Who::Partner,
             parallel: 1,
+            rate: Some(ALONE),
             ..Self::usual()
         }
     }
@@ -71,12 +73,12 @@ impl Visitors {
         Self {
             who: Who::Far,
             parallel: 1,
-            rate: Some(FAR_RATE),
+            rate: Some(ALONE),
             ..Self::usual()
         }
     }
 
-    /// The same over IPv6, each from a /64 of their own.
+    /// The same over IPv6, each from a /48 of their own.
     pub fn over_v6(self) -> Self {
         Self { v6: true, ..self }
     }
@@ -84,16 +86,21 @@ impl Visitors {
     /// The address of the one whose turn it is.
     pub(super) fn address(self, turn: u32) -> IpAddr {
         match (self.who, self.v6) {
-            (Who::Usual, false) => v4(hosts::CLIENT.v4, turn % USUAL).into(),
-            (Who::Crowd, false) => v4(hosts::CROWD, 1 + turn % (CROWD * USUAL)).into(),
+            (Who::Usual, false) => v4(hosts::CROWD, (turn % USUAL) * 256 + 10).into(),
+            (Who::Crowd, false) => {
+                v4(hosts::CROWD, USUAL * 256 + (turn % (CROWD * USUAL)) * 5).into()
+            }
             (Who::Partner, false) => PARTNER_V4.into(),
             (Who::Far, false) => v4(hosts::FAR_V4, 1 + turn % 250).into(),
             (Who::Far, true) => {
                 let [a, b, c, d, ..] = hosts::FAR_V6.segments();
                 Ipv6Addr::new(a, b, c, d, 0, 0, 1, turn as u16).into()
             }
-            (Who::Usual, true) => v6((1 + turn % USUAL) as u16).into(),
-            (Who::Crowd, true) => v6((0x1000 + turn % (CROWD * USUAL)) as u16).into(),
+            // There are not so many networks; a crowd comes over IPv4.
+            (Who::Usual | Who::Crowd, true) => {
+                let [a, b, c, ..] = hosts::CROWD_V6.segments();
+                Ipv6Addr::new(a, b, c + (turn % USUAL) as u16, 0, 0, 0, 0, 1).into()
+            }
             (Who::Partner, true) => PARTNER_V6.into(),
         }
     }
@@ -112,23 +119,25 @@ fn v4(first: Ipv4Addr, number: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(first).wrapping_add(number))
 }
 
-/// An address in a /64 of its own behind the client.
-fn v6(net: u16) -> Ipv6Addr {
-    let [a, b, c, ..] = hosts::CLIENT.v6.segments();
-    Ipv6Addr::new(a, b, c, net, 0, 0, 0, 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_partner_is_no_usual_visitor() {
-        for turn in 0..300 {
-            for visitors in [Visitors::usual(), Visitors::usual().over_v6()] {
+        for turn in 0..USUAL * CROWD {
+            for visitors in [
+                Visitors::usual(),
+                Visitors::usual().over_v6(),
+                Visitors::crowd(),
+            ] {
                 let address = visitors.address(turn);
                 assert_ne!(address, IpAddr::from(PARTNER_V4));
                 assert_ne!(address, IpAddr::from(PARTNER_V6));
+                if let IpAddr::V4(v4) = address {
+                    let offset = u32::from(v4) - u32::from(hosts::CROWD);
+                    assert!(offset < 1 << 20, "{v4} is no address of the crowd's");
+                }
             }
         }
         assert_eq!(Visitors::partner().address(7), IpAddr::from(PARTNER_V4));

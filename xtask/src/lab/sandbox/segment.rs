@@ -56,6 +56,8 @@ pub mod hosts {
     pub const BOTS: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
     /// A crowd of real visitors, a /12 behind the client's interface.
     pub const CROWD: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
+    /// The same in IPv6, a /36.
+    pub const CROWD_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc000, 0, 0, 0, 0, 0);
     /// People behind a path of 1,280 bytes, a /24.
     pub const FAR_V4: Ipv4Addr = Ipv4Addr::new(172, 31, 2, 0);
     /// The same people in IPv6, a /64.
@@ -117,8 +119,10 @@ pub(super) fn build(sandbox: &Sandbox, options: &Options) -> Result<()> {
     let any = format!(
         "route add local 198.51.100.0/24 dev lo\n\
          route add local {}/12 dev lo\n\
-         -6 route add local 2001:db8:c1::/48 dev lo\n",
-        hosts::CROWD
+         -6 route add local 2001:db8:c1::/48 dev lo\n\
+         -6 route add local {}/36 dev lo\n",
+        hosts::CROWD,
+        hosts::CROWD_V6
     );
     ip(sandbox, Ns::Client, &any)?;
     let any = format!("route add local {}/16 dev lo\n", hosts::BOTS);
@@ -192,14 +196,16 @@ fn end(ns: Ns, host: Host) -> String {
              -6 route add default via {} dev {device}\n\
              route add {}/16 via {} dev {device} onlink\n\
              route add {}/12 via {} dev {device} onlink\n\
-             -6 route add 2001:db8:c1::/48 via {} dev {device} onlink\n",
+             -6 route add 2001:db8:c1::/48 via {client} dev {device} onlink\n\
+             -6 route add {}/36 via {client} dev {device} onlink\n",
             hosts::GATEWAY.v4,
             hosts::GATEWAY.v6,
             hosts::BOTS,
             hosts::ATTACKER.v4,
             hosts::CROWD,
             hosts::CLIENT.v4,
-            hosts::CLIENT.v6,
+            hosts::CROWD_V6,
+            client = hosts::CLIENT.v6,
         );
     }
     lines
