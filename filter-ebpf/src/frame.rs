@@ -55,7 +55,7 @@ macro_rules! store {
                 concat!("*(", $width, " *)({start} + {at}) = {value}"),
                 start = in(reg) $start,
                 at = const $at,
-                value = in(reg) $value,
+                value = in(reg) u64::from($value),
                 options(nostack),
             );
         }
