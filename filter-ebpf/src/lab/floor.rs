@@ -1,7 +1,7 @@
 //! The least an XDP program can do, to compare with.
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     macros::xdp,
     programs::XdpContext,
 };
@@ -70,6 +70,20 @@ fn mac_end(ctx: &XdpContext, offset: usize) -> Option<u16> {
     let end = bytes_at::<u16>(ctx, offset)?;
     // SAFETY: `bytes_at` checked the bounds, and the offset is even.
     Some(u16::from_be(unsafe { *end }))
+}
+
+/// Sends every frame back to where it came from: what an answer costs without making one.
+#[xdp(frags)]
+pub fn bare_answer(ctx: XdpContext) -> u32 {
+    let Some(addresses) = bytes_at::<[u16; 6]>(&ctx, 0) else {
+        return XDP_DROP;
+    };
+    // SAFETY: `bytes_at` checked the bounds; frames start on an even address.
+    unsafe {
+        let [a, b, c, d, e, f] = *addresses;
+        *addresses = [d, e, f, a, b, c];
+    }
+    XDP_TX
 }
 
 /// Parses Ethernet and IP, then drops: the floor of the benchmark.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
-    programs::{ProgramFd, TestRun as _, TestRunOptions},
+    programs::{ProgramFd, TestRun as _, TestRunOptions, XdpMode},
     util::nr_cpus,
 };
 use filter_common::abi::{counter::Counter, sample::Sample};
@@ -81,6 +81,15 @@ impl Specimen {
             .map_err(wrap)?;
         fd.try_clone()
             .map_err(|error| DataplaneError::new("opening the program", error))
+    }
+
+    /// Attaches the program natively to an interface of the calling thread's network namespace,
+    /// until this is dropped.
+    pub fn attach(&mut self, interface: &str) -> Result<(), DataplaneError> {
+        set::program(&mut self.ebpf, "floodwall")?
+            .attach(interface, XdpMode::Driver)
+            .map(drop)
+            .map_err(|error| DataplaneError::new(format!("attaching to {interface}"), error))
     }
 
     /// Runs the program on one frame; gives the XDP verdict.

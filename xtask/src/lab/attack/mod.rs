@@ -14,7 +14,9 @@ use std::{net::IpAddr, time::Duration};
 use anyhow::{Context as _, Result};
 
 pub use reflector::Reflector;
-pub use template::{CLOSED, GAME, HTTP, Packet, Payload, SYN, Sources, Template, Varies};
+pub use template::{
+    ACK, CLOSED, FROM, GAME, HTTP, Packet, Payload, SYN, Sources, Template, Varies,
+};
 pub use workshop::Workshop;
 
 use super::{frame::Tags, sandbox::Host, shape::abi::PAGE_BYTES};

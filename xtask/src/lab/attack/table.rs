@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::frame::{Tags, protocol},
     Attack, Carrier, Packet, Payload, Reflector, Sources, Template, Traffic, Varies, album,
-    template::{CLOSED, DNS, FROM, GAME, HTTP, SYN},
+    template::{ACK, CLOSED, DNS, FROM, GAME, HTTP, SYN},
 };
 
 /// An attack before it is said how it is carried.
@@ -83,7 +83,6 @@ pub const TAGGED: [&str; 9] = [
 const FIN: u8 = 0x01;
 const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
-const ACK: u8 = 0x10;
 const URG: u8 = 0x20;
 
 /// Servers that answer to whom they have not heard: 4,096 of them.

@@ -336,6 +336,8 @@ impl Varies {
 
 /// TCP's SYN flag.
 pub const SYN: u8 = 0x02;
+/// TCP's ACK flag.
+pub const ACK: u8 = 0x10;
 /// Where the sandbox's web server listens.
 pub const HTTP: u16 = super::super::http::PORT;
 /// A port where the sandbox has nobody listening.

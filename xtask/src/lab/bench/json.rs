@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::{
+    live::Absorbed,
     report::Report,
     section::Measured,
     targets::{self, Goal, Target},
@@ -11,18 +12,17 @@ use super::{
 
 /// Prints everything as one JSON document.
 pub fn print(report: &Report) -> Result<()> {
-    let live: Vec<Value> = report
-        .live
-        .iter()
-        .map(|absorbed| {
+    let flood = |flood: &[Absorbed], share: &str| -> Vec<Value> {
+        let programs = flood.iter().map(|absorbed| {
             json!({
                 "program": absorbed.subject,
                 "median_packets_per_second": absorbed.median(),
                 "packets_per_second": absorbed.rates,
-                "percent_of_bare_drop": report.share_of_bare(absorbed.subject).map(|it| it.1),
+                share: report.share_of_bare(absorbed.subject).map(|it| it.1),
             })
-        })
-        .collect();
+        });
+        programs.collect()
+    };
     let growths: Vec<Value> = report
         .growths
         .iter()
@@ -51,7 +51,8 @@ pub fn print(report: &Report) -> Result<()> {
         "packets_per_round": report.effort.packets,
         "sections": report.sections.iter().map(section).collect::<Vec<_>>(),
         "two_cpus": growths,
-        "live": live,
+        "live": flood(&report.live, "percent_of_bare_drop"),
+        "answers": flood(&report.answers, "percent_of_bare_answer"),
         "load": load,
         "targets": targets::all(report).iter().map(target).collect::<Vec<_>>(),
     });

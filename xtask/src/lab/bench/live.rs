@@ -33,6 +33,14 @@ pub struct Absorbed {
 }
 
 impl Absorbed {
+    /// Nothing yet.
+    pub fn none(subject: &'static str) -> Self {
+        Self {
+            subject,
+            rates: Vec::new(),
+        }
+    }
+
     /// The turn in the middle.
     pub fn median(&self) -> u64 {
         self.rates
@@ -49,13 +57,9 @@ impl Absorbed {
 
 /// Floods the sandbox's server, whose interface each program takes so many times in turn.
 pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
-    let empty = |subject| Absorbed {
-        subject,
-        rates: Vec::new(),
-    };
-    let mut bare = empty("bare XDP_DROP");
-    let mut filter = empty("floodwall");
-    let mut stack = empty("ordinary stack");
+    let mut bare = Absorbed::none("bare XDP_DROP");
+    let mut filter = Absorbed::none("floodwall");
+    let mut stack = Absorbed::none("ordinary stack");
     for _ in 0..turns {
         {
             let _link = attached(sandbox, "bare_drop")?;
@@ -80,11 +84,13 @@ pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize, turns: u32) -> Resu
     Ok(all)
 }
 
-fn attached(sandbox: &Sandbox, program: &str) -> Result<aya::programs::links::FdLink> {
+/// Puts one of the lab's programs at the server's interface, until the link is dropped.
+pub fn attached(sandbox: &Sandbox, program: &str) -> Result<aya::programs::links::FdLink> {
     Lab::load(Tables::Tiny)?.attach(program, sandbox.server(), hosts::SERVER.interface)
 }
 
-fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
+/// Packets a second that reach the server's interface in a flood at full speed.
+pub fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
     let attack = attack::named(FLOOD)?;
     let options = Options {
         pace: Pace::Full,

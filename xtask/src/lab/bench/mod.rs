@@ -6,6 +6,7 @@
 //! rounds, and the minimum and the median are quoted. To add a row, add a subject in [`sections`];
 //! to add a target, in [`targets`].
 
+mod defences;
 mod json;
 mod live;
 mod load;
@@ -82,6 +83,7 @@ impl Bench {
             sections: Vec::new(),
             growths: Vec::new(),
             live: Vec::new(),
+            answers: Vec::new(),
             load: None,
         };
 
@@ -92,8 +94,10 @@ impl Bench {
         report.sections = on(cpu, || sections::measure(&mut lab, &daemons, effort))?;
         drop(lab);
         if !self.no_live {
+            let turns = if self.quick { 1 } else { 3 };
             report.growths = daemons.grow(cpu, effort)?;
-            report.live = daemons.flood(&binary, cpu, if self.quick { 1 } else { 3 })?;
+            report.answers = daemons.answer(cpu, turns)?;
+            report.live = daemons.flood(&binary, cpu, turns)?;
         }
         if self.json {
             json::print(&report)

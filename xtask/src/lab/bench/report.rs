@@ -24,6 +24,8 @@ pub struct Report {
     pub growths: Vec<Growth>,
     /// Floods on the wire.
     pub live: Vec<Absorbed>,
+    /// Floods on the wire that are answered.
+    pub answers: Vec<Absorbed>,
     /// A million prefixes.
     pub load: Option<Load>,
 }
@@ -52,8 +54,12 @@ impl Report {
     /// What a program absorbs of a live flood, in percent of what the first one does: in the best
     /// rounds, and in the median ones.
     pub fn share_of_bare(&self, subject: &str) -> Option<(f64, f64)> {
-        let bare = self.live.first()?;
-        let found = self.live.iter().find(|it| it.subject == subject)?;
+        let floods = [&self.live, &self.answers];
+        let flood = floods
+            .into_iter()
+            .find(|flood| flood.iter().any(|it| it.subject == subject))?;
+        let bare = flood.first()?;
+        let found = flood.iter().find(|it| it.subject == subject)?;
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64 * 100.0;
         Some((
             share(found.best(), bare.best()),
@@ -83,7 +89,11 @@ impl Report {
                  floodwall\nblocks by one entry for all; it is made and met on CPU {}",
                 self.machine.cpu
             );
-            println!("{}", self.live_table());
+            println!("{}", self.live_table(&self.live, "of a bare drop"));
+        }
+        if !self.answers.is_empty() {
+            println!("\nthe same flood, answered; what is sent back is dropped at the other end");
+            println!("{}", self.live_table(&self.answers, "of a bare XDP_TX"));
         }
         if let Some(load) = &self.load {
             println!("\na million IPv4 prefixes by `block import`, under a flood");
@@ -112,9 +122,9 @@ impl Report {
         table
     }
 
-    fn live_table(&self) -> Table {
-        let mut table = table(&["program"], &["packets/s absorbed", "of a bare drop"]);
-        for absorbed in &self.live {
+    fn live_table(&self, flood: &[Absorbed], of_what: &str) -> Table {
+        let mut table = table(&["program"], &["packets/s absorbed", of_what]);
+        for absorbed in flood {
             let share = self.share_of_bare(absorbed.subject);
             table.add_row([
                 absorbed.subject.to_owned(),

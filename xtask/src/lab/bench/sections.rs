@@ -12,6 +12,7 @@ use super::{
         programs::Lab,
         sandbox::{Options, Sandbox},
     },
+    defences::{self, Sockets},
     live::{self, Absorbed},
     load::{self, Load},
     parallel::{self, Growth},
@@ -73,6 +74,11 @@ impl Daemons {
         parallel::measure(&subjects, &traffics, [cpu, other], effort)
     }
 
+    /// Forged SYNs, answered.
+    pub fn answer(&self, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
+        defences::answers(&self.settings()?, cpu, turns)
+    }
+
     /// Ends the daemons and floods the first one's interface.
     pub fn flood(self, binary: &Path, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
         let Self { default, listed } = self;
@@ -115,6 +121,8 @@ pub fn measure(lab: &mut Lab, daemons: &Daemons, effort: Effort) -> Result<Vec<M
     measured.push(alone(lab, &stages)?.measure(lab, effort)?);
     measured.push(rules(lab, &stages)?.measure(lab, effort)?);
     measured.push(messages(lab, &stages)?.measure(lab, effort)?);
+    let sockets = Sockets::open(&daemons.default.sandbox)?;
+    measured.push(sockets.measure(lab, &stages, effort)?);
     Ok(measured)
 }
 

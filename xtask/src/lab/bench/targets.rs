@@ -153,6 +153,36 @@ pub fn all(report: &Report) -> Vec<Target> {
             "%",
             report.share_of_bare("floodwall"),
         ),
+        ns(
+            "closed ports over nothing, random",
+            5.0,
+            minus(
+                above("defences", "closed ports", "random IPv4"),
+                above("defences", "parse and verdict", "random IPv4"),
+            ),
+        ),
+        ns(
+            "stray TCP over nothing, random",
+            260.0,
+            minus(
+                above("defences", "sockets", "stray ACKs"),
+                above("defences", "parse and verdict", "stray ACKs"),
+            ),
+        ),
+        ns(
+            "defences that are off over nothing",
+            1.0,
+            minus(
+                above("defences", "all of them, off", "random IPv4"),
+                above("defences", "parse and verdict", "random IPv4"),
+            ),
+        ),
+        target(
+            "forged SYNs answered, of what a bare XDP_TX does",
+            Goal::AtLeast(60.0),
+            "%",
+            report.share_of_bare("floodwall, cookies"),
+        ),
         target(
             "1 M prefixes from file to enforced",
             Goal::AtMost(0.5),

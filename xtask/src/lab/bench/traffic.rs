@@ -1,13 +1,13 @@
 //! The packets that every program under test sees: one frame, whose source goes its course.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 use etherparse::{IpNumber, PacketBuilder, ip_number};
 
 use super::{
     super::{
-        attack::{self, Carrier},
+        attack::{self, ACK, Carrier, FROM, Packet, Template},
         http,
         sandbox::hosts,
         shape::abi::Course,
@@ -129,6 +129,43 @@ fn carrying(name: &'static str, protocol: IpNumber, payload: &[u8]) -> Result<Tr
     })
 }
 
+/// ACKs of any of 2³⁰ IPv4 sources, to a port.
+pub fn random_acks(name: &'static str, port: u16) -> Result<Traffic> {
+    acks(name, Carrier::V4, [FROM, port], within(RANDOM_V4, 30))
+}
+
+/// ACKs of any of 2⁴⁴ IPv6 /64s, to a port.
+pub fn random_acks_v6(name: &'static str, port: u16) -> Result<Traffic> {
+    let course = Course {
+        family: 6,
+        ..within(RANDOM_V6, 44)
+    };
+    acks(name, Carrier::V6, [FROM, port], course)
+}
+
+/// ACKs of a connection of this source.
+pub fn connected(source: SocketAddrV4, port: u16) -> Result<Traffic> {
+    let course = within(u64::from(u32::from(*source.ip())), 0);
+    let ports = [source.port(), port];
+    acks("a connection", Carrier::V4, ports, course)
+}
+
+fn acks(
+    name: &'static str,
+    carrier: Carrier,
+    [from, to]: [u16; 2],
+    course: Course,
+) -> Result<Traffic> {
+    let mut ack = syn()?;
+    ack.packet = Packet::Tcp {
+        flags: ACK,
+        from,
+        to,
+        payload: 0,
+    };
+    Ok(carried(name, ack, carrier, course))
+}
+
 /// Any of 2^`bits` numbers from `base` on; the family is put right later.
 fn within(base: u64, bits: u32) -> Course {
     let mask = (1 << bits) - 1;
@@ -154,12 +191,24 @@ fn v6(name: &'static str, course: Course) -> Result<Traffic> {
 }
 
 fn of(name: &'static str, carrier: Carrier, course: Course) -> Result<Traffic> {
-    let mut syn = attack::named("syn-random").context("the benchmark's packets")?;
-    syn.carrier = carrier;
-    let frame = syn.template()?;
-    Ok(Traffic {
+    Ok(carried(name, syn()?, carrier, course))
+}
+
+/// A SYN to the web server's port.
+fn syn() -> Result<Template> {
+    match attack::named("syn-random")?.traffic {
+        attack::Traffic::Template(template) => Ok(template),
+        attack::Traffic::Album(_)
+        | attack::Traffic::InTurn { .. }
+        | attack::Traffic::Connections
+        | attack::Traffic::Crowd => bail!("the benchmark's packets have no template"),
+    }
+}
+
+fn carried(name: &'static str, template: Template, carrier: Carrier, course: Course) -> Traffic {
+    Traffic {
         name,
-        frame,
+        frame: template.frame(carrier),
         course,
-    })
+    }
 }

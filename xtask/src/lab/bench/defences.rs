@@ -1,0 +1,195 @@
+//! The defences that ask this host's sockets, which it takes sockets to measure.
+
+use std::{
+    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use filter_common::{
+    abi::{
+        defence::{CookieSettings, Defence, LocalLine, PortSet},
+        feature::Feature,
+        reason::Reason,
+        settings::Settings,
+    },
+    logic::address::Address,
+};
+use filter_user::dataplane::kernel::Specimen;
+
+use super::{
+    super::{
+        attack::CLOSED,
+        http,
+        programs::Lab,
+        sandbox::{Namespace, Options, Sandbox, hosts},
+    },
+    live::{self, Absorbed},
+    section::{Effort, Measured, Section, Subject},
+    stages::Stages,
+    subject, traffic,
+};
+
+/// Sockets of a sandbox's server.
+pub struct Sockets {
+    server: Namespace,
+    _listener: TcpListener,
+    _connection: (TcpStream, TcpStream),
+    client: SocketAddrV4,
+}
+
+impl Sockets {
+    /// Somebody listens on the web server's port, and has one visitor.
+    pub fn open(sandbox: &Sandbox) -> Result<Self> {
+        let server = sandbox.server().clone();
+        let listener = listen(&server)?;
+        let address = SocketAddr::from((hosts::SERVER.v4, http::PORT));
+        let patience = Duration::from_secs(5);
+        let visitor = sandbox
+            .client()
+            .run(|| TcpStream::connect_timeout(&address, patience))?
+            .context("nobody can connect to the sandbox's server")?;
+        let (served, client) = listener.accept().context("the visitor does not come")?;
+        let SocketAddr::V4(client) = client else {
+            bail!("the visitor comes from {client}, which is not IPv4")
+        };
+        Ok(Self {
+            server,
+            _listener: listener,
+            _connection: (visitor, served),
+            client,
+        })
+    }
+
+    /// Measures the defences in the server's namespace, whose sockets a test run then asks.
+    pub fn measure(&self, lab: &mut Lab, stages: &Stages, effort: Effort) -> Result<Measured> {
+        let none = &[];
+        let section = Section {
+            id: "defences",
+            title: "the real program with defences that ask this host's sockets".to_owned(),
+            subjects: vec![
+                subject::floor(lab)?,
+                stages.bare("parse and verdict", &[])?,
+                defended(stages, "all of them, off", ALL, none)?,
+                defended(
+                    stages,
+                    "closed ports",
+                    &[Feature::ClosedPorts],
+                    &[Defence::ClosedPorts],
+                )?,
+                defended(stages, "sockets", &[Feature::Sockets], &[Defence::Sockets])?,
+                defended(
+                    stages,
+                    "sockets, and cookies that come back",
+                    &[Feature::Sockets, Feature::Cookies],
+                    &[Defence::Sockets],
+                )?,
+            ],
+            traffics: vec![
+                traffic::one()?,
+                traffic::random()?,
+                traffic::connected(self.client, http::PORT)?,
+                traffic::random_acks("stray ACKs", CLOSED)?,
+                traffic::random_acks("ACKs to a listener", http::PORT)?,
+                traffic::random_acks_v6("stray ACKs, IPv6", CLOSED)?,
+            ],
+        };
+        self.server.run(|| section.measure(lab, effort))?
+    }
+}
+
+const ALL: &[Feature] = &[Feature::ClosedPorts, Feature::Sockets, Feature::Cookies];
+
+/// The real program on the sandbox's server with some defences on.
+fn defended(
+    stages: &Stages,
+    name: &str,
+    features: &[Feature],
+    defences: &[Defence],
+) -> Result<Subject> {
+    let specimen = specimen(&stages.settings, features, defences);
+    let subject = specimen.and_then(|mut specimen| {
+        Ok(Subject {
+            name: name.to_owned(),
+            program: specimen.program()?,
+        })
+    });
+    subject.with_context(|| format!("cannot make ready the stage \"{name}\""))
+}
+
+fn specimen(settings: &Settings, features: &[Feature], defences: &[Defence]) -> Result<Specimen> {
+    let set = features.iter().fold(0, |set, feature| set | feature.bit());
+    let settings = Settings {
+        enforced: Reason::all_drops(),
+        defences_always: defences.iter().fold(0, |set, it| set | it.bit()),
+        defences_pressed: 0,
+        // Without ceilings: what an answer costs is the question.
+        cookies: CookieSettings {
+            mss: [1460, 1440],
+            window_scale: 7,
+            timestamps: 1,
+            stamp: u64::MAX,
+            ..CookieSettings::default()
+        },
+        ..*settings
+    };
+    let mut specimen = Specimen::load(set, &[])?;
+    specimen.set("SETTINGS", 0, &settings)?;
+    for own in [
+        Address::from(std::net::IpAddr::from(hosts::SERVER.v4)),
+        Address::from(std::net::IpAddr::from(hosts::SERVER.v6)),
+    ] {
+        let index = LocalLine::index(&own);
+        let mut line: LocalLine = specimen.get("LOCAL", index)?;
+        line.insert(&own);
+        specimen.set("LOCAL", index, &line)?;
+    }
+    for set in [PortSet::TcpOpen, PortSet::Cookies] {
+        specimen.set("PORTS", set.word(http::PORT), &PortSet::bit(http::PORT))?;
+    }
+    Ok(specimen)
+}
+
+/// Floods a sandbox's server with forged SYNs at full speed, which a bare program sends back and
+/// floodwall answers with cookies, in turn.
+pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
+    // What is sent back costs no more than it must.
+    let sandbox = Sandbox::new(&Options {
+        swallow: true,
+        ..Options::default()
+    })?;
+    let server = sandbox.server();
+    let _listener = listen(server)?;
+    let cookies = || std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", "2");
+    server
+        .run(cookies)?
+        .context("cannot set tcp_syncookies of the sandbox")?;
+    let mut bare = Absorbed::none("bare XDP_TX");
+    let mut answered = Absorbed::none("floodwall, cookies");
+    for _ in 0..turns {
+        {
+            let _link = live::attached(&sandbox, "bare_answer")?;
+            bare.rates.push(live::rate(&sandbox, cpu)?);
+        }
+        {
+            let mut specimen = specimen(settings, ALL, &[Defence::Cookies])?;
+            server.run(|| specimen.attach(hosts::SERVER.interface))??;
+            answered.rates.push(live::rate(&sandbox, cpu)?);
+            let count = specimen.counters()?[usize::from(Reason::CookieAnswered.code())].packets;
+            if count == 0 {
+                bail!("floodwall answered no SYN of the flood");
+            }
+        }
+    }
+    for absorbed in [&mut bare, &mut answered] {
+        absorbed.rates.sort_unstable();
+    }
+    Ok(vec![bare, answered])
+}
+
+fn listen(server: &Namespace) -> Result<TcpListener> {
+    let address = SocketAddr::from((hosts::SERVER.v4, http::PORT));
+    server
+        .run(|| TcpListener::bind(address))?
+        .with_context(|| format!("nobody can listen on {address} in the sandbox"))
+}
