@@ -46,6 +46,17 @@ pub fn vary(ctx: XdpContext) -> u32 {
     XDP_ABORTED
 }
 
+/// The same with the next packet of a flood, which is written anew: for programs that turn the frame
+/// into another.
+#[xdp(frags)]
+pub fn renew(ctx: XdpContext) -> u32 {
+    if next_packet(&ctx).is_some() {
+        // SAFETY: nothing that would have to be dropped is alive here.
+        unsafe { SUBJECT.tail_call(&ctx, 0) };
+    }
+    XDP_ABORTED
+}
+
 #[inline(always)]
 fn next_source(ctx: &XdpContext) -> Option<()> {
     let course = COURSE.get(0)?;

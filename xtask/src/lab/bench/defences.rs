@@ -19,7 +19,7 @@ use filter_user::dataplane::kernel::Specimen;
 
 use super::{
     super::{
-        attack::CLOSED,
+        attack::{CLOSED, Carrier, Sources},
         http,
         programs::Lab,
         sandbox::{Namespace, Options, Sandbox, hosts},
@@ -33,7 +33,7 @@ use super::{
 /// Sockets of a sandbox's server.
 pub struct Sockets {
     server: Namespace,
-    _listener: TcpListener,
+    _listeners: [TcpListener; 2],
     _connection: (TcpStream, TcpStream),
     client: SocketAddrV4,
 }
@@ -42,29 +42,59 @@ impl Sockets {
     /// Somebody listens on the web server's port, and has one visitor.
     pub fn open(sandbox: &Sandbox) -> Result<Self> {
         let server = sandbox.server().clone();
-        let listener = listen(&server)?;
+        let listeners = listen(&server)?;
+        take_cookies(&server)?;
         let address = SocketAddr::from((hosts::SERVER.v4, http::PORT));
         let patience = Duration::from_secs(5);
         let visitor = sandbox
             .client()
             .run(|| TcpStream::connect_timeout(&address, patience))?
             .context("nobody can connect to the sandbox's server")?;
-        let (served, client) = listener.accept().context("the visitor does not come")?;
+        let (served, client) = listeners[0].accept().context("the visitor does not come")?;
         let SocketAddr::V4(client) = client else {
             bail!("the visitor comes from {client}, which is not IPv4")
         };
         Ok(Self {
             server,
-            _listener: listener,
+            _listeners: listeners,
             _connection: (visitor, served),
             client,
         })
     }
 
     /// Measures the defences in the server's namespace, whose sockets a test run then asks.
-    pub fn measure(&self, lab: &mut Lab, stages: &Stages, effort: Effort) -> Result<Measured> {
+    pub fn measure(&self, lab: &mut Lab, stages: &Stages, effort: Effort) -> Result<[Measured; 2]> {
+        let sections = [self.defences(lab, stages)?, self.cookies(lab, stages)?];
+        self.server.run(|| {
+            let [defences, cookies] = &sections;
+            Ok([
+                defences.measure(lab, effort)?,
+                cookies.measure(lab, effort)?,
+            ])
+        })?
+    }
+
+    fn cookies(&self, lab: &mut Lab, stages: &Stages) -> Result<Section> {
+        let on = &[Defence::Cookies];
+        Ok(Section {
+            id: "cookies",
+            title: "SYNs that are answered; each packet is written anew".to_owned(),
+            subjects: vec![
+                subject::answer(lab)?,
+                defended(stages, "floodwall, off", ALL, &[])?,
+                defended(stages, "floodwall, cookies", ALL, on)?,
+            ],
+            traffics: vec![
+                traffic::forged_syns("one source", Carrier::V4, Sources::One)?,
+                traffic::forged_syns("random IPv4", Carrier::V4, Sources::Random)?,
+                traffic::forged_syns("random IPv6 /64", Carrier::V6, Sources::Random)?,
+            ],
+        })
+    }
+
+    fn defences(&self, lab: &mut Lab, stages: &Stages) -> Result<Section> {
         let none = &[];
-        let section = Section {
+        Ok(Section {
             id: "defences",
             title: "the real program with defences that ask this host's sockets".to_owned(),
             subjects: vec![
@@ -93,8 +123,7 @@ impl Sockets {
                 traffic::random_acks("ACKs to a listener", http::PORT)?,
                 traffic::random_acks_v6("stray ACKs, IPv6", CLOSED)?,
             ],
-        };
-        self.server.run(|| section.measure(lab, effort))?
+        })
     }
 }
 
@@ -159,11 +188,8 @@ pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorb
         ..Options::default()
     })?;
     let server = sandbox.server();
-    let _listener = listen(server)?;
-    let cookies = || std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", "2");
-    server
-        .run(cookies)?
-        .context("cannot set tcp_syncookies of the sandbox")?;
+    let _listeners = listen(server)?;
+    take_cookies(server)?;
     let mut bare = Absorbed::none("bare XDP_TX");
     let mut answered = Absorbed::none("floodwall, cookies");
     for _ in 0..turns {
@@ -187,9 +213,22 @@ pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorb
     Ok(vec![bare, answered])
 }
 
-fn listen(server: &Namespace) -> Result<TcpListener> {
-    let address = SocketAddr::from((hosts::SERVER.v4, http::PORT));
+/// Has every listener of the sandbox's server take cookies.
+fn take_cookies(server: &Namespace) -> Result<()> {
     server
-        .run(|| TcpListener::bind(address))?
-        .with_context(|| format!("nobody can listen on {address} in the sandbox"))
+        .run(|| std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", "2"))?
+        .context("cannot set tcp_syncookies of the sandbox")
+}
+
+/// Somebody listens at the server's IPv4 address, and at its IPv6 address.
+fn listen(server: &Namespace) -> Result<[TcpListener; 2]> {
+    let at = |address| {
+        server
+            .run(|| TcpListener::bind(address))?
+            .with_context(|| format!("nobody can listen on {address} in the sandbox"))
+    };
+    Ok([
+        at(SocketAddr::from((hosts::SERVER.v4, http::PORT)))?,
+        at(SocketAddr::from((hosts::SERVER.v6, http::PORT)))?,
+    ])
 }

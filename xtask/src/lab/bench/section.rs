@@ -5,7 +5,7 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions};
 
 use super::{
     super::{interrupt, programs::Lab},
-    traffic::Traffic,
+    traffic::{Traffic, Varying},
 };
 
 /// `XDP_ABORTED`: the wrapper could not hand the packet on.
@@ -172,10 +172,20 @@ pub fn turn(
     round: u32,
     packets: u32,
 ) -> Result<(u64, u32)> {
-    lab.set_course(traffic.course, u64::from(round) << 32 | 0x5eed)?;
+    let seed = u64::from(round) << 32 | 0x5eed;
+    let wrapper = match traffic.varying {
+        Varying::Source(course) => {
+            lab.set_course(course, seed)?;
+            "vary"
+        }
+        Varying::Packet(shape) => {
+            lab.set_shape(shape, seed)?;
+            "renew"
+        }
+    };
     lab.set_subject(&subject.program)?;
     let result = lab
-        .program("vary")?
+        .program(wrapper)?
         .test_run(TestRunOptions {
             data_in: Some(&traffic.frame),
             repeat: packets,

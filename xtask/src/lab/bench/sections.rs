@@ -122,7 +122,7 @@ pub fn measure(lab: &mut Lab, daemons: &Daemons, effort: Effort) -> Result<Vec<M
     measured.push(rules(lab, &stages)?.measure(lab, effort)?);
     measured.push(messages(lab, &stages)?.measure(lab, effort)?);
     let sockets = Sockets::open(&daemons.default.sandbox)?;
-    measured.push(sockets.measure(lab, &stages, effort)?);
+    measured.extend(sockets.measure(lab, &stages, effort)?);
     Ok(measured)
 }
 

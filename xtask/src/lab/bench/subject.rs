@@ -17,6 +17,11 @@ pub fn floor(lab: &mut Lab) -> Result<Subject> {
     of_the_lab(lab, "floor", "floor")
 }
 
+/// Sends every frame back.
+pub fn answer(lab: &mut Lab) -> Result<Subject> {
+    of_the_lab(lab, "bare XDP_TX", "bare_answer")
+}
+
 /// The real program, as a real daemon loaded and configured it.
 pub fn floodwall(name: &str, floodwall: &Floodwall) -> Result<Subject> {
     Ok(Subject {

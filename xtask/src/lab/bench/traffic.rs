@@ -7,10 +7,10 @@ use etherparse::{IpNumber, PacketBuilder, ip_number};
 
 use super::{
     super::{
-        attack::{self, ACK, Carrier, FROM, Packet, Template},
+        attack::{self, ACK, Carrier, FROM, Packet, Sources, Template},
         http,
         sandbox::hosts,
-        shape::abi::Course,
+        shape::abi::{Course, Shape},
     },
     prefixes,
 };
@@ -20,10 +20,19 @@ use super::{
 pub struct Traffic {
     /// What it is called in the result.
     pub name: &'static str,
-    /// The frame, of which the source varies.
+    /// The frame before anything varies.
     pub frame: Vec<u8>,
     /// How it varies.
-    pub course: Course,
+    pub varying: Varying,
+}
+
+/// What differs from packet to packet.
+#[derive(Clone, Copy, Debug)]
+pub enum Varying {
+    /// The source alone, and the rest of the frame stays as a program leaves it.
+    Source(Course),
+    /// All that differs in a flood; the frame is written anew.
+    Packet(Shape),
 }
 
 /// 198.18.0.1, of the network for benchmarks (RFC 2544).
@@ -125,7 +134,18 @@ fn carrying(name: &'static str, protocol: IpNumber, payload: &[u8]) -> Result<Tr
     Ok(Traffic {
         name,
         frame,
-        course: within(RANDOM_V4, 30),
+        varying: Varying::Source(within(RANDOM_V4, 30)),
+    })
+}
+
+/// SYNs of a forged flood, written anew for each program that answers them.
+pub fn forged_syns(name: &'static str, carrier: Carrier, sources: Sources) -> Result<Traffic> {
+    let syn = Template { sources, ..syn()? };
+    Ok(Traffic {
+        name,
+        frame: syn.frame(carrier),
+        // They go nowhere.
+        varying: Varying::Packet(syn.shape(carrier, 0)?),
     })
 }
 
@@ -209,6 +229,6 @@ fn carried(name: &'static str, template: Template, carrier: Carrier, course: Cou
     Traffic {
         name,
         frame: template.frame(carrier),
-        course,
+        varying: Varying::Source(course),
     }
 }
