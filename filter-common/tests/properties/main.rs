@@ -9,3 +9,4 @@ mod quoted;
 mod sanity;
 mod solicited;
 mod source;
+mod syn;

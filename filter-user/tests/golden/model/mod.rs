@@ -82,7 +82,6 @@ fn the_kernel_says_of_random_frames_in_random_situations_what_the_model_says() {
                 | Reason::CookieAnswered
                 | Reason::CookieCeiling
                 | Reason::CookieRefused
-                | Reason::NoSocket
         );
         let count = met[usize::from(reason.code())];
         assert!(

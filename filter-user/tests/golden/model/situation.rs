@@ -307,7 +307,8 @@ fn fragments() -> impl Strategy<Value = Fragments> {
 }
 
 /// Defences that the model knows.
-const MODELLED: [Defence; 5] = [
+const MODELLED: [Defence; 6] = [
+    Defence::Sockets,
     Defence::ClosedPorts,
     Defence::Solicited,
     Defence::Connections,

@@ -31,7 +31,9 @@ impl Oracle<'_> {
                 flags,
                 ..
             } if flags.opens() => self.opening(packet, destination_port),
-            Transport::Tcp { .. } => ControlFlow::Continue(()),
+            Transport::Tcp {
+                destination_port, ..
+            } => self.segment(packet, destination_port),
             Transport::Udp {
                 source_port,
                 destination_port,
@@ -51,13 +53,25 @@ impl Oracle<'_> {
             }
         }
         if self.defends(Defence::ClosedPorts)
-            && own.addresses.contains(&packet.destination.into())
-            && !own.has(PortSet::TcpLeftOut, port)
+            && self.knows(packet, port)
             && !own.has(PortSet::TcpOpen, port)
         {
             self.found(Reason::ClosedTcp)?;
         }
         ControlFlow::Continue(())
+    }
+
+    fn segment(&mut self, packet: &Packet, port: u16) -> ControlFlow<Reason> {
+        if self.defends(Defence::Sockets) && self.knows(packet, port) {
+            self.found(Reason::NoSocket)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether this host's sockets tell all of a TCP port of this address.
+    fn knows(&self, packet: &Packet, port: u16) -> bool {
+        let own = &self.situation.own;
+        own.addresses.contains(&packet.destination.into()) && !own.has(PortSet::TcpLeftOut, port)
     }
 
     fn udp(&mut self, packet: &Packet, from: u16, to: u16) -> ControlFlow<Reason> {
