@@ -94,6 +94,7 @@ extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
     let visit = Visit {
         packet: scratch.packet(),
         is_favoured: scratch.spared() == Some(Reason::Allowed.code()),
+        is_connected: scratch.spared() == Some(Reason::Established.code()),
         length,
         service,
         state,
@@ -119,6 +120,8 @@ struct Visit {
     packet: &'static Packet,
     /// Whether the source is on the allowlist.
     is_favoured: bool,
+    /// Whether it was found to belong to a connection.
+    is_connected: bool,
     length: u32,
     service: &'static Service,
     state: *mut ServiceState,
@@ -153,6 +156,7 @@ impl Visit {
         }
         if !is_known
             && level.loses(random::number())
+            && !self.is_connected
             && !known::is_established(context, self.packet)
         {
             self.note_overload();
