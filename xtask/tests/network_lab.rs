@@ -130,12 +130,13 @@ fn everybody_is_served_in_calm_and_the_narrow_path_is_learned() {
     let _services = Services::start(&sandbox, None).unwrap();
     let guests = Guests {
         partner: true,
+        crowd: true,
         rate: None,
     };
     let people = People::start(&sandbox, guests, None).unwrap();
     std::thread::sleep(Duration::from_secs(2));
     let reports = people.finish().unwrap();
-    assert_eq!(reports.len(), 12);
+    assert_eq!(reports.len(), 13);
     for Report { who, heard } in &reports {
         assert!(heard.answered >= 10, "{who}: {heard:?}");
         assert_eq!(heard.failed, 0, "{who}: {heard:?}");

@@ -134,15 +134,9 @@ pub struct Totals {
 }
 
 impl Status {
-    /// Packets that did not go their way, or would not if every reason were enforced.
-    pub fn touched(&self) -> u64 {
-        let Totals {
-            received,
-            passed,
-            dropped: _,
-            would_drop,
-        } = self.totals;
-        received.packets.saturating_sub(passed.packets) + would_drop.packets
+    /// Packets that were dropped, or would have been if every reason were enforced.
+    pub fn dropped(&self) -> u64 {
+        self.totals.dropped.packets + self.totals.would_drop.packets
     }
 }
 

@@ -27,7 +27,7 @@ use xtask::lab::{
 /// Packets of a flood a second, where the row does not ask for more or less.
 const PACE: u64 = 100_000;
 /// How long a flood is.
-const TIME: Duration = Duration::from_millis(900);
+const TIME: Duration = Duration::from_millis(700);
 
 /// The attacks of a row over untagged IPv4, or of the rows that carry others otherwise.
 fn row(number: u8) -> Vec<Attack> {

@@ -42,8 +42,8 @@ pub fn of(sites: &[Site; 3], attack: &Attack, calm: &[Measured; 3]) -> Result<Op
     let [with, without, _] = sites;
     let slowest = calm.iter().map(Measured::pages).fold(f64::MAX, f64::min);
     let guests = Guests {
-        partner: false,
         rate: Some((slowest / 2.0) as u32),
+        ..Guests::default()
     };
     Ok(Some([
         search(with, attack, guests)?,

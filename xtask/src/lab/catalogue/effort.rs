@@ -8,7 +8,7 @@ use super::{
     super::{
         attack::{Attack, Sources, Traffic},
         flood::Pace,
-        people::Guests,
+        people::{self, Guests},
     },
     Load, Measured, Site, promise,
 };
@@ -44,6 +44,7 @@ impl Effort {
             time,
             guests: Guests {
                 partner: attack.like == promise::PARTNER,
+                crowd: matches!(attack.traffic, Traffic::Crowd),
                 rate: None,
             },
         }
@@ -52,6 +53,11 @@ impl Effort {
     /// Measures it at a site.
     pub fn at(&self, site: &Site) -> Result<Measured> {
         site.await_defences(&self.attack)?;
+        if self.guests.crowd {
+            let mut measured = site.measure(None, self.guests, self.time)?;
+            measured.sent = measured.heard(|who| who == people::CROWD).asked();
+            return Ok(measured);
+        }
         let load = Load::Attack(&self.attack, Pace::PerSecond(self.pace));
         site.measure(Some(load), self.guests, self.time)
     }

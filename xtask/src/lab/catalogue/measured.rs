@@ -18,8 +18,8 @@ pub struct Measured {
     pub arrived: u64,
     /// Packets of the flood that reached the stack, as it saw them itself.
     pub passed: u64,
-    /// Packets that floodwall dropped or answered, or would have if it enforced everything.
-    pub touched: u64,
+    /// Packets that floodwall dropped, or would have if it enforced everything.
+    pub dropped: u64,
     /// Connections of bots that the server accepted.
     pub strangers: u64,
     /// What everybody noticed.

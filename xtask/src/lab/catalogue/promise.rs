@@ -38,14 +38,9 @@ impl Promise {
     /// What an attack's row promises; of the same over IPv6 or in tags, what it promises over IPv4.
     pub fn of(attack: &Attack) -> Self {
         match attack.like {
-            _ if attack.name.ends_with("icmp-echo") => Self::StoppedWith {
-                attacked: "ping in",
-            },
-            _ if attack.name.ends_with("icmp-echo-one") => Self::StoppedWith {
-                attacked: "ping in",
-            },
+            _ if attack.name.contains("icmp-echo") => Self::StoppedWith { attacked: "ping" },
             // Fragments whose first never came are limited: what they belong to cannot be known.
-            _ if attack.name.ends_with("udp-frag") => Self::Held { attacked: "" },
+            _ if attack.name.ends_with("udp-frag") => Self::Held { attacked: "nobody" },
             7 => Self::Refused,
             9 | 18 => Self::Held { attacked: "game" },
             12 => Self::Held { attacked: "DNS in" },
@@ -64,7 +59,7 @@ impl Promise {
                 broken.push(format!("{what}: {share:.3} %, and it should be {least} %"));
             }
         };
-        let of_others = |attacked: &str| measured.heard(|who| who != attacked).success();
+        let of_others = |attacked: &str| measured.heard(|who| !who.starts_with(attacked)).success();
         match self {
             Self::Stopped => {
                 need(measured.stopped(), STOPPED, "stopped before the stack");
@@ -94,10 +89,10 @@ impl Promise {
             }
             Self::Untouched => {
                 need(measured.success(), SERVED, "requests answered");
-                if measured.touched > 0 {
+                if measured.dropped > 0 {
                     broken.push(format!(
                         "{} packets of visitors were dropped",
-                        measured.touched
+                        measured.dropped
                     ));
                 }
             }

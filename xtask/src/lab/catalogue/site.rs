@@ -24,7 +24,7 @@ use super::{
 };
 
 /// Before the flood, so that connections stand and those who come regularly have come.
-const BEFORE: Duration = Duration::from_millis(300);
+const BEFORE: Duration = Duration::from_millis(200);
 /// Behind the flood, so that the last packets are where they belong before anything is counted.
 const AFTER: Duration = Duration::from_millis(50);
 
@@ -189,7 +189,7 @@ impl Site {
             sent,
             arrived: received.saturating_sub(since(before.people, after.people)),
             passed: since(before.witnessed, after.witnessed),
-            touched: since(before.touched, after.touched),
+            dropped: since(before.dropped, after.dropped),
             strangers: since(before.strangers, after.strangers),
             reports,
         })
@@ -215,15 +215,15 @@ impl Site {
             traffic(Ns::Router, sandbox::TO_SEGMENT)?.sent,
         ];
         let server = traffic(Ns::Server, hosts::SERVER.interface)?;
-        let touched = match self.floodwall() {
+        let dropped = match self.floodwall() {
             None => 0,
-            Some(floodwall) => floodwall.status()?.touched(),
+            Some(floodwall) => floodwall.status()?.dropped(),
         };
         Ok(Counts {
             received: server.received,
             people: people.iter().sum(),
             witnessed: self.witness.flood()?,
-            touched,
+            dropped,
             strangers: self.services.web().strangers(),
         })
     }
@@ -234,6 +234,6 @@ struct Counts {
     received: u64,
     people: u64,
     witnessed: u64,
-    touched: u64,
+    dropped: u64,
     strangers: u64,
 }

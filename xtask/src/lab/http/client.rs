@@ -77,9 +77,14 @@ impl Client {
         self.heard.take()
     }
 
+    /// Tells visitors to go once they are served.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Lets those who wait be served, and says what was noticed since [`Self::take`].
     pub fn finish(mut self) -> Result<Heard> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         for thread in self.threads.drain(..) {
             match thread.join() {
                 Ok(result) => result?,
@@ -92,7 +97,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

@@ -77,6 +77,8 @@ pub struct People {
 pub struct Guests {
     /// A partner with a well-known address.
     pub partner: bool,
+    /// Fifty times as many visitors of the web as usual.
+    pub crowd: bool,
     /// How many requests a second the web's visitors make in all; without it, each follows the
     /// last.
     pub rate: Option<u32>,
@@ -108,6 +110,9 @@ impl People {
         if guests.partner {
             web.push((PARTNER, client(Visitors::partner())?));
         }
+        if guests.crowd {
+            web.push((CROWD, client(Visitors::crowd())?));
+        }
         let regular =
             |name, namespace, probe| Regular::start(name, namespace, cpu, INTERVAL, probe);
         let others = vec![
@@ -137,6 +142,9 @@ impl People {
 
     /// Lets those who wait be served, and says what everybody noticed.
     pub fn finish(self) -> Result<Vec<Report>> {
+        // All at once, not one after the other.
+        self.web.iter().for_each(|(_, client)| client.stop());
+        self.others.iter().for_each(|(_, regular)| regular.stop());
         let mut reports = Vec::new();
         for (who, client) in self.web {
             let heard = client.finish()?;
@@ -154,6 +162,8 @@ impl People {
 pub const WEB: &str = "web";
 /// Those over IPv6.
 pub const WEB_V6: &str = "web, IPv6";
+/// Fifty times as many visitors.
+pub const CROWD: &str = "crowd";
 /// The listener to a stream that must not stall.
 pub const STREAM: &str = "stream";
 /// The partner in whose name others forge.

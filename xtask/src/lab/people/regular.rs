@@ -89,6 +89,11 @@ impl Regular {
         self.heard.take()
     }
 
+    /// Tells it to end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Ends it and says what was noticed since [`Self::take`].
     pub fn finish(mut self) -> Result<Heard> {
         self.end()?;
@@ -96,7 +101,7 @@ impl Regular {
     }
 
     fn end(&mut self) -> Result<()> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(result)) => result,
