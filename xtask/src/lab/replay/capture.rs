@@ -119,7 +119,7 @@ impl Capture {
     }
 
     /// The next packet. What cannot be read ends the capture, and [`Self::torn`] tells.
-    pub fn next(&mut self) -> Result<Option<Packet>> {
+    pub fn next_packet(&mut self) -> Result<Option<Packet>> {
         while !self.over {
             let piece = self.format.piece(&mut self.input);
             match piece.with_context(|| format!("cannot read {}", self.path.display()))? {

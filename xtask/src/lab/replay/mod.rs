@@ -70,7 +70,7 @@ impl Survey {
     pub fn of(path: &Path) -> Result<Self> {
         let mut capture = Capture::open(path)?;
         let mut survey = Self::default();
-        while let Some(packet) = capture.next()? {
+        while let Some(packet) = capture.next_packet()? {
             match frame(&packet) {
                 Ok(_) => survey.packets += 1,
                 Err(why) => *survey.left_out.entry(why).or_default() += 1,
@@ -167,7 +167,7 @@ impl Feed for Replayed {
     fn next(&mut self) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
         while frames.len() < ALBUM {
-            match self.capture.next()? {
+            match self.capture.next_packet()? {
                 Some(packet) => frames.extend(frame(&packet)),
                 None if self.again && frames.is_empty() => {
                     self.capture = Capture::open(&self.path)?;

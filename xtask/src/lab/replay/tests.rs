@@ -88,7 +88,7 @@ fn pcapng(endianness: Endianness, packets: &[Vec<u8>]) -> Vec<u8> {
 fn read(file: &File) -> (Vec<Packet>, Option<String>) {
     let mut capture = Capture::open(&file.0).unwrap();
     let mut packets = Vec::new();
-    while let Some(packet) = capture.next().unwrap() {
+    while let Some(packet) = capture.next_packet().unwrap() {
         packets.push(packet);
     }
     (packets, capture.torn().map(str::to_owned))
@@ -160,7 +160,7 @@ fn a_capture_cut_off_anywhere_gives_what_came_before_and_a_sentence() {
                 continue;
             };
             let mut count = 0;
-            while let Some(packet) = capture.next().unwrap() {
+            while let Some(packet) = capture.next_packet().unwrap() {
                 assert_eq!(packet, ethernet(frames[count].clone()));
                 count += 1;
             }
