@@ -154,8 +154,6 @@ pub fn extension_headers(shop: &mut Workshop) -> Vec<Vec<u8>> {
         // Type 0 (RFC 5095 forbids it) and a segment routing header, nothing left.
         (protocol::ROUTING, [vec![2, 0, 0], vec![0; 20]].concat()),
         (protocol::ROUTING, [vec![2, 4, 0], vec![0; 20]].concat()),
-        // A whole datagram in one fragment.
-        (protocol::FRAGMENT, vec![0, 0, 0, 0, 0, 0, 1]),
         (protocol::AH, [vec![4], vec![0; 22]].concat()),
         (protocol::MOBILITY, padding(0)),
     ];
@@ -166,6 +164,20 @@ pub fn extension_headers(shop: &mut Workshop) -> Vec<Vec<u8>> {
             let index = shop.random.below(kinds.len() as u32) as usize;
             ip.extensions.push(kinds[index].clone());
         }
+        shop.frame(&ip, &payload)
+    })
+}
+
+/// Whole packets that say they are fragments (RFC 6946).
+pub fn atomic_fragments(shop: &mut Workshop) -> Vec<Vec<u8>> {
+    frames(MANY, |id| {
+        let (protocol, payload) = shop.transport();
+        let mut ip = shop.ip(protocol);
+        ip.part = Some(Part {
+            id,
+            offset: 0,
+            more: false,
+        });
         shop.frame(&ip, &payload)
     })
 }
@@ -247,11 +259,13 @@ pub fn partner(shop: &mut Workshop) -> Vec<Vec<u8>> {
     };
     frames(MANY, |_| {
         let (from, to) = (shop.port(), shop.port());
-        let (protocol, payload) = match shop.random.below(6) {
-            0 | 1 => (protocol::TCP, frame::tcp(from, HTTP, SYN, &[])),
-            2 => (protocol::TCP, frame::tcp(from, HTTP, 0x10, &[])),
-            3 => (protocol::TCP, frame::tcp(from, to, SYN, &[])),
-            4 => (protocol::UDP, frame::udp(from, to, &[0; 22])),
+        let (protocol, payload) = match shop.random.below(128) {
+            // So few that answers to one prefix stay below their ceiling, above which nobody of that
+            // prefix gets one.
+            0 => (protocol::TCP, frame::tcp(from, HTTP, SYN, &[])),
+            1..32 => (protocol::TCP, frame::tcp(from, HTTP, 0x10, &[])),
+            32..64 => (protocol::TCP, frame::tcp(from, to, SYN, &[])),
+            64..96 => (protocol::UDP, frame::udp(from, to, &[0; 22])),
             _ => {
                 let kind = if shop.v6 { 128 } else { 8 };
                 (shop.icmp(), frame::icmp(kind, 0, [0, 7, 0, 1], &[0; 56]))
@@ -265,6 +279,19 @@ pub fn partner(shop: &mut Workshop) -> Vec<Vec<u8>> {
             frame::mend(&mut frame);
         }
         frame
+    })
+}
+
+/// SYNs in the name of a partner, and nothing else.
+pub fn partner_syns(shop: &mut Workshop) -> Vec<Vec<u8>> {
+    let source: IpAddr = if shop.v6 {
+        PARTNER_V6.into()
+    } else {
+        PARTNER_V4.into()
+    };
+    frames(MANY, |_| {
+        let payload = frame::tcp(shop.port(), HTTP, SYN, &[]);
+        shop.frame(&Ip::new(source, shop.server(), protocol::TCP), &payload)
     })
 }
 

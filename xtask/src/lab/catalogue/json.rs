@@ -56,6 +56,8 @@ struct Site {
     pages_per_second: f64,
     longest_gap_ms: f64,
     bots_accepted: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    reasons: BTreeMap<String, u64>,
     people: BTreeMap<&'static str, Person>,
 }
 
@@ -131,6 +133,7 @@ fn site(measured: &Measured) -> Site {
         pages_per_second: measured.pages(),
         longest_gap_ms: millis(measured.gap()),
         bots_accepted: measured.strangers,
+        reasons: measured.reasons.clone(),
         people: people.collect(),
     }
 }

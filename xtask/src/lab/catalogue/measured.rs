@@ -1,6 +1,6 @@
 //! What was measured of one subject under one load.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::super::{
     heard::Heard,
@@ -20,6 +20,8 @@ pub struct Measured {
     pub passed: u64,
     /// Packets that floodwall dropped, or would have if it enforced everything.
     pub dropped: u64,
+    /// How many packets met which reason of floodwall's, people's included.
+    pub reasons: BTreeMap<String, u64>,
     /// Connections of bots that the server accepted.
     pub strangers: u64,
     /// What everybody noticed.
@@ -69,6 +71,17 @@ impl Measured {
     /// Any count as a rate.
     pub fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.time.as_secs_f64().max(1e-9)
+    }
+
+    /// What floodwall's reasons were, most frequent first.
+    pub fn reasons(&self) -> String {
+        let mut reasons: Vec<(&String, &u64)> = self.reasons.iter().collect();
+        reasons.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let words: Vec<String> = reasons
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        words.join(", ")
     }
 
     /// Whom the flood hurt, and how much.

@@ -1,6 +1,7 @@
 //! A server with all its services and people, behind one of the things that could stand before it.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::Path,
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use super::{
         attack::Attack,
         clock,
         flood::{self, Flood, Pace},
-        floodwall::{Config, Floodwall},
+        floodwall::{Config, Floodwall, Reason, Status},
         interrupt,
         people::{Guests, People, Services},
         programs::{Lab, Tables, Witness},
@@ -74,6 +75,9 @@ enum Guard {
     Floodwall(Box<Floodwall>),
     Program(#[expect(dead_code, reason = "it is attached until dropped")] FdLink),
 }
+
+/// The limits of ICMP and of other protocols, packets a second.
+pub const LIMIT: f64 = 200.0;
 
 /// What an operator knows of this server: no visitor opens twenty connections a second, nobody here
 /// uses tunnels, and what the services can take. Nothing else is written by hand.
@@ -190,6 +194,7 @@ impl Site {
             arrived: received.saturating_sub(since(before.people, after.people)),
             passed: since(before.witnessed, after.witnessed),
             dropped: since(before.dropped, after.dropped),
+            reasons: differences(&before.reasons, &after.reasons),
             strangers: since(before.strangers, after.strangers),
             reports,
         })
@@ -215,18 +220,35 @@ impl Site {
             traffic(Ns::Router, sandbox::TO_SEGMENT)?.sent,
         ];
         let server = traffic(Ns::Server, hosts::SERVER.interface)?;
-        let dropped = match self.floodwall() {
-            None => 0,
-            Some(floodwall) => floodwall.status()?.dropped(),
-        };
+        let status = self.floodwall().map(Floodwall::status).transpose()?;
         Ok(Counts {
             received: server.received,
             people: people.iter().sum(),
             witnessed: self.witness.flood()?,
-            dropped,
+            dropped: status.as_ref().map_or(0, Status::dropped),
+            reasons: status.map(|status| status.reasons).unwrap_or_default(),
             strangers: self.services.web().strangers(),
         })
     }
+}
+
+fn differences(
+    before: &BTreeMap<String, Reason>,
+    after: &BTreeMap<String, Reason>,
+) -> BTreeMap<String, u64> {
+    let count = |all: &BTreeMap<String, Reason>, name: &str| {
+        all.get(name).map_or(0, |reason| reason.packets)
+    };
+    after
+        .keys()
+        .map(|name| {
+            (
+                name.clone(),
+                count(after, name).saturating_sub(count(before, name)),
+            )
+        })
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 /// Counters at one moment.
@@ -235,5 +257,6 @@ struct Counts {
     people: u64,
     witnessed: u64,
     dropped: u64,
+    reasons: BTreeMap<String, Reason>,
     strangers: u64,
 }
