@@ -9,6 +9,7 @@ use filter_common::abi::{defence::Defence, feature::Feature, settings::Settings}
 use super::{
     super::{
         floodwall::{Config, Floodwall},
+        http::Server,
         programs::Lab,
         sandbox::{Options, Sandbox},
     },
@@ -34,13 +35,20 @@ struct Protected {
     // In this order: the daemon ends before its namespaces go.
     floodwall: Floodwall,
     sandbox: Sandbox,
+    _server: Server,
 }
 
 impl Protected {
     fn start(binary: &Path) -> Result<Self> {
         let sandbox = Sandbox::new(&Options::default())?;
+        // The packets go to its port: to one where nobody listens they would not be clean.
+        let server = Server::start(sandbox.server(), None)?;
         let floodwall = Floodwall::start(&sandbox, binary, &Config::new("enforce"))?;
-        Ok(Self { floodwall, sandbox })
+        Ok(Self {
+            floodwall,
+            sandbox,
+            _server: server,
+        })
     }
 }
 
@@ -83,7 +91,9 @@ impl Daemons {
     pub fn flood(self, binary: &Path, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
         let Self { default, listed } = self;
         drop(listed);
-        let Protected { floodwall, sandbox } = default;
+        let Protected {
+            floodwall, sandbox, ..
+        } = default;
         floodwall.uninstall(&sandbox)?;
         live::measure(&sandbox, binary, cpu, turns)
     }
