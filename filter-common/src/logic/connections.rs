@@ -6,7 +6,7 @@
 
 use super::{
     address::{Address, Family},
-    bucket::{self, HALF_RANGE, Limit, Now},
+    bucket::{self, FRACTION_BITS, HALF_RANGE, Limit, Now},
     hash::{HashKey, source_number},
     source::{self, SETS_LOG2, Slot, WAYS},
 };
@@ -48,6 +48,12 @@ pub const fn with_debt(limit: &Limit) -> Limit {
         depth,
         horizon: depth.saturating_add(slack),
     }
+}
+
+/// Ticks after which nobody is over a limit any more whose last handshake was charged before.
+#[inline(always)]
+pub const fn longest(limit: &Limit) -> u64 {
+    (with_debt(limit).horizon >> FRACTION_BITS).saturating_add(1)
 }
 
 /// Whether a sender's bucket, in a set of two ways, has no room for a handshake.

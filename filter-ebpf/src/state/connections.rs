@@ -19,11 +19,19 @@ use crate::{atomic, clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, s
 #[map]
 static CONNECTIONS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
 
+/// The tick until which some sender may be over its limit; the daemon, too, notes it with new limits.
+/// In a flood of forged SYNs nobody is, and then no SYN has to wait for a line of the table.
+#[map]
+static OVERDRAWN: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Drops a SYN of a source, or of a prefix, that completed too many handshakes. It is charged to
 /// nobody, for it may be forged.
 #[inline(always)]
 pub fn check(judge: &mut Judge) -> ControlFlow<Reason> {
-    if !shape::has(Feature::Connections) || !judge.defends(Defence::Connections) {
+    if !shape::has(Feature::Connections)
+        || !judge.defends(Defence::Connections)
+        || !is_anybody_over(judge.now)
+    {
         return ControlFlow::Continue(());
     }
     let over = state_connections();
@@ -95,8 +103,34 @@ fn pay(slot: &Slot, limit: &Limit, now: Tick) {
     if limit.is_none() {
         return;
     }
-    let limit = connections::with_debt(limit);
+    let lenient = connections::with_debt(limit);
     if let Some(line) = CONNECTIONS.get_ptr_mut(slot.line >> SETS_LOG2) {
-        atomic::charge(line, slot, now.moment(), &limit, limit.interval);
+        atomic::charge(line, slot, now.moment(), &lenient, lenient.interval);
+    }
+    if is_over(slot, limit, now) {
+        note_until(now.count().wrapping_add(connections::longest(limit)));
+    }
+}
+
+#[inline(always)]
+fn is_anybody_over(now: Tick) -> bool {
+    // SAFETY: a whole word of a live map value.
+    OVERDRAWN
+        .get_ptr(0)
+        .is_none_or(|until| unsafe { until.read_volatile() } >= now.count())
+}
+
+/// Notes that somebody is over a limit, until that tick at the latest. Of CPUs that do so at once
+/// one may have its way with an earlier tick, and a sender overdrawn at that instant until the next
+/// handshake.
+#[inline(always)]
+fn note_until(tick: u64) {
+    if let Some(until) = OVERDRAWN.get_ptr_mut(0) {
+        // SAFETY: a whole word of a live map value.
+        unsafe {
+            if until.read_volatile() < tick {
+                until.write_volatile(tick);
+            }
+        }
     }
 }

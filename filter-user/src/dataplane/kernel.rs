@@ -39,7 +39,7 @@ use filter_common::{
         sample::Sample,
         settings::Settings,
     },
-    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
+    logic::{address::Family, connections, gate::LINE_WORDS, set4::LISTS},
 };
 
 pub use self::specimen::{Plain, Specimen};
@@ -237,6 +237,13 @@ impl Dataplane for Kernel {
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
+        // Who was within a limit may be over one that is lower.
+        let longest = settings.connections.iter().map(connections::longest).max();
+        let until = self.tick()?.saturating_add(longest.unwrap_or_default());
+        self.maps
+            .overdrawn
+            .set(0, until, 0)
+            .map_err(|error| map_error("having SYNs compared with limits", error))?;
         self.maps
             .settings
             .set(0, settings, 0)

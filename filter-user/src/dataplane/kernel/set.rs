@@ -54,6 +54,7 @@ pub(super) const MAPS: &[&str] = &[
     "LIST_HITS",
     "LOCAL",
     "NTP_PEERS",
+    "OVERDRAWN",
     "PORTS",
     "PREFIXES",
     "PREFIX_BYTES",

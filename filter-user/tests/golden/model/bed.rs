@@ -126,6 +126,7 @@ impl Bed {
         self.put_rules(situation);
         self.put_policies(situation);
         self.put_own(situation);
+        self.set("OVERDRAWN", 0, &u64::MAX);
         self.set("SETTINGS", 0, &settings(situation));
         for sent in &situation.own.sent {
             self.specimen
