@@ -10,7 +10,7 @@ use filter_common::{
     logic::{
         address::Address,
         control,
-        packet::{Fragment, Packet, TcpFlags, Transport, protocol},
+        packet::{Fragment, Header, Packet, TcpFlags, Transport, protocol},
         parse, sanity,
     },
 };
@@ -171,7 +171,10 @@ pub fn translate(theirs: &SlicedPacket<'_>, frame: &[u8]) -> Packet {
         length,
         payload: behind_header(&seen, payload, frame),
         end: (offset_in(frame, start) + usize::from(length)) as u32,
-        header: seen.into(),
+        header: match seen {
+            Transport::Tcp { .. } => Header::from(seen).with_words(payload[12] >> 4),
+            Transport::Udp { .. } | Transport::Icmp { .. } | Transport::Opaque => seen.into(),
+        },
         defect: None,
     }
 }

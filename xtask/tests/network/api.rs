@@ -142,6 +142,8 @@ fn the_description_of_the_interface_names_every_path() {
         "/v1/services",
         "/v1/limits",
         "/v1/limits/{name}",
+        "/v1/defences",
+        "/v1/defences/{name}",
         "/v1/mode",
         "/v1/why",
         "/v1/events",
@@ -161,6 +163,7 @@ fn the_description_of_the_interface_names_every_path() {
         "/v1/rules",
         "/v1/services",
         "/v1/limits",
+        "/v1/defences",
         "/v1/events",
     ] {
         assert_eq!(p.http("GET", path).0, 200, "{path}");
