@@ -28,8 +28,10 @@ pub struct Attack {
     pub name: String,
     /// Its row in the catalogue.
     pub row: u8,
-    /// The row of the same attack over untagged IPv4.
-    pub like: u8,
+    /// The same attack over untagged IPv4, or, where there is none, over untagged IPv6.
+    pub base: &'static str,
+    /// The row of that.
+    pub base_row: u8,
     /// What it is, in one sentence.
     pub about: &'static str,
     /// What is sent.

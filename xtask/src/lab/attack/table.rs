@@ -47,7 +47,8 @@ impl Base {
         Some(Attack {
             name,
             row,
-            like: self.row,
+            base: self.name,
+            base_row: self.row,
             about: self.about,
             traffic: self.traffic,
             carrier: Carrier {

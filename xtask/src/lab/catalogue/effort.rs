@@ -43,7 +43,7 @@ impl Effort {
             pace,
             time,
             guests: Guests {
-                partner: attack.like == promise::PARTNER,
+                partner: attack.base_row == promise::PARTNER,
                 crowd: matches!(attack.traffic, Traffic::Crowd),
                 rate: None,
             },

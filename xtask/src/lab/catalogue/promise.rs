@@ -43,28 +43,25 @@ pub enum Promise {
 impl Promise {
     /// What an attack's row promises; of the same over IPv6 or in tags, what it promises over IPv4.
     pub fn of(attack: &Attack) -> Self {
-        match attack.like {
+        match (attack.base_row, attack.base) {
             // Fragments without the others are limited: what they belong to cannot be known.
-            _ if ["udp-frag", "syn-fragments"]
-                .iter()
-                .any(|name| attack.name.ends_with(name)) =>
-            {
+            (_, "udp-frag" | "syn-fragments" | "v6-atomic-fragments") => {
                 Self::Held { attacked: "nobody" }
             }
             // Who forges more SYNs than one prefix is answered takes its answers.
-            _ if attack.name.ends_with("partner-syn") => Self::Held {
+            (_, "partner-syn") => Self::Held {
                 attacked: people::PARTNER,
             },
-            7 => Self::Refused,
-            13 | 15 => Self::Limited {
+            (7, _) => Self::Refused,
+            (9 | 18, _) => Self::Held { attacked: "game" },
+            (12, _) => Self::Held { attacked: "DNS in" },
+            (13 | 15, _) => Self::Limited {
                 rate: site::LIMIT,
                 attacked: "ping",
             },
-            9 | 18 => Self::Held { attacked: "game" },
-            12 => Self::Held { attacked: "DNS in" },
-            PARTNER => Self::PartnerServed,
-            25 => Self::Untouched,
-            _ => Self::Stopped,
+            (PARTNER, _) => Self::PartnerServed,
+            (25, _) => Self::Untouched,
+            (_, _) => Self::Stopped,
         }
     }
 

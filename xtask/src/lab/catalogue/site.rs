@@ -153,7 +153,7 @@ impl Site {
     /// Waits until the defence holds that an attack is met by: what nobody asked for is known once
     /// this host's own requests were noted for a minute.
     pub fn await_defences(&self, attack: &Attack) -> Result<()> {
-        if attack.name.contains("amp-ntp-open") {
+        if attack.base == "amp-ntp-open" {
             interrupt::sleep(NOTED.saturating_sub(self.built.elapsed()))?;
         }
         Ok(())
