@@ -78,7 +78,12 @@ fn is_needed(
         }
         Feature::Samples => config.samples.passed.is_some() || config.samples.dropped.is_some(),
         Feature::Frags => true,
-        Feature::Cookies => is_able(Defence::Cookies),
+        // What meets a listener may bring a cookie of the kernel's own, so that sockets want to know
+        // cookies too.
+        Feature::Cookies => {
+            is_able(Defence::Cookies)
+                || is_able(Defence::Sockets) && !unable.contains_key(&Defence::Cookies)
+        }
         Feature::Sockets => is_able(Defence::Sockets),
         Feature::ClosedPorts => is_able(Defence::ClosedPorts),
         Feature::Solicited => is_able(Defence::Solicited),
@@ -171,6 +176,7 @@ mod tests {
         assert_eq!(
             names(defended & !set),
             [
+                "cookies",
                 "sockets",
                 "closed_ports",
                 "solicited",
@@ -198,7 +204,6 @@ mod tests {
             ("limits.source.bytes = \"1Gbit/s\"", Feature::SourceBytes),
             ("limits.prefix.udp = \"1k/s\"", Feature::PrefixPackets),
             ("limits.prefix.bytes = \"1Gbit/s\"", Feature::PrefixBytes),
-            ("defences.cookies = \"on\"", Feature::Cookies),
         ] {
             let set = wanted(&config(text), &State::default(), Some(&[]));
             let before = wanted(&Config::default(), &State::default(), Some(&[]));
@@ -237,6 +242,18 @@ mod tests {
             let config = config(&format!("{off}\n{policy}"));
             let set = wanted(&config, &State::default(), Some(&[]));
             assert_eq!(set & !before, Feature::Protocols.bit(), "{policy}");
+        }
+    }
+
+    #[test]
+    fn cookies_and_sockets_need_to_know_cookies() {
+        for (text, is_needed) in [
+            ("defences = { sockets = \"off\" }", false),
+            ("defences = { sockets = \"off\", cookies = \"on\" }", true),
+            ("defences = { sockets = \"on\" }", true),
+        ] {
+            let set = wanted(&config(text), &State::default(), Some(&[]));
+            assert_eq!(set & Feature::Cookies.bit() != 0, is_needed, "{text}");
         }
     }
 

@@ -366,7 +366,7 @@ fn a_table_of_requests_that_fills_up_is_told() {
 
 #[test]
 fn cookies_are_switched_in_order() {
-    let host = host("");
+    let host = host("defences.sockets = \"off\"");
     let mut daemon = host.protecting();
     assert!(!daemon.answers());
     daemon
