@@ -35,7 +35,7 @@ struct Protected {
     // In this order: the daemon ends before its namespaces go.
     floodwall: Floodwall,
     sandbox: Sandbox,
-    _server: Server,
+    server: Server,
 }
 
 impl Protected {
@@ -47,7 +47,7 @@ impl Protected {
         Ok(Self {
             floodwall,
             sandbox,
-            _server: server,
+            server,
         })
     }
 }
@@ -92,8 +92,11 @@ impl Daemons {
         let Self { default, listed } = self;
         drop(listed);
         let Protected {
-            floodwall, sandbox, ..
+            floodwall,
+            sandbox,
+            server,
         } = default;
+        drop(server);
         floodwall.uninstall(&sandbox)?;
         live::measure(&sandbox, binary, cpu, turns)
     }
