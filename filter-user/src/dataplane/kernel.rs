@@ -39,7 +39,7 @@ use filter_common::{
         sample::Sample,
         settings::Settings,
     },
-    logic::{address::Family, connections, gate::LINE_WORDS, set4::LISTS},
+    logic::{address::Family, bucket::Limit, connections, gate::LINE_WORDS, set4::LISTS},
 };
 
 pub use self::specimen::{Plain, Specimen};
@@ -175,6 +175,14 @@ impl Kernel {
         set::program(&mut self.loaded.ebpf, "floodwall")
     }
 
+    /// Has SYNs compared with completed handshakes until that tick, whoever is over a limit.
+    pub fn compare_handshakes_until(&mut self, tick: u64) -> Result<(), DataplaneError> {
+        self.maps
+            .overdrawn
+            .set(0, tick, 0)
+            .map_err(|error| map_error("having SYNs compared with handshakes", error))
+    }
+
     /// Runs the program on a frame, without any traffic; gives the XDP verdict.
     pub fn run(&mut self, frame: &[u8]) -> Result<u32, DataplaneError> {
         let mut options = TestRunOptions::new();
@@ -237,13 +245,16 @@ impl Dataplane for Kernel {
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
-        // Who was within a limit may be over one that is lower.
-        let longest = settings.connections.iter().map(connections::longest).max();
-        let until = self.tick()?.saturating_add(longest.unwrap_or_default());
-        self.maps
-            .overdrawn
-            .set(0, until, 0)
-            .map_err(|error| map_error("having SYNs compared with limits", error))?;
+        let before = self.settings()?.connections;
+        let is_lower = |(new, old): (&Limit, &Limit)| {
+            !old.is_none() && (new.depth < old.depth || new.interval > old.interval)
+        };
+        if settings.connections.iter().zip(&before).any(is_lower) {
+            // Who was within the limit may be over this one.
+            let longest = settings.connections.iter().map(connections::longest).max();
+            let until = self.tick()?.saturating_add(longest.unwrap_or_default());
+            self.compare_handshakes_until(until)?;
+        }
         self.maps
             .settings
             .set(0, settings, 0)

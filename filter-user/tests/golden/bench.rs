@@ -164,6 +164,10 @@ impl Bench {
         self.kernel
             .set_settings(&settings)
             .expect("settings are written");
+        // Limits with no room need no handshake.
+        self.kernel
+            .compare_handshakes_until(u64::MAX)
+            .expect("the tick is written");
         self.kernel
             .set_protocols(&force.protocols)
             .expect("policies are written");

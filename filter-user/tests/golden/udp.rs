@@ -10,7 +10,7 @@ use filter_common::{
         settings::Class,
     },
     logic::{
-        bucket::{HALF_RANGE, Limit},
+        bucket::Limit,
         solicited::{LINES_LOG2, WORD_BITS},
     },
 };
@@ -376,7 +376,6 @@ fn a_server_of_forged_queries_fills_nothing() {
 fn connections() -> Vec<Scenario> {
     let none = Limit {
         depth: 0,
-        horizon: HALF_RANGE,
         ..Limit::new(1, 1, 250, 1).expect("a limit")
     };
     let force = |limits| {
