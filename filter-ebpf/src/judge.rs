@@ -155,11 +155,15 @@ impl Judge {
     pub fn parse(&mut self, frame: &XdpFrame) -> ControlFlow<Reason, &'static Packet> {
         if let Some(packet) = parse::plain(frame) {
             self.scratch.length = frame.linear();
-            return ControlFlow::Continue(self.scratch.keep_plain(packet));
+            return ControlFlow::Continue(self.scratch.keep::<0>(packet));
+        }
+        if let Some(packet) = parse::plain_v6(frame) {
+            self.scratch.length = frame.linear();
+            return ControlFlow::Continue(self.scratch.keep::<1>(packet));
         }
         self.scratch.length = frame.length();
         match parse::packet(frame) {
-            ControlFlow::Continue(packet) => ControlFlow::Continue(self.scratch.keep(packet)),
+            ControlFlow::Continue(packet) => ControlFlow::Continue(self.scratch.keep::<2>(packet)),
             ControlFlow::Break(reason) => {
                 self.found(reason)?;
                 ControlFlow::Break(Reason::Clean)

@@ -64,8 +64,9 @@ proptest! {
                 *byte = value;
             }
         }
-        if let Some(plain) = parse::plain(&frame.as_slice()) {
-            prop_assert_eq!(ControlFlow::Continue(plain), parse::packet(&frame.as_slice()));
+        let frame = frame.as_slice();
+        for plain in [parse::plain(&frame), parse::plain_v6(&frame)].into_iter().flatten() {
+            prop_assert_eq!(ControlFlow::Continue(plain), parse::packet(&frame));
         }
     }
 

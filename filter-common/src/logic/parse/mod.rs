@@ -10,7 +10,10 @@ mod transport;
 
 use core::ops::ControlFlow;
 
-pub use self::{ipv6::extension, plain::plain};
+pub use self::{
+    ipv6::extension,
+    plain::{plain, plain_v6},
+};
 
 use super::packet::Packet;
 use crate::abi::reason::Reason;
