@@ -12,7 +12,7 @@ use aya::programs::links::FdLink;
 
 use super::{
     super::{
-        attack::Attack,
+        attack::{Attack, Traffic},
         clock,
         flood::{self, Flood, Pace},
         floodwall::{Config, Floodwall, Reason, Status},
@@ -115,6 +115,24 @@ pub enum Load<'a> {
     Feed(Box<dyn flood::Feed>, Pace),
 }
 
+impl Load<'_> {
+    /// Packets that have to be sent in a while for it to be this flood.
+    fn least(&self, time: Duration) -> u64 {
+        let pace = match self {
+            Self::Attack(attack, pace) => match attack.traffic {
+                Traffic::Template(_) | Traffic::Album(_) => *pace,
+                Traffic::InTurn { .. } | Traffic::Connections | Traffic::Crowd => return 0,
+            },
+            // It may be over before.
+            Self::Feed(..) => return 0,
+        };
+        match pace {
+            Pace::Full => 0,
+            Pace::PerSecond(rate) => (rate as f64 * time.as_secs_f64() * 0.9) as u64,
+        }
+    }
+}
+
 impl Site {
     /// Builds a sandbox whose server stands behind a subject. Server, people and flood will share
     /// a processor.
@@ -177,10 +195,16 @@ impl Site {
         let before = self.count()?;
         let people = People::start(&self.sandbox, guests, Some(self.cpu))?;
         interrupt::sleep(BEFORE)?;
+        let least = load.as_ref().map_or(0, |load| load.least(time));
         let flood = load.map(|load| self.flood(load)).transpose()?;
         people.forget();
         let begun = clock::now();
         interrupt::sleep(time)?;
+        // A busy machine can keep the generator waiting: then it takes longer.
+        let end = begun + time * 5;
+        while flood.as_ref().is_some_and(|flood| flood.sent() < least) && clock::now() < end {
+            interrupt::sleep(time / 10)?;
+        }
         let sent = flood.map(Flood::finish).transpose()?.unwrap_or_default();
         let time = begun.elapsed();
         let reports = people.finish()?;
