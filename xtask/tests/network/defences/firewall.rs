@@ -1,6 +1,6 @@
 //! What cookies change on this host, and what keeps them from working.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use xtask::lab::sandbox::Ns;
 
@@ -72,18 +72,5 @@ fn the_setting_of_cookies_is_changed_meanwhile_and_comes_back_after_a_crash() {
     p.start();
     wait_until("the setting is back", || {
         setting(&p, "tcp_syncookies") == "0"
-    });
-}
-
-#[test]
-fn the_setting_of_cookies_comes_back_two_minutes_after_the_last_answer() {
-    let p = defended();
-    assert_eq!(setting(&p, "tcp_syncookies"), "2");
-    p.cli("defence set cookies off").ends(0);
-    thread::sleep(Duration::from_secs(60));
-    assert_eq!(setting(&p, "tcp_syncookies"), "2", "cookies are under way");
-    thread::sleep(Duration::from_secs(60));
-    wait_until("the setting is back", || {
-        setting(&p, "tcp_syncookies") == "1"
     });
 }
