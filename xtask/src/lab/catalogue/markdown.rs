@@ -2,7 +2,7 @@
 
 use super::{
     Report, Row, Subject,
-    table::{HEADS, calm, cells, grouped, notes},
+    table::{HEADS, calm, cells, grouped, notes, verdict},
 };
 
 /// The page.
@@ -14,12 +14,9 @@ pub fn of(report: &Report) -> String {
     for row in &report.rows {
         page += &line(&cells(row));
     }
-    let notes: Vec<String> = report.rows.iter().flat_map(notes).collect();
-    if !notes.is_empty() {
-        page += "\n## Notes\n\n";
-        for note in notes {
-            page += &format!("* {note}\n");
-        }
+    page += "\n## Notes\n\n";
+    for note in report.rows.iter().flat_map(notes).chain(verdict(report)) {
+        page += &format!("* {note}\n");
     }
     page += "\n## The attacks\n\n";
     let mut told: Vec<&str> = Vec::new();
@@ -48,7 +45,7 @@ Written by `cargo xtask catalogue`; what it prints is this table. Measured on {m
 
 Everything happens in network namespaces of its own. **Web server, people and flood are pinned to one processor (CPU {cpu})**, as they share one on a host whose card interrupts the cores that also serve; the flood's thread goes first, as interrupts do. floodwall's daemon runs where it likes. Floods come at {pace} packets a second where the column does not say otherwise, in slices of a tenth of a second; each measurement lasts {seconds} s.
 
-All defences are on, no rule is written by hand; two services have ceilings (a game and a DNS server, 5,000 packets a second each). People are: visitors of the web over IPv4 and IPv6, each request following the last; people asking the server's DNS, and the server asking a resolver and a time server; players of a game over UDP; pings both ways; a stream that must not stall; and people behind a path of 1,280 bytes, which the server has to learn anew for each of them.
+All defences are on, and no rule is written by hand. The configuration says what an operator knows of this server: no visitor opens twenty connections a second (`source.connections`), pings and tunnels are few (`icmp.echo`, `icmp.errors` and `protocols` at 200 packets a second), and a game and a DNS server take 5,000 packets a second each. People are: visitors of the web over IPv4 and IPv6, each request following the last; people asking the server's DNS, and the server asking a resolver and a time server; players of a game over UDP; pings both ways; a stream that must not stall; and people behind a path of 1,280 bytes, which the server has to learn anew for each of them.
 
 * **stopped**: the share of the flood that did not reach the host's stack, counted by a program behind the filter, not by the filter. **passed**: what did reach it.
 * Three figures are: behind {floodwall} / behind {nothing} / behind a {bare} of that same flood, which knows it by a hardware address and is the best that is possible. The three stand side by side and take turns.
@@ -65,4 +62,37 @@ All defences are on, no rule is written by hand; two services have ceilings (a g
 fn line(cells: &[String]) -> String {
     let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_has_as_many_cells_as_the_head() {
+        let mut report = Report::new(0, Duration::from_secs(3), 200_000, Default::default());
+        for name in ["syn-random", "a|b"] {
+            report.rows.push(Row {
+                name: name.to_owned(),
+                row: Some(1),
+                about: "about it".to_owned(),
+                pace: 7,
+                by: Default::default(),
+                promise: None,
+                bears: None,
+            });
+        }
+        let page = of(&report);
+        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(lines.len(), 5, "{page}");
+        for line in &lines {
+            let bars = line.replace("\\|", "").matches('|').count();
+            assert_eq!(bars, HEADS.len() + 1, "{line}");
+        }
+        assert_eq!(page.matches("about it").count(), 1, "told once");
+        assert!(page.contains("pinned to one processor (CPU 0)"));
+        assert!(page.contains("200,000 packets a second"));
+    }
 }

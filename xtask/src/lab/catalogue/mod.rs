@@ -117,6 +117,8 @@ pub struct Row {
     pub pace: u64,
     /// What happened at each site, in the order of [`Subject::ALL`].
     pub by: [Measured; 3],
+    /// What is promised; nothing of a capture, whose content nobody knows.
+    pub promise: Option<Promise>,
     /// The fastest flood that can be borne, with floodwall and without.
     pub bears: Option<[Bears; 2]>,
 }
@@ -187,6 +189,7 @@ impl Catalogue {
             about: attack.about.to_owned(),
             pace: effort.pace,
             by,
+            promise: Some(Promise::of(attack)),
             bears: None,
         })
     }

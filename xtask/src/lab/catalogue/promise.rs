@@ -130,3 +130,92 @@ impl Promise {
         broken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::super::people::Report, *};
+
+    /// A flood of 100,000 of which so many passed, and who asked how often and how often in vain.
+    fn measured(passed: u64, people: &[(&'static str, u64, u64)]) -> Measured {
+        let reports = people.iter().map(|(who, answered, failed)| {
+            let mut report = Report {
+                who,
+                heard: Default::default(),
+            };
+            (0..*answered).for_each(|_| report.heard.note(true, Duration::ZERO));
+            (0..*failed).for_each(|_| report.heard.note(false, Duration::ZERO));
+            report
+        });
+        Measured {
+            time: Duration::from_secs(1),
+            sent: 100_000,
+            arrived: 100_000,
+            passed,
+            reports: reports.collect(),
+            ..Measured::default()
+        }
+    }
+
+    #[track_caller]
+    fn is_kept(promise: Promise, is_kept: bool, measured: &Measured) {
+        let broken = promise.broken(measured);
+        assert_eq!(broken.is_empty(), is_kept, "{promise:?}: {broken:?}");
+    }
+
+    #[test]
+    fn a_flood_that_reaches_the_stack_or_is_noticed_breaks_a_promise() {
+        let people = [(people::WEB, 1999, 1), ("ping in", 10, 0)];
+        is_kept(Promise::Stopped, true, &measured(500, &people));
+        is_kept(Promise::Stopped, false, &measured(501, &people));
+        let two = [(people::WEB, 1500, 2)];
+        is_kept(Promise::Stopped, false, &measured(0, &two));
+        let nothing_came = Measured {
+            arrived: 0,
+            ..measured(0, &people)
+        };
+        is_kept(Promise::Stopped, false, &nothing_came);
+    }
+
+    #[test]
+    fn who_does_the_same_in_earnest_may_notice_and_nobody_else() {
+        let limited = Promise::Limited {
+            rate: 1000.0,
+            attacked: "ping",
+        };
+        let pings = [(people::WEB, 1000, 0), ("ping in", 0, 10)];
+        is_kept(limited, true, &measured(2200, &pings));
+        is_kept(limited, false, &measured(2300, &pings));
+        let held = Promise::Held { attacked: "game" };
+        let game = [(people::WEB, 1000, 0), ("game", 0, 10)];
+        is_kept(held, true, &measured(90_000, &game));
+        is_kept(held, false, &measured(0, &pings));
+        is_kept(limited, false, &measured(0, &game));
+    }
+
+    #[test]
+    fn bots_a_partner_and_a_crowd_have_promises_of_their_own() {
+        let web = [(people::WEB, 1000, 0)];
+        for (strangers, kept) in [(50_000, true), (51_000, false)] {
+            let measured = Measured {
+                strangers,
+                ..measured(0, &web)
+            };
+            is_kept(Promise::Refused, kept, &measured);
+        }
+        for (failed, kept) in [(1, true), (2, false)] {
+            let people = [
+                (people::WEB, 1000, 0),
+                (people::PARTNER, 150 - failed, failed),
+            ];
+            is_kept(Promise::PartnerServed, kept, &measured(0, &people));
+        }
+        is_kept(Promise::Untouched, true, &measured(0, &web));
+        let dropped = Measured {
+            dropped: 1,
+            ..measured(0, &web)
+        };
+        is_kept(Promise::Untouched, false, &dropped);
+    }
+}

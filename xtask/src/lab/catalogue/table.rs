@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Measured, Report, Row, Subject, ceiling::Bears};
+use super::{Measured, Promise, Report, Row, Subject, ceiling::Bears};
 
 /// A row in one line, as it is measured.
 pub fn line(row: &Row) -> String {
@@ -52,6 +52,55 @@ pub fn print(report: &Report) {
     for note in report.rows.iter().flat_map(notes) {
         println!("{note}");
     }
+    for line in verdict(report) {
+        println!("{line}");
+    }
+}
+
+/// The p99 latency of a page that is to be reached, in that behind a bare drop.
+const P99: f64 = 1.3;
+
+/// Which promises were kept, and which not.
+pub fn verdict(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let promised: Vec<(&Row, Promise)> = report
+        .rows
+        .iter()
+        .filter_map(|row| Some((row, row.promise?)))
+        .collect();
+    let mut kept = 0;
+    for (row, promise) in &promised {
+        let [floodwall, ..] = &row.by;
+        let broken = promise.broken(floodwall);
+        if broken.is_empty() {
+            kept += 1;
+        } else {
+            lines.push(format!("Not kept, {}: {}.", row.name, broken.join("; ")));
+        }
+    }
+    if !promised.is_empty() {
+        lines.insert(
+            0,
+            format!("{kept} of {} promises were kept.", promised.len()),
+        );
+    }
+    let slower: Vec<String> = report.rows.iter().filter_map(slower).collect();
+    if !slower.is_empty() {
+        lines.push(format!(
+            "The p99 latency of a page was more than {P99} × that behind a bare drop in: {}.",
+            slower.join(", ")
+        ));
+    }
+    lines
+}
+
+fn slower(row: &Row) -> Option<String> {
+    let [floodwall, _, bare] = row
+        .by
+        .each_ref()
+        .map(|it| it.web().quantile(0.99).as_secs_f64());
+    let ratio = floodwall / bare;
+    (ratio > P99).then(|| format!("{} ({ratio:.1} ×)", row.name))
 }
 
 /// The heads of the table's columns.

@@ -135,6 +135,7 @@ impl Replay {
             about: survey.words(),
             pace: self.pace,
             by,
+            promise: None,
             bears: None,
         })
     }
