@@ -144,7 +144,11 @@ impl Server {
 
 fn listen(p: &Protected, port: u16) -> TcpListener {
     let listen = || TcpListener::bind(("::", port)).unwrap();
-    p.sandbox.in_ns(Ns::Server, listen).unwrap()
+    let listener = p.sandbox.in_ns(Ns::Server, listen).unwrap();
+    // Whoever waits for a connection that does not come fails, and does not hang.
+    let patience = TimeVal::new(2 * PATIENCE.as_secs().cast_signed(), 0);
+    setsockopt(&listener, sockopt::ReceiveTimeout, &patience).unwrap();
+    listener
 }
 
 fn serve(mut stream: TcpStream) {
