@@ -163,7 +163,7 @@ impl Default for Config {
             protocols: Protocols::default(),
             defences: Defences::default(),
             tables: Tables {
-                block: 262_144,
+                block: 131_072,
                 allow: 16_384,
                 bans: 262_144,
                 lists_v4: 1 << 20,
