@@ -8,6 +8,7 @@ pub mod config;
 pub mod core;
 pub mod daemon;
 pub mod dataplane;
+pub mod detect;
 pub mod host;
 pub mod render;
 pub mod rules;

@@ -29,6 +29,7 @@ use super::{
     Access, AttachPreference, ClassLimit, Config, Control, Fragments, IcmpLimits, Limits, Paths,
     PrefixLimits, Samples, Tables,
     defence::Defences,
+    detection::Detection,
     limit::LimitRate,
     protocols::Protocols,
     schema::{Key, Node, Problem, Reader, join},
@@ -162,6 +163,7 @@ impl Default for Config {
             },
             protocols: Protocols::default(),
             defences: Defences::default(),
+            detection: Detection::default(),
             tables: Tables {
                 block: 131_072,
                 allow: 16_384,

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod defence;
+pub mod detection;
 pub mod file;
 pub mod limit;
 pub mod list;
@@ -18,7 +19,8 @@ use filter_common::abi::settings::{CLASSES, FragmentPolicy};
 use ipnet::IpNet;
 
 use self::{
-    bytes::ByteRate, defence::Defences, limit::LimitRate, protocols::Protocols, units::Rate,
+    bytes::ByteRate, defence::Defences, detection::Detection, limit::LimitRate,
+    protocols::Protocols, units::Rate,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -51,6 +53,8 @@ pub struct Config {
     pub protocols: Protocols,
     /// Defences that do not ask who sent a packet.
     pub defences: Defences,
+    /// How far the controller may go.
+    pub detection: Detection,
     /// Sizes.
     pub tables: Tables,
     /// Budgets of samples, for each CPU.

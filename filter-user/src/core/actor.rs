@@ -16,6 +16,8 @@ pub enum Actor {
     File,
     /// floodwall itself.
     Daemon,
+    /// The controller, which detects attacks and answers them.
+    Controller,
 }
 
 impl fmt::Display for Actor {
@@ -28,6 +30,7 @@ impl fmt::Display for Actor {
             Self::Operator { uid, name: None } => write!(formatter, "uid {uid}"),
             Self::File => formatter.write_str("file"),
             Self::Daemon => formatter.write_str("floodwall"),
+            Self::Controller => formatter.write_str("controller"),
         }
     }
 }

@@ -92,6 +92,38 @@ pub enum Command {
         /// Which.
         defence: Defence,
     },
+    /// Hold a defence for a time beside what file and operators say: the controller's alone.
+    Hold {
+        /// Which.
+        defence: Defence,
+        /// Of cookies: at these TCP ports; all that listen if none is named.
+        ports: Vec<u16>,
+        /// For how long, from now on; again before that, it goes on.
+        duration: Duration,
+        /// Why, with figures; clean text.
+        reason: String,
+    },
+    /// Let go of a defence that is held.
+    Release {
+        /// Which.
+        defence: Defence,
+    },
+    /// Lower a limit for a time that no operator and no file has set: the controller's alone.
+    Lower {
+        /// Which.
+        name: LimitName,
+        /// To what. Never above what holds otherwise.
+        rate: LimitRate,
+        /// For how long, from now on; again before that, it goes on.
+        duration: Duration,
+        /// Why, with figures; clean text.
+        reason: String,
+    },
+    /// Give a limit back that was lowered.
+    Raise {
+        /// Which.
+        name: LimitName,
+    },
     /// Put a rule among those added at run time.
     AddRule {
         /// What it does with which packets.

@@ -115,6 +115,12 @@ pub fn decide(
             situation.set_defence(by, &wish)
         }
         Command::AutoDefence { defence } => Ok(situation.auto_defence(*defence)),
+        Command::Hold { .. }
+        | Command::Release { .. }
+        | Command::Lower { .. }
+        | Command::Raise { .. } => Err(Refusal::failed(
+            "this kernel side holds nothing beside the settings",
+        )),
         Command::AddRule {
             rule,
             before,

@@ -1,0 +1,50 @@
+//! What the controller sees at the moment, for `status`, `top` and metrics; and what it keeps.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::output::{Action, SourceReport, VectorReport};
+
+/// What the controller sees at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct View {
+    /// When it looked.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Packets and bits a second by class of traffic, in the order of
+    /// [`TrafficClass::ALL`](filter_common::abi::traffic::TrafficClass::ALL).
+    pub rates: Vec<ClassRate>,
+    /// Vectors that are not calm.
+    pub vectors: Vec<VectorReport>,
+    /// Sources that send most now, most first.
+    pub sources: Vec<SourceReport>,
+    /// What was done of late, newest first.
+    pub actions: Vec<Action>,
+    /// Number of the incident that is open, if one is.
+    pub incident: Option<u64>,
+    /// What gives out first, if anything does: link, card, CPU, stack or application.
+    pub bottleneck: Option<String>,
+    /// Packets of known good sources that are dropped, a second.
+    pub good_dropped: f64,
+}
+
+/// What comes in of a class of traffic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClassRate {
+    /// Name of the class, as its vector's.
+    pub class: String,
+    /// Packets a second.
+    pub packets: f64,
+    /// Bits a second.
+    pub bits: f64,
+    /// What is usual, packets a second; `None` while nothing was learned.
+    pub usual: Option<f64>,
+}
+
+/// What outlives a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Number of the next incident.
+    pub next_incident: u64,
+}
