@@ -231,7 +231,10 @@ impl<D: Dataplane> Daemon<D> {
         let is_wanted = |defence| {
             self.is_protecting() && defences::is_wanted(&self.config, &self.state, defence)
         };
-        let wants_egress = is_wanted(Defence::Solicited) || is_wanted(Defence::ClosedPorts);
+        // Answers tell the windows that the kernel's own do, which are seen on their way out.
+        let wants_egress = is_wanted(Defence::Solicited)
+            || is_wanted(Defence::ClosedPorts)
+            || is_wanted(Defence::Cookies);
         let wants_sockets = is_wanted(Defence::Connections)
             || is_wanted(Defence::Cookies)
             || self.terrain.switch.is_in_use();

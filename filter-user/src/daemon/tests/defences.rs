@@ -346,6 +346,19 @@ fn what_nobody_needs_any_more_is_taken_off() {
 }
 
 #[test]
+fn what_leaves_is_looked_at_for_cookies_alone() {
+    let host = host("defences = { solicited = \"off\", closed_ports = \"off\" }");
+    let mut daemon = host.protecting();
+    assert!(daemon.plane.companions.egress.is_empty());
+    let mut set = |mode| {
+        daemon.set_defence(Defence::Cookies, mode).expect("set");
+        daemon.plane.companions.egress.len()
+    };
+    assert_eq!(set(DefenceMode::On), 2);
+    assert_eq!(set(DefenceMode::Off), 0);
+}
+
+#[test]
 fn a_table_of_requests_that_fills_up_is_told() {
     let host = host("");
     let mut daemon = host.protecting();
