@@ -31,6 +31,7 @@ mod shape;
 mod skb;
 mod sockets;
 mod state;
+mod traffic;
 
 use core::ops::ControlFlow;
 

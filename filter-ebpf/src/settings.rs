@@ -1,10 +1,10 @@
 //! The settings, read once a packet.
 
 use aya_ebpf::{macros::map, maps::Array};
-use filter_common::abi::settings::Settings;
+use filter_common::abi::settings::{SETTINGS_ROWS, Settings};
 
 #[map]
-static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+static SETTINGS: Array<Settings> = Array::with_max_entries(SETTINGS_ROWS, 0);
 
 /// The settings in force.
 #[inline(always)]

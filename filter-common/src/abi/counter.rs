@@ -17,6 +17,17 @@ pub struct Counter {
 
 map_value!(Counter: 16);
 
+impl Counter {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            packets: self.packets.wrapping_add(other.packets),
+            bytes: self.bytes.wrapping_add(other.bytes),
+        }
+    }
+}
+
 /// Entries of the counter map: what happened, then what would have happened.
 pub const COUNTERS: u32 = CODES.wrapping_mul(2);
 

@@ -59,7 +59,14 @@ pub enum FragmentPolicy {
     Drop = 2,
 }
 
-/// The one entry of the settings map.
+/// The row of the map `SETTINGS` with what operators want.
+pub const OPERATOR_ROW: u32 = 0;
+/// The row with what the controller holds beside that, as complete settings.
+pub const HELD_ROW: u32 = 1;
+/// Rows of the map `SETTINGS`: a power of two.
+pub const SETTINGS_ROWS: u32 = 2;
+
+/// A row of the map `SETTINGS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -129,6 +136,21 @@ pub struct Settings {
     pub solicited_log2: u32,
     /// The day, counted from 1970, for what is known good.
     pub day: u32,
+    /// In the operator's row: the tick until which the held row is in force instead; 0 if nothing is
+    /// held. The held row's own is not looked at.
+    pub held_until: u64,
 }
 
-map_value!(Metering: 128, Settings: 832);
+impl Settings {
+    /// The row in force at a tick, by the operator's row.
+    #[inline(always)]
+    pub const fn row_at(&self, tick: u64) -> u32 {
+        if tick < self.held_until {
+            HELD_ROW
+        } else {
+            OPERATOR_ROW
+        }
+    }
+}
+
+map_value!(Metering: 128, Settings: 840);

@@ -1,11 +1,11 @@
 //! What comes in, by kind, whatever becomes of it: the detector's first look.
 //!
-//! The map `TRAFFIC` has one [`Counter`](super::counter::Counter) per CPU for each class of each
-//! place of an interface. An interface's place is [`place`]; two whose indexes share one are counted
-//! together.
+//! The map `TRAFFIC` has [`TrafficCounters`] per CPU for each place of an interface. An interface's
+//! place is [`place`]; two whose indexes share one are counted together.
 
 #[cfg(doc)]
 use super::defence::PortSet;
+use super::{counter::Counter, map_value};
 use crate::logic::packet::{Fragment, Packet, TcpFlags, Transport};
 
 /// A kind of traffic. Every packet is of exactly one.
@@ -39,7 +39,7 @@ pub enum TrafficClass {
 /// Number of [`TrafficClass`]es.
 pub const TRAFFIC_CLASSES: usize = 11;
 /// Counters for each place of an interface: a power of two.
-pub const TRAFFIC_ROOM: u32 = 16;
+pub const TRAFFIC_ROOM: usize = 16;
 /// Places of interfaces: a power of two.
 pub const TRAFFIC_PLACES: u32 = 32;
 
@@ -92,12 +92,14 @@ pub const fn place(interface: u32) -> u32 {
     interface & TRAFFIC_PLACES.wrapping_sub(1)
 }
 
-/// Where the counter of a class at an interface lies.
-#[inline(always)]
-pub const fn counter(interface: u32, class: TrafficClass) -> u32 {
-    place(interface)
-        .wrapping_mul(TRAFFIC_ROOM)
-        .wrapping_add(class as u32)
+/// What one CPU counted at a place of interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TrafficCounters {
+    /// The counters, by [`TrafficClass`]; those behind the last class stay zero.
+    pub counters: [Counter; TRAFFIC_ROOM],
 }
 
-const _: () = assert!(TRAFFIC_CLASSES <= TRAFFIC_ROOM as usize);
+map_value!(TrafficCounters: 256);
+
+const _: () = assert!(TRAFFIC_CLASSES <= TRAFFIC_ROOM && TRAFFIC_ROOM.is_power_of_two());

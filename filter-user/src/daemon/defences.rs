@@ -252,7 +252,7 @@ impl<D: Dataplane> Daemon<D> {
     pub(super) fn why_defences(&mut self, question: Question) -> Vec<String> {
         let mut said = Vec::new();
         let source = Address::from(question.address);
-        let is_good = self.is_known_good(&source);
+        let is_good = self.plane.is_known_good(&source);
         if let (Ok(is_good), Ok(is_proven)) = (is_good, self.plane.is_proven(&source)) {
             said.push(match (is_good, is_proven) {
                 (true, _) => "the source is known good: it goes first where there is a ceiling",

@@ -291,6 +291,7 @@ impl<D: Dataplane> Daemon<D> {
         let found = self.plane.settings().map_err(failed)?;
         if found.emergency != self.emergency && found.emergency > 0 {
             settings.enforced = 0;
+            settings.held_until = 0;
             settings.emergency = found.emergency;
         }
         self.plane.set_settings(&settings).map_err(failed)?;

@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use filter_common::{
-    abi::defence::{Defence, PortSet},
-    logic::{address::Address, known},
-};
+use filter_common::abi::defence::{Defence, PortSet};
 
 use super::{
     interfaces::Protection,
@@ -378,14 +375,6 @@ impl<D: Dataplane> Daemon<D> {
             self.put_settings()?;
         }
         self.prove_life(now)
-    }
-
-    /// Whether a source is known good.
-    pub(super) fn is_known_good(&mut self, source: &Address) -> Result<bool, Refusal> {
-        let places = known::Places::of(source, &self.fixed.key);
-        let lines = self.plane.known().map_err(failed)?;
-        let line = lines.get(places.line as usize);
-        Ok(line.is_some_and(|line| known::is_good(places.days(line))))
     }
 
     /// Whether anything looks into the tables of ports and addresses.

@@ -43,6 +43,9 @@ pub trait Companions {
     /// Whether a source completed a handshake, today or yesterday.
     fn is_proven(&mut self, source: &Address) -> Result<bool, DataplaneError>;
 
+    /// Whether a source, or for IPv6 its /48, is known good.
+    fn is_known_good(&mut self, source: &Address) -> Result<bool, DataplaneError>;
+
     /// The table of who is known good: [`known::LINES_LOG2`].
     fn known(&mut self) -> Result<Vec<known::Line>, DataplaneError>;
 

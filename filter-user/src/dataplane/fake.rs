@@ -14,6 +14,7 @@ use filter_common::{
         sample::Sample,
         service::ServiceState,
         settings::Settings,
+        traffic::TRAFFIC_PLACES,
     },
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
@@ -21,7 +22,7 @@ use filter_common::{
 pub use self::companions::FakeCompanions;
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    LocalLines, MapReport, Ports, ProgramReport, ServiceReading,
+    LocalLines, MapReport, Ports, ProgramReport, ServiceReading, Traffic,
 };
 use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
@@ -30,8 +31,10 @@ use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 pub struct Fake {
     /// The tick of the moment; 250 a second.
     pub tick: u64,
-    /// The settings.
+    /// The operator's settings.
     pub settings: Settings,
+    /// What the controller holds, once it was written.
+    pub held: Option<Settings>,
     /// Single entries, by list.
     pub lists: BTreeMap<ListId, HashMap<EntryKey, EntryValue>>,
     /// Lengths of entries, by list and family.
@@ -72,6 +75,8 @@ pub struct Fake {
     pub protocols: Option<Policies>,
     /// Counters.
     pub counters: Option<Counters>,
+    /// What came in, by place; all zero if none was put here.
+    pub traffic: Vec<Traffic>,
     /// Samples that wait.
     pub samples: Vec<Sample>,
     /// Both banks of rules.
@@ -119,7 +124,18 @@ impl Dataplane for Fake {
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
         self.write()?;
+        if let Some(held) = &mut self.held
+            && settings.held_until != 0
+        {
+            held.rule_bank = settings.rule_bank;
+        }
         self.settings = *settings;
+        Ok(())
+    }
+
+    fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.held = Some(*settings);
         Ok(())
     }
 
@@ -288,6 +304,9 @@ impl Dataplane for Fake {
 
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
         self.write()?;
+        if let Some(held) = &mut self.held {
+            held.rule_bank = self.settings.rule_bank;
+        }
         match self.rules.get_mut(bank as usize) {
             Some(slot) if bank != self.settings.rule_bank => {
                 slot.clone_from(rules);
@@ -312,6 +331,12 @@ impl Dataplane for Fake {
         Ok(self
             .counters
             .unwrap_or([Counter::default(); COUNTERS as usize]))
+    }
+
+    fn traffic(&mut self) -> Result<Vec<Traffic>, DataplaneError> {
+        let mut traffic = self.traffic.clone();
+        traffic.resize(TRAFFIC_PLACES as usize, Traffic::default());
+        Ok(traffic)
     }
 
     fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {

@@ -37,7 +37,7 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
-        settings::Settings,
+        settings::{HELD_ROW, OPERATOR_ROW, Settings},
     },
     logic::{address::Family, bucket::Limit, connections, gate::LINE_WORDS, set4::LISTS},
 };
@@ -45,13 +45,13 @@ use filter_common::{
 pub use self::specimen::{Plain, Specimen};
 use self::{
     companions::Companions,
-    maps::{Maps, each_sample, map_error, read_counter, read_counters},
+    maps::{Maps, each_sample, map_error, read_counter, read_counters, read_traffic},
     place::Loaded,
     set::Unfinished,
 };
 use super::{
     Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    LocalLines, MapReport, Ports, ProgramReport, ServiceReading,
+    LocalLines, MapReport, Ports, ProgramReport, ServiceReading, Traffic,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -194,6 +194,35 @@ impl Kernel {
         Ok(result.return_value)
     }
 
+    /// The settings that the controller holds, or held last.
+    fn held(&self) -> Result<Settings, DataplaneError> {
+        self.maps
+            .settings
+            .get(&HELD_ROW, 0)
+            .map_err(|error| map_error("reading what is held beside the settings", error))
+    }
+
+    fn write_row(&mut self, row: u32, settings: &Settings) -> Result<(), DataplaneError> {
+        self.maps
+            .settings
+            .set(row, settings, 0)
+            .map_err(|error| map_error("writing the settings", error))
+    }
+
+    /// Has SYNs compared with completed handshakes for a while, if those limits become lower: who
+    /// was within one may be over the next.
+    fn expect_lower(&mut self, new: &Settings, old: &Settings) -> Result<(), DataplaneError> {
+        let is_lower = |(new, old): (&Limit, &Limit)| {
+            !old.is_none() && (new.depth < old.depth || new.interval > old.interval)
+        };
+        if new.connections.iter().zip(&old.connections).any(is_lower) {
+            let longest = new.connections.iter().map(connections::longest).max();
+            let until = self.tick()?.saturating_add(longest.unwrap_or_default());
+            self.compare_handshakes_until(until)?;
+        }
+        Ok(())
+    }
+
     fn list(
         &mut self,
         list: ListId,
@@ -240,25 +269,28 @@ impl Dataplane for Kernel {
     fn settings(&mut self) -> Result<Settings, DataplaneError> {
         self.maps
             .settings
-            .get(&0, 0)
+            .get(&OPERATOR_ROW, 0)
             .map_err(|error| map_error("reading the settings", error))
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
-        let before = self.settings()?.connections;
-        let is_lower = |(new, old): (&Limit, &Limit)| {
-            !old.is_none() && (new.depth < old.depth || new.interval > old.interval)
-        };
-        if settings.connections.iter().zip(&before).any(is_lower) {
-            // Who was within the limit may be over this one.
-            let longest = settings.connections.iter().map(connections::longest).max();
-            let until = self.tick()?.saturating_add(longest.unwrap_or_default());
-            self.compare_handshakes_until(until)?;
+        if settings.held_until != 0 {
+            let mut held = self.held()?;
+            if held.rule_bank != settings.rule_bank {
+                held.rule_bank = settings.rule_bank;
+                self.write_row(HELD_ROW, &held)?;
+            }
         }
-        self.maps
-            .settings
-            .set(0, settings, 0)
-            .map_err(|error| map_error("writing the settings", error))
+        let before = self.settings()?;
+        self.expect_lower(settings, &before)?;
+        self.write_row(OPERATOR_ROW, settings)
+    }
+
+    fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
+        for before in [self.settings()?, self.held()?] {
+            self.expect_lower(settings, &before)?;
+        }
+        self.write_row(HELD_ROW, settings)
     }
 
     fn entry(
@@ -415,6 +447,16 @@ impl Dataplane for Kernel {
     }
 
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
+        let in_force = self.settings()?.rule_bank;
+        if bank == in_force {
+            return Err(DataplaneError(format!("bank {bank} of rules is in force")));
+        }
+        // What is not held at the moment, or was only half written, may name the other bank.
+        let mut held = self.held()?;
+        if held.rule_bank == bank {
+            held.rule_bank = in_force;
+            self.write_row(HELD_ROW, &held)?;
+        }
         self.maps.rules.set(bank, rules)
     }
 
@@ -428,6 +470,10 @@ impl Dataplane for Kernel {
 
     fn counters(&mut self) -> Result<Counters, DataplaneError> {
         read_counters(&self.maps.counters)
+    }
+
+    fn traffic(&mut self) -> Result<Vec<Traffic>, DataplaneError> {
+        read_traffic(&self.maps.traffic)
     }
 
     fn samples(&mut self, take: &mut dyn FnMut(&Sample)) {

@@ -21,6 +21,7 @@ use filter_common::{
         sample::Sample,
         service::{SERVICES, Service, ServiceCounter, ServiceState},
         settings::Settings,
+        traffic::TRAFFIC_CLASSES,
     },
     logic::{address::Family, gate::LINE_WORDS, lines::Line, set4::LISTS},
 };
@@ -30,6 +31,10 @@ use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
 /// All counters, summed over the CPUs, as in [`filter_common::abi::counter`].
 pub type Counters = [Counter; COUNTERS as usize];
+
+/// What came in at one place of interfaces, or at all, by
+/// [`TrafficClass`](filter_common::abi::traffic::TrafficClass), summed over the CPUs.
+pub type Traffic = [Counter; TRAFFIC_CLASSES];
 
 /// Rules and services as the kernel reads them: what lies in one bank.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,11 +125,15 @@ pub trait Dataplane: Companions + Send {
     /// The tick of this moment.
     fn tick(&mut self) -> Result<u64, DataplaneError>;
 
-    /// The settings in force.
+    /// The operator's settings: in force, unless the controller holds others.
     fn settings(&mut self) -> Result<Settings, DataplaneError>;
 
-    /// Puts settings in force.
+    /// Puts the operator's settings in force. Until the tick [`Settings::held_until`], those that
+    /// [`Dataplane::set_held`] wrote before are in force instead, with the same bank of rules.
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError>;
+
+    /// Writes the settings that the controller holds.
+    fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError>;
 
     /// What the list holds under a key.
     fn entry(&mut self, list: ListId, key: &EntryKey)
@@ -217,6 +226,10 @@ pub trait Dataplane: Companions + Send {
 
     /// All counters.
     fn counters(&mut self) -> Result<Counters, DataplaneError>;
+
+    /// What came in at each [place](filter_common::abi::traffic::place) of interfaces, since the
+    /// maps were made.
+    fn traffic(&mut self) -> Result<Vec<Traffic>, DataplaneError>;
 
     /// Gives every waiting sample to `take`.
     fn samples(&mut self, take: &mut dyn FnMut(&Sample));

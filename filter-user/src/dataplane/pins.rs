@@ -202,6 +202,7 @@ pub fn monitor(paths: &Paths) -> anyhow::Result<()> {
     let mut pinned = Pinned::open(&bpffs::maps(&paths.bpf))?;
     let mut settings = pinned.settings()?;
     settings.enforced = 0;
+    settings.held_until = 0;
     settings.emergency = u64::try_from(clock::now().as_second()).unwrap_or(1).max(1);
     pinned.set_settings(&settings)?;
     Ok(())

@@ -3,22 +3,16 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use filter_common::{
-    abi::{
-        counter::Counter,
-        reason::Reason,
-        traffic::{TRAFFIC_CLASSES, TrafficClass},
-    },
+    abi::{reason::Reason, traffic::TrafficClass},
     logic::packet::TcpFlags,
 };
 use jiff::Timestamp;
 
 use crate::dataplane::Counters;
+pub use crate::dataplane::Traffic;
 
 /// Bytes of payload that an observed packet carries at most.
 pub const PAYLOAD: usize = 48;
-
-/// Counters of one interface, or of all, by [`TrafficClass`], since the maps were made.
-pub type Traffic = [Counter; TRAFFIC_CLASSES];
 
 /// What was read of a moment.
 #[derive(Clone, Debug)]

@@ -78,6 +78,12 @@ impl Companions for Fake {
         Ok(self.companions.proven.contains(source))
     }
 
+    fn is_known_good(&mut self, source: &Address) -> Result<bool, DataplaneError> {
+        let places = known::Places::of(source, &self.settings.key);
+        let line = self.companions.known.get(places.line as usize);
+        Ok(line.is_some_and(|line| known::is_good(places.days(line))))
+    }
+
     fn known(&mut self) -> Result<Vec<known::Line>, DataplaneError> {
         Ok(self.companions.known.clone())
     }

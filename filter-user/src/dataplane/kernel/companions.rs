@@ -144,6 +144,11 @@ impl dataplane::Companions for Kernel {
         self.maps.others.is_proven(source, &settings)
     }
 
+    fn is_known_good(&mut self, source: &Address) -> Result<bool, DataplaneError> {
+        let settings = self.settings()?;
+        Ok(self.maps.others.is_known_good(source, &settings))
+    }
+
     fn known(&mut self) -> Result<Vec<known::Line>, DataplaneError> {
         Ok(self.maps.others.known())
     }

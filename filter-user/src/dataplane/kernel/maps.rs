@@ -13,6 +13,7 @@ use filter_common::{
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
         settings::Settings,
+        traffic::{TRAFFIC_PLACES, TrafficCounters},
     },
     logic::gate::ENTRIES,
 };
@@ -20,11 +21,12 @@ use filter_common::{
 use super::{
     cpus::Cpus, memory::Lines, others::Others, own::Own, rules::Rules, services::Services,
 };
-use crate::dataplane::{Counters, DataplaneError};
+use crate::dataplane::{Counters, DataplaneError, Traffic};
 
 pub(super) struct Maps {
     pub(super) settings: Array<MapData, Settings>,
     pub(super) counters: PerCpuArray<MapData, Counter>,
+    pub(super) traffic: PerCpuArray<MapData, TrafficCounters>,
     pub(super) lists: BTreeMap<ListId, HashMap<MapData, EntryKey, EntryValue>>,
     pub(super) lengths: Array<MapData, Lengths>,
     pub(super) gate: Lines,
@@ -54,6 +56,7 @@ impl Maps {
         Ok(Self {
             settings: take(ebpf, "SETTINGS")?,
             counters: take(ebpf, "COUNTERS_BY_REASON")?,
+            traffic: take(ebpf, "TRAFFIC")?,
             lists,
             lengths: take(ebpf, "LENGTHS")?,
             gate: Lines::of("GATE", gate.fd(), ENTRIES as usize)?,
@@ -97,6 +100,25 @@ pub(super) fn read_counters<T: Borrow<MapData>>(
     Ok(counters)
 }
 
+/// What came in at each place, summed over the CPUs.
+pub(super) fn read_traffic<T: Borrow<MapData>>(
+    map: &PerCpuArray<T, TrafficCounters>,
+) -> Result<Vec<Traffic>, DataplaneError> {
+    let read = |place| {
+        let values = map
+            .get(&place, 0)
+            .map_err(|error| map_error("reading the counters of traffic", error))?;
+        let mut sum = Traffic::default();
+        for value in values.iter() {
+            for (sum, counter) in sum.iter_mut().zip(&value.counters) {
+                *sum = sum.plus(counter);
+            }
+        }
+        Ok(sum)
+    };
+    (0..TRAFFIC_PLACES).map(read).collect()
+}
+
 pub(super) fn each_sample(ring: &mut RingBuf<MapData>, take: &mut dyn FnMut(&Sample)) {
     while let Some(item) = ring.next() {
         if item.len() >= size_of::<Sample>() {
@@ -117,10 +139,7 @@ pub(super) fn read_counter<T: Borrow<MapData>>(
         .map_err(|error| map_error("reading counters", error))?;
     Ok(values
         .iter()
-        .fold(Counter::default(), |sum, value| Counter {
-            packets: sum.packets.wrapping_add(value.packets),
-            bytes: sum.bytes.wrapping_add(value.bytes),
-        }))
+        .fold(Counter::default(), |sum, value| sum.plus(value)))
 }
 
 /// Memory of a map, as the kernel counts it.

@@ -65,13 +65,19 @@ impl Lines {
 impl Lines {
     /// Every line, each word as it is at the moment.
     pub(super) fn iter(&self) -> impl Iterator<Item = Line> {
-        (0..self.count).map(|index| {
-            let mut line = Line::default();
-            for (place, word) in line.iter_mut().enumerate() {
-                *word = self.word(index, place).load(Ordering::Acquire);
-            }
-            line
-        })
+        (0..self.count).filter_map(|index| self.line(index))
+    }
+
+    /// A line, each word as it is at the moment, if it is there.
+    pub(super) fn line(&self, index: usize) -> Option<Line> {
+        if index >= self.count {
+            return None;
+        }
+        let mut line = Line::default();
+        for (place, word) in line.iter_mut().enumerate() {
+            *word = self.word(index, place).load(Ordering::Acquire);
+        }
+        Some(line)
     }
 
     /// Clears bits of every word, whatever programs set in it meanwhile.

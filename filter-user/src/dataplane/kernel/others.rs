@@ -60,6 +60,13 @@ impl Others {
         Ok(mark.is_known(&line, settings.day.into()))
     }
 
+    /// Whether a source is known good.
+    pub(super) fn is_known_good(&self, source: &Address, settings: &Settings) -> bool {
+        let places = known::Places::of(source, &settings.key);
+        let line = self.known.line(places.line as usize);
+        line.is_some_and(|line| known::is_good(places.days(&line)))
+    }
+
     pub(super) fn known(&self) -> Vec<known::Line> {
         self.known.iter().collect()
     }

@@ -63,8 +63,7 @@ impl Rules {
                 .get(&slot, 0)
                 .map_err(|error| map_error("reading the counters of rules", error))?;
             for value in values.iter() {
-                sum.packets = sum.packets.wrapping_add(value.packets);
-                sum.bytes = sum.bytes.wrapping_add(value.bytes);
+                *sum = sum.plus(value);
             }
         }
         Ok(hits)

@@ -79,6 +79,7 @@ pub(super) const MAPS: &[&str] = &[
     "SOURCE_BYTES",
     "STAMPS",
     "SYN_ACKS",
+    "TRAFFIC",
 ];
 
 /// The pinned map that holds [`abi::VERSION`]; written last, so that a set without it is unfinished.
