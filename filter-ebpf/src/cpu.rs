@@ -6,7 +6,7 @@ use filter_common::{
     logic::bucket,
 };
 
-use crate::{clock::Tick, scratch::Scratch};
+use crate::{clock::Tick, scratch::Scratch, settings};
 
 /// All that a CPU has for itself, in one place, so that it is looked up once.
 #[repr(C)]
@@ -29,16 +29,18 @@ pub fn own() -> Option<(&'static mut CpuState, &'static mut Scratch)> {
     Some((&mut own.state, &mut own.scratch))
 }
 
-/// The state alone.
-#[inline(always)]
-pub fn state() -> Option<&'static mut CpuState> {
-    Some(own()?.0)
-}
-
 /// The notes alone, for functions that are called with a packet noted.
 #[inline(always)]
 pub fn notes() -> Option<&'static mut Scratch> {
     Some(own()?.1)
+}
+
+/// The notes, and the settings that hold for the packet at hand.
+#[inline(always)]
+pub fn noted() -> Option<(&'static mut Scratch, &'static Settings)> {
+    let scratch = notes()?;
+    let settings = settings::noted(scratch)?;
+    Some((scratch, settings))
 }
 
 /// Counts a packet of this CPU, and tells whether the CPU is under pressure. Pressure lasts for a

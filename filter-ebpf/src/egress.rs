@@ -59,14 +59,14 @@ fn note(skb: *mut __sk_buff) {
 /// could fill the table.
 #[inline(always)]
 fn note_request(frame: &SkbFrame, packet: &Packet, local_port: u16, remote_port: u16) {
-    let Some(settings) = settings::current() else {
+    let now = Tick::now();
+    let Some((settings, _)) = settings::current(now) else {
         return;
     };
     let remote = &packet.destination;
     if !local::is_own(&packet.source) {
         return;
     }
-    let now = Tick::now();
     if !ports::contains(PortSet::UdpServes, local_port) {
         solicited::note(remote, remote_port, local_port, settings, now);
     } else if (local_port, remote_port) == (request::NTP, request::NTP)

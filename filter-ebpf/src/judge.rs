@@ -20,7 +20,8 @@ use filter_common::{
 };
 
 use crate::{
-    clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings, shape, state,
+    clock::Tick, count, cpu, frame::XdpFrame, log, sample, scratch::Scratch, settings, shape,
+    state, traffic,
 };
 
 /// What still holds a packet that is spared rules and limits.
@@ -41,10 +42,11 @@ impl Judge {
     /// A judge with the settings of the moment.
     #[inline(always)]
     pub fn new() -> Option<Self> {
-        let settings = settings::current()?;
+        let now = Tick::now();
+        let (settings, row) = settings::current(now)?;
         let (cpu, scratch) = cpu::own()?;
         scratch.clear();
-        let now = Tick::now();
+        scratch.settings_row = row;
         scratch.pressure = u32::from(cpu::under_pressure(cpu, settings, now));
         Some(Self {
             settings,
@@ -165,6 +167,7 @@ impl Judge {
         match parse::packet(frame) {
             ControlFlow::Continue(packet) => ControlFlow::Continue(self.scratch.keep::<2>(packet)),
             ControlFlow::Break(reason) => {
+                traffic::count_unparsed(frame, reason, self.length());
                 self.found(reason)?;
                 ControlFlow::Break(Reason::Clean)
             }

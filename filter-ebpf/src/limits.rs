@@ -21,7 +21,7 @@ use filter_common::{
 
 pub use self::bill::Bill;
 use self::bill::{ALL, Draft, OWN, Place};
-use crate::{clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, shape};
+use crate::{clock::Tick, cpu, judge::Judge, lists::MMAPABLE, shape};
 
 #[map]
 static SOURCES: Array<Line> = Array::with_max_entries(1 << 17, MMAPABLE);
@@ -138,7 +138,7 @@ fn refuse(
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_prefix_packets(active: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
     let packet = scratch.packet();
@@ -156,7 +156,7 @@ extern "C" fn limits_prefix_packets(active: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
     let source = &scratch.packet().source;
@@ -170,7 +170,7 @@ extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
     let slot = prefix(scratch.packet(), settings, shape::prefix_bytes_shift());

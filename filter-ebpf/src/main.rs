@@ -57,6 +57,7 @@ pub fn floodwall(ctx: XdpContext) -> u32 {
         ControlFlow::Continue(packet) => packet,
         ControlFlow::Break(reason) => return judge.conclude(&frame, reason),
     };
+    traffic::count(&frame, packet, judge.length());
     match way(&frame, packet, &mut judge) {
         ControlFlow::Break(reason) => {
             fragments::remember(packet, reason, &judge);

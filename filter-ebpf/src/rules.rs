@@ -25,7 +25,7 @@ use filter_common::{
 
 use crate::{
     atomic, clock::Tick, count, cpu, frame::XdpFrame, judge::Judge, lists::MMAPABLE,
-    scratch::Scratch, settings, shape,
+    scratch::Scratch, shape,
 };
 
 #[map]
@@ -126,7 +126,7 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_classify() -> u32 {
-    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
     let table = RuleTable;
@@ -240,9 +240,7 @@ fn words(bytes: &[u8; PATTERN]) -> [u64; 2] {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_charge(index: u32) -> u32 {
-    let (Some(scratch), Some(settings), Some(rule)) =
-        (cpu::notes(), settings::current(), RULES.get(index))
-    else {
+    let (Some((scratch, settings)), Some(rule)) = (cpu::noted(), RULES.get(index)) else {
         return 1;
     };
     let limit = &rule.limit;

@@ -41,7 +41,10 @@ pub fn maybe(frame: &XdpFrame, reason: u8, action: Action, judge: &Judge) {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn sample_take(context: *mut xdp_md, length: u32, reason: u32, dropped: u32) -> u32 {
-    let (Some(cpu), Some(settings)) = (cpu::state(), settings::current()) else {
+    let Some((cpu, scratch)) = cpu::own() else {
+        return 0;
+    };
+    let Some(settings) = settings::noted(scratch) else {
         return 0;
     };
     let now = Tick::now();

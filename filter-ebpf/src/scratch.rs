@@ -37,9 +37,11 @@ pub struct Scratch {
     /// The half of the rules that the packet was classified with: another may be in force by the
     /// time that it meets one.
     pub rule_bank: u32,
+    /// The row of the settings that hold for the packet.
+    pub settings_row: u32,
     /// The service that a later fragment has from the first, by its index plus one.
     pub inherited: u8,
-    reserved: [u8; 3],
+    reserved: [u8; 7],
     /// The rules that the packet may meet.
     pub candidates: Candidates,
     /// What classification looks at.

@@ -78,9 +78,10 @@ pub fn check(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
-    let (Some(scratch), Some(settings), Some(cpu)) =
-        (cpu::notes(), settings::current(), cpu::state())
-    else {
+    let Some((cpu, scratch)) = cpu::own() else {
+        return 0;
+    };
+    let Some(settings) = settings::noted(scratch) else {
         return 0;
     };
     let index = lowest(scratch.services()) & (MOST - 1);

@@ -1,13 +1,26 @@
-//! The settings, read once a packet.
+//! The settings, in two rows: what operators want, and what the controller holds beside that until a
+//! tick that the first row says. So what a dead daemon held ends by itself.
 
 use aya_ebpf::{macros::map, maps::Array};
-use filter_common::abi::settings::{SETTINGS_ROWS, Settings};
+use filter_common::abi::settings::{HELD_ROW, OPERATOR_ROW, SETTINGS_ROWS, Settings};
+
+use crate::{clock::Tick, scratch::Scratch};
 
 #[map]
 static SETTINGS: Array<Settings> = Array::with_max_entries(SETTINGS_ROWS, 0);
 
-/// The settings in force.
+/// The settings in force, and their row.
 #[inline(always)]
-pub fn current() -> Option<&'static Settings> {
-    SETTINGS.get(0)
+pub fn current(now: Tick) -> Option<(&'static Settings, u32)> {
+    let operators = SETTINGS.get(OPERATOR_ROW)?;
+    match operators.row_at(now.count()) {
+        OPERATOR_ROW => Some((operators, OPERATOR_ROW)),
+        _ => Some((SETTINGS.get(HELD_ROW)?, HELD_ROW)),
+    }
+}
+
+/// The settings that were in force when the packet at hand came: whatever looks at it agrees.
+#[inline(always)]
+pub fn noted(scratch: &Scratch) -> Option<&'static Settings> {
+    SETTINGS.get(scratch.settings_row)
 }

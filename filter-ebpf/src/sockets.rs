@@ -40,7 +40,7 @@ pub fn floodwall_sockets(ctx: SockOpsContext) -> u32 {
 
 #[inline(always)]
 fn heed(ops: *mut bpf_sock_ops) {
-    let Some(settings) = settings::current() else {
+    let Some((settings, _)) = settings::current(Tick::now()) else {
         return;
     };
     match field!(ops, op) {

@@ -70,6 +70,9 @@ pub const SETTINGS_ROWS: u32 = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
+    /// In the operator's row: the tick until which the held row is in force instead; 0 if nothing is
+    /// held. The held row's own is not looked at.
+    pub held_until: u64,
     /// The set of reasons that are enforced; zero is monitor mode.
     pub enforced: u64,
     /// The set of reasons that are not even looked at.
@@ -136,9 +139,6 @@ pub struct Settings {
     pub solicited_log2: u32,
     /// The day, counted from 1970, for what is known good.
     pub day: u32,
-    /// In the operator's row: the tick until which the held row is in force instead; 0 if nothing is
-    /// held. The held row's own is not looked at.
-    pub held_until: u64,
 }
 
 impl Settings {

@@ -13,7 +13,7 @@ use filter_common::{
     },
 };
 
-use crate::{atomic, clock::Tick, cpu, judge::Judge, lists::MMAPABLE, settings, shape};
+use crate::{atomic, clock::Tick, cpu, judge::Judge, lists::MMAPABLE, shape};
 
 /// Buckets of sources and of prefixes, in sets of two ways.
 #[map]
@@ -54,7 +54,7 @@ const PREFIX: u32 = 2;
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn state_connections() -> u32 {
-    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
     let source = &scratch.packet().source;

@@ -70,9 +70,10 @@ const NOTHING: u32 = 0;
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
-    let (Some(scratch), Some(settings), Some(cpu)) =
-        (cpu::notes(), settings::current(), cpu::state())
-    else {
+    let Some((cpu, scratch)) = cpu::own() else {
+        return NOTHING;
+    };
+    let Some(settings) = settings::noted(scratch) else {
         return NOTHING;
     };
     if !shape::has(Feature::Cookies) {
@@ -108,7 +109,7 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
         port: destination_port,
         settings,
     };
-    if guests::is_known(packet) && syn.meets_connection() {
+    if guests::is_known(packet, settings) && syn.meets_connection() {
         return NOTHING;
     }
     if !ceilings::have_room(packet, settings, cpu, is_good) {

@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use aya_ebpf::bindings::xdp_md;
 use filter_common::{
-    abi::{feature::Feature, reason::Reason},
+    abi::{feature::Feature, reason::Reason, settings::Settings},
     logic::packet::{Packet, TcpFlags, Transport},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     frame::XdpFrame,
     judge::Judge,
     lookup::{Kind, TcpSocket},
-    settings, shape,
+    shape,
 };
 
 /// Drops what belongs to no socket, and spares what belongs to a connection the limits of its source:
@@ -36,7 +36,7 @@ pub fn check(frame: &XdpFrame, is_cookied: bool, judge: &mut Judge) -> ControlFl
 #[unsafe(no_mangle)]
 extern "C" fn owner_find(context: *mut xdp_md, is_cookied: u32) -> u32 {
     const NOTHING: u32 = 0;
-    let Some(scratch) = cpu::notes() else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return NOTHING;
     };
     if !shape::has_any(Feature::Sockets.bit() | Feature::Cookies.bit()) {
@@ -57,7 +57,8 @@ extern "C" fn owner_find(context: *mut xdp_md, is_cookied: u32) -> u32 {
     };
     match socket.kind() {
         Kind::Listener if shape::has(Feature::Cookies) => {
-            let verdict = meets_listener(context, packet, flags, &socket, is_cookied != 0);
+            let verdict =
+                meets_listener(context, packet, flags, &socket, is_cookied != 0, settings);
             socket.release();
             if verdict == Reason::CookieAccepted as u32 {
                 cookies::counters::accepted(destination_port);
@@ -67,7 +68,7 @@ extern "C" fn owner_find(context: *mut xdp_md, is_cookied: u32) -> u32 {
         Kind::Connection => {
             socket.release();
             if is_cookied != 0 {
-                cookies::guests::note(packet);
+                cookies::guests::note(packet, settings);
             }
             Reason::Established as u32
         }
@@ -88,11 +89,9 @@ fn meets_listener(
     flags: TcpFlags,
     listener: &TcpSocket,
     is_cookied: bool,
+    settings: &Settings,
 ) -> u32 {
     const OTHERS: u8 = TcpFlags::SYN | TcpFlags::RST;
-    let Some(settings) = settings::current() else {
-        return 0;
-    };
     if flags.0 & (OTHERS | TcpFlags::ACK) != TcpFlags::ACK {
         return Reason::CookieRefused as u32;
     }

@@ -13,7 +13,7 @@ use filter_common::{
 };
 
 use super::{local, peers, ports, request, solicited};
-use crate::{clock::Tick, cpu, frame::XdpFrame, judge::Judge, settings, shape};
+use crate::{clock::Tick, cpu, frame::XdpFrame, judge::Judge, shape};
 
 /// It comes from the port of a reflector, and nobody here asked for it.
 const UNSOLICITED: u32 = 1;
@@ -75,7 +75,7 @@ fn watches_ports(judge: &Judge) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn state_udp(context: *mut xdp_md, suspicion: u32) -> u32 {
-    let (Some(scratch), Some(settings)) = (cpu::notes(), settings::current()) else {
+    let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
     let packet = scratch.packet();

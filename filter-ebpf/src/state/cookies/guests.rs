@@ -6,12 +6,15 @@
 //! more guests than it has room for, more SYNs of others are looked up as well.
 
 use aya_ebpf::{macros::map, maps::Array};
-use filter_common::logic::{
-    packet::Packet,
-    seen::{LINES_LOG2, Line, Mark},
+use filter_common::{
+    abi::settings::Settings,
+    logic::{
+        packet::Packet,
+        seen::{LINES_LOG2, Line, Mark},
+    },
 };
 
-use crate::{clock::Tick, lists::MMAPABLE, settings};
+use crate::{clock::Tick, lists::MMAPABLE};
 
 const GUESTS_LOG2: u32 = 10;
 /// By how much a generation is shorter than one of sources seen in calm, as a power of two: two
@@ -24,8 +27,8 @@ static GUESTS: Array<Line> = Array::with_max_entries(1 << GUESTS_LOG2, MMAPABLE)
 
 /// Notes the source of a packet.
 #[inline(always)]
-pub fn note(packet: &Packet) {
-    let Some((mark, line, generation)) = place(packet) else {
+pub fn note(packet: &Packet, settings: &Settings) {
+    let Some((mark, line, generation)) = place(packet, settings) else {
         return;
     };
     // SAFETY: whole words of a live map value; a mark that two CPUs make at once and one loses is
@@ -38,8 +41,8 @@ pub fn note(packet: &Packet) {
 
 /// Whether the source of a packet was noted, in this generation or the one before.
 #[inline(always)]
-pub fn is_known(packet: &Packet) -> bool {
-    match place(packet) {
+pub fn is_known(packet: &Packet, settings: &Settings) -> bool {
+    match place(packet, settings) {
         // SAFETY: whole words of a live map value.
         Some((mark, line, generation)) => mark.is_known(unsafe { &*line }, generation),
         None => false,
@@ -47,8 +50,7 @@ pub fn is_known(packet: &Packet) -> bool {
 }
 
 #[inline(always)]
-fn place(packet: &Packet) -> Option<(Mark, *mut Line, u64)> {
-    let settings = settings::current()?;
+fn place(packet: &Packet, settings: &Settings) -> Option<(Mark, *mut Line, u64)> {
     let mark = Mark::of(&packet.source, &settings.key);
     let line = GUESTS.get_ptr_mut(mark.line() >> (LINES_LOG2 - GUESTS_LOG2))?;
     let generation = Tick::now().count() >> (settings.seen_log2.wrapping_sub(SHORTER) & 63);
