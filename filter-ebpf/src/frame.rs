@@ -99,7 +99,8 @@ impl XdpFrame {
     /// Copies the beginning of the frame, and tells how many bytes that were.
     #[doc(alias = "bpf_xdp_load_bytes")]
     #[inline(always)]
-    pub fn copy_beginning<const N: usize>(&self, to: &mut [u8; N]) -> u16 {
+    pub fn copy_beginning<const N: usize>(&self, to: &mut [u8; N]) -> u8 {
+        const { assert!(N <= u8::MAX as usize) };
         // At least 1, for the verifier refuses a copy of nothing; no frame is that short.
         let length = self.length().clamp(1, N as u32);
         // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
@@ -111,7 +112,7 @@ impl XdpFrame {
                 length,
             )
         };
-        if result == 0 { length as u16 } else { 0 }
+        if result == 0 { length as u8 } else { 0 }
     }
 
     /// Copies `length` bytes, at most all of `to`, from an offset in the frame. False if they are not

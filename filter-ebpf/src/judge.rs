@@ -228,7 +228,7 @@ impl Judge {
 
     /// Counts the verdict, samples it, and turns it into what the driver does.
     #[inline(always)]
-    pub fn conclude(self, frame: &XdpFrame, reason: Reason) -> u32 {
+    pub fn conclude(mut self, frame: &XdpFrame, reason: Reason) -> u32 {
         log::verdict(frame, reason);
         let length = self.length();
         let action = reason.action();
@@ -240,7 +240,7 @@ impl Judge {
             }
             (Action::Pass, None) | (Action::Drop | Action::Answer, _) => reason.code(),
         };
-        sample::maybe(frame, shown, action, &self);
+        sample::maybe(frame, shown, reason, &mut self);
         match action {
             Action::Pass => xdp_action::XDP_PASS,
             Action::Drop => xdp_action::XDP_DROP,

@@ -2,16 +2,13 @@
 //! or dead.
 
 use aya_ebpf::{bindings::xdp_md, macros::map, maps::RingBuf};
-use filter_common::{
-    abi::{
-        feature::Feature,
-        reason::Action,
-        sample::{CAPTURE, Sample},
-    },
-    logic::bucket,
+use filter_common::abi::{
+    feature::Feature,
+    reason::{Action, Reason},
+    sample::{CAPTURE, Sample},
 };
 
-use crate::{clock::Tick, cpu, frame::XdpFrame, judge::Judge, settings, shape};
+use crate::{clock::Tick, cpu, frame::XdpFrame, judge::Judge, random, settings, shape};
 
 #[map]
 static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -20,27 +17,39 @@ static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[doc(alias = "BPF_RB_NO_WAKEUP")]
 const NO_WAKEUP: u64 = 1;
 
-/// Samples the packet if the budget of its kind allows it. A full ring loses the sample.
+/// Samples the packet if it is its turn.
 #[inline(always)]
-pub fn maybe(frame: &XdpFrame, reason: u8, action: Action, judge: &Judge) {
+pub fn maybe(frame: &XdpFrame, shown: u8, verdict: Reason, judge: &mut Judge) {
     if !shape::has(Feature::Samples) {
         return;
     }
-    // What a bucket refused it refuses for the rest of the tick.
-    let spent = match action {
-        Action::Pass => judge.cpu.passed_spent,
-        Action::Drop | Action::Answer => judge.cpu.dropped_spent,
+    let tick = judge.now.count();
+    let [passed, dropped] = &mut judge.cpu.samplers;
+    let (sampler, kind) = match verdict.action() {
+        Action::Pass => (passed, PASSED),
+        Action::Drop | Action::Answer => (dropped, DROPPED),
     };
-    if spent != judge.now.count() {
-        let dropped = u32::from(!matches!(action, Action::Pass));
-        sample_take(frame.raw(), judge.length(), u32::from(reason), dropped);
+    if !sampler.passes_over(tick) {
+        let (shown, verdict) = (u32::from(shown), verdict as u32);
+        sample_take(frame.raw(), judge.length(), shown, kind, verdict);
     }
 }
 
-/// Takes a sample, if the budget allows it. Exported, because the verifier then looks at it once.
+/// Kinds of samples, as [`Sample::dropped`] says it.
+const PASSED: u32 = 0;
+const DROPPED: u32 = 1;
+
+/// Takes a sample, if it is the packet's turn and the budget allows it. Exported, because the
+/// verifier then looks at it once.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn sample_take(context: *mut xdp_md, length: u32, reason: u32, dropped: u32) -> u32 {
+extern "C" fn sample_take(
+    context: *mut xdp_md,
+    length: u32,
+    shown: u32,
+    kind: u32,
+    verdict: u32,
+) -> u32 {
     let Some((cpu, scratch)) = cpu::own() else {
         return 0;
     };
@@ -48,21 +57,12 @@ extern "C" fn sample_take(context: *mut xdp_md, length: u32, reason: u32, droppe
         return 0;
     };
     let now = Tick::now();
-    let (bucket, spent, budget) = if dropped == 0 {
-        (
-            &mut cpu.sample_passed,
-            &mut cpu.passed_spent,
-            &settings.sample_passed,
-        )
-    } else {
-        (
-            &mut cpu.sample_dropped,
-            &mut cpu.dropped_spent,
-            &settings.sample_dropped,
-        )
+    let [passed, dropped] = &mut cpu.samplers;
+    let (sampler, budget) = match kind {
+        PASSED => (passed, &settings.sample_passed),
+        _ => (dropped, &settings.sample_dropped),
     };
-    if !bucket::take(bucket, now.moment(), budget) {
-        *spent = now.count();
+    if !sampler.takes(now.count(), budget, random::number) {
         return 0;
     }
     let Some(mut entry) = SAMPLES.reserve::<Sample>(0) else {
@@ -75,8 +75,12 @@ extern "C" fn sample_take(context: *mut xdp_md, length: u32, reason: u32, droppe
         interface: frame.interface(),
         queue: frame.queue(),
         captured: 0,
-        reason: reason as u8,
-        dropped: dropped as u8,
+        spared: match kind {
+            PASSED => verdict as u8,
+            _ => scratch.spared().unwrap_or(Reason::Clean.code()),
+        },
+        reason: shown as u8,
+        dropped: kind as u8,
         bytes: [0; CAPTURE],
     });
     sample.captured = frame.copy_beginning(&mut sample.bytes);

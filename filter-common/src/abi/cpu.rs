@@ -1,6 +1,7 @@
 //! What one CPU keeps for itself.
 
 use super::{lifeline::RULES, map_value};
+use crate::logic::sampling::Sampler;
 
 /// The state of one CPU. Words are buckets as in [`crate::logic::bucket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +11,8 @@ pub struct CpuState {
     pub pressure: u64,
     /// The tick until which this CPU is under pressure.
     pub pressure_until: u64,
-    /// Samples of passed packets.
-    pub sample_passed: u64,
-    /// Samples of dropped packets.
-    pub sample_dropped: u64,
+    /// Samples: of passed packets, and of dropped ones.
+    pub samplers: [Sampler; 2],
     /// Ceilings of what always passes: discovery, multicast membership, DHCP.
     pub control: [u64; CONTROLS],
     /// Ceilings of the lifeline's rules.
@@ -22,10 +21,6 @@ pub struct CpuState {
     pub sessions: u64,
     /// The rate at which sources are noted as seen in calm.
     pub seen: u64,
-    /// The tick in which the budget of samples of passed packets was found to be spent.
-    pub passed_spent: u64,
-    /// The same of dropped packets.
-    pub dropped_spent: u64,
     /// Answers with cookies.
     pub cookies: u64,
     /// SYNs of known good sources that went to the stack.
@@ -35,4 +30,4 @@ pub struct CpuState {
 /// Kinds of [`CpuState::control`].
 pub const CONTROLS: usize = 3;
 
-map_value!(CpuState: 232);
+map_value!(CpuState: 264);

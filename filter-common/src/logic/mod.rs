@@ -14,6 +14,7 @@ pub mod packet;
 pub mod parse;
 pub mod peers;
 pub mod quoted;
+pub mod sampling;
 pub mod sanity;
 pub mod seen;
 pub mod set4;

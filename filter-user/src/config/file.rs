@@ -174,8 +174,8 @@ impl Default for Config {
                 prefixes: 65_536,
             },
             samples: Samples {
-                passed: Some(Rate::per_second(50)),
-                dropped: Some(Rate::per_second(200)),
+                passed: Some(Rate::per_second(250)),
+                dropped: Some(Rate::per_second(500)),
             },
             control: Control {
                 discovery: Rate::per_second(1_000),
