@@ -151,6 +151,11 @@ impl Odd {
     }
 }
 
+/// `200MB`, `1.5GB`: so many bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    size(text).ok().filter(|_| text.ends_with('B'))
+}
+
 /// `200MB`, `1.5GB`, `1Gbit`, in bytes.
 fn size(text: &str) -> Result<u64, Odd> {
     if let Some(count) = text.strip_suffix("bit") {

@@ -1,6 +1,8 @@
 //! The configuration file: which keys there are, what they may say, and what holds without them.
 
 mod defences;
+mod detection;
+mod incidents;
 mod lifelines;
 mod limits;
 mod protocols;
@@ -23,6 +25,7 @@ use toml::de::DeTable;
 pub use self::lifelines::MOST_LIFELINES;
 use self::{
     defences::DEFENCES,
+    incidents::{INCIDENTS, METRICS, WEBHOOK},
     limits::{FRAGMENTS, LIMITS},
 };
 use super::{
@@ -30,6 +33,7 @@ use super::{
     PrefixLimits, Samples, Tables,
     defence::Defences,
     detection::Detection,
+    incidents::{Incidents, Metrics, Webhook},
     limit::LimitRate,
     protocols::Protocols,
     schema::{Key, Node, Problem, Reader, join},
@@ -164,6 +168,9 @@ impl Default for Config {
             protocols: Protocols::default(),
             defences: Defences::default(),
             detection: Detection::default(),
+            incidents: Incidents::default(),
+            webhook: Webhook::default(),
+            metrics: Metrics::default(),
             tables: Tables {
                 block: 131_072,
                 allow: 16_384,
@@ -303,6 +310,22 @@ const ROOT: &[Key<Config>] = &[
     Key {
         name: "defences",
         read: |r, config, node| r.section(node, DEFENCES, &mut config.defences),
+    },
+    Key {
+        name: "detection",
+        read: detection::detection,
+    },
+    Key {
+        name: "incidents",
+        read: |r, config, node| r.section(node, INCIDENTS, &mut config.incidents),
+    },
+    Key {
+        name: "webhook",
+        read: |r, config, node| r.section(node, WEBHOOK, &mut config.webhook),
+    },
+    Key {
+        name: "metrics",
+        read: |r, config, node| r.section(node, METRICS, &mut config.metrics),
     },
     Key {
         name: "tables",

@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod defence;
 pub mod detection;
 pub mod file;
+pub mod incidents;
 pub mod limit;
 pub mod list;
 pub mod nearest;
@@ -19,8 +20,13 @@ use filter_common::abi::settings::{CLASSES, FragmentPolicy};
 use ipnet::IpNet;
 
 use self::{
-    bytes::ByteRate, defence::Defences, detection::Detection, limit::LimitRate,
-    protocols::Protocols, units::Rate,
+    bytes::ByteRate,
+    defence::Defences,
+    detection::Detection,
+    incidents::{Incidents, Metrics, Webhook},
+    limit::LimitRate,
+    protocols::Protocols,
+    units::Rate,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -55,6 +61,12 @@ pub struct Config {
     pub defences: Defences,
     /// How far the controller may go.
     pub detection: Detection,
+    /// How long what is told of incidents is kept.
+    pub incidents: Incidents,
+    /// Who is told of incidents.
+    pub webhook: Webhook,
+    /// Who may read metrics.
+    pub metrics: Metrics,
     /// Sizes.
     pub tables: Tables,
     /// Budgets of samples, for each CPU.

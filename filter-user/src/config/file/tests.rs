@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use filter_common::abi::{defence::ProtocolPolicy, reason::Reason, settings::PACKET_CLASSES};
 use proptest::prelude::*;
 
@@ -7,7 +9,10 @@ use crate::{
         Lifeline, Service,
         bytes::ByteRate,
         defence::{CookiePorts, DefenceMode, LeftOut},
+        detection::Act,
+        incidents::Endpoint,
     },
+    detect::Vector,
     rules::ServiceMatch,
 };
 
@@ -152,6 +157,25 @@ fn everything_can_be_said() {
         [access]
         read_group = "adm"
         admin_group = "sudo"
+        [detection]
+        act = "suggest"
+        fingerprints = "suggest"
+        max_collateral = "0.1%"
+        recover = "2m"
+        actions = 10
+        ban = "30s"
+        ban_most = "10m"
+        floor.syn = "5k/s"
+        ceiling = { syn = "1M/s", reflection = "20k/s" }
+        [incidents]
+        keep = "30d"
+        seconds = "1d"
+        room = "1GB"
+        [webhook]
+        url = "https://example.org/hook"
+        secret_file = "/etc/floodwall/webhook.secret"
+        [metrics]
+        listen = "[::1]:9815"
         "#,
     )
     .unwrap();
@@ -297,6 +321,29 @@ fn everything_can_be_said() {
                 read_group: "adm".into(),
                 admin_group: "sudo".into()
             },
+            detection: Detection {
+                act: Act::Suggest,
+                fingerprints: Act::Suggest,
+                max_collateral: 0.001,
+                recover: Duration::from_secs(120),
+                actions: 10,
+                ban: Duration::from_secs(30),
+                ban_most: Duration::from_secs(600),
+                floor: [(Vector::Syn, 5_000.0)].into(),
+                ceiling: [(Vector::Syn, 1_000_000.0), (Vector::Reflection, 20_000.0)].into(),
+            },
+            incidents: Incidents {
+                keep: Duration::from_secs(30 * 86_400),
+                seconds: Duration::from_secs(86_400),
+                room: 1_000_000_000,
+            },
+            webhook: Webhook {
+                url: Endpoint::parse("https://example.org/hook").ok(),
+                secret: Some("/etc/floodwall/webhook.secret".into()),
+            },
+            metrics: Metrics {
+                listen: "[::1]:9815".parse().ok(),
+            },
         }
     );
     assert_eq!(parse("lifeline = []").unwrap().lifeline, Some(vec![]));
@@ -323,6 +370,68 @@ fn defences_that_make_no_sense_say_why() {
         Config::default()
     );
     assert_eq!(parse("paths.cgroup = \"auto\"").unwrap(), Config::default());
+}
+
+#[test]
+fn detection_and_what_is_told_say_why_they_make_no_sense() {
+    refused(
+        "[detection]\nact = \"on\"\nmax_collateral = \"20%\"\nrecover = \"0s\"\nactions = 0\n\
+         floor = { sin = \"1/s\", udp = \"off\" }\n[detection.ceiling]\nsyn = 3\n",
+        &[
+            &["f.toml:2:7", "\"suggest\", \"apply\""],
+            &["f.toml:3:18", "up to 10%"],
+            &["f.toml:4:11", "`detection.recover`", "ends at once"],
+            &["f.toml:5:11", "from 1 to 6000"],
+            &["f.toml:6:11", "\"sin\" in [detection.floor]", "`syn`"],
+            &["f.toml:6:30", "`detection.floor.udp`"],
+            &["f.toml:8:7", "`detection.ceiling.syn`", "the number 3"],
+        ],
+    );
+    refused("detection.ban = \"2h\"", &[&["longer than `ban_most`"]]);
+    refused(
+        "detection = { floor.udp = \"2k/s\", ceiling.udp = \"1k/s\" }",
+        &[&["the ceiling of udp is below its floor"]],
+    );
+    for share in ["0%", "0.5", "-1%", "+1%", "nan%", "1e0%", "%", "inf%"] {
+        refused(
+            &format!("detection.max_collateral = \"{share}\""),
+            &[&["is no share"]],
+        );
+    }
+    refused(
+        "[incidents]\nkeep = \"for ever\"\nroom = \"1Gbit\"\nsecond = \"1d\"\n",
+        &[
+            &["f.toml:2:8", "is no duration"],
+            &["f.toml:3:8", "\"10MB\" to \"100GB\""],
+            &["f.toml:4:1", "did you mean `seconds`?"],
+        ],
+    );
+    refused(
+        "[webhook]\nurl = \"http://example.org/\"\nsecret = \"x\"\nsecret_file = \"x\"\n",
+        &[
+            &["f.toml:2:7", "`webhook.url`", "not encrypted"],
+            &["f.toml:3:10", "`webhook.secret`", "`secret_file`"],
+            &["f.toml:4:15", "absolute path"],
+        ],
+    );
+    assert!(
+        parse("webhook.url = \"https://u:hunter2@example.org/\"")
+            .is_err_and(|error| error.contains("`secret_file`") && !error.contains("hunter2"))
+    );
+    for (listen, says) in [
+        ("0.0.0.0:9815", "can be reached from elsewhere"),
+        ("192.0.2.1:9815", "can be reached from elsewhere"),
+        ("127.0.0.1", "no address with a port"),
+        ("127.0.0.1:0", "no address with a port"),
+        ("localhost:9815", "no address with a port"),
+    ] {
+        let text = format!("metrics.listen = \"{listen}\"");
+        refused(&text, &[&["`metrics.listen`", says]]);
+    }
+    assert_eq!(
+        parse("metrics.listen = \"off\"\nwebhook.url = \"off\"").unwrap(),
+        Config::default()
+    );
 }
 
 #[test]
