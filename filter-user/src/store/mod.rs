@@ -1,6 +1,7 @@
 //! What outlives a restart: entries, overrides and the journal in SQLite, imported lists as files
 //! beside it.
 
+pub mod archive;
 pub mod known;
 mod lists;
 mod rows;
