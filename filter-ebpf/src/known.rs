@@ -6,7 +6,7 @@ use filter_common::{
     abi::settings::Settings,
     logic::{
         address::Address,
-        known::{self, LINES_LOG2, Line, Places, QUOTAS_LOG2},
+        known::{self, GATE_LOG2, LINES_LOG2, Line, Places, QUOTAS_LOG2},
         packet::Packet,
     },
 };
@@ -17,6 +17,10 @@ use crate::{atomic, lists::MMAPABLE};
 #[map]
 static KNOWN: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
 
+/// Where in that table anybody may be known good.
+#[map]
+static KNOWN_GATE: Array<u64> = Array::with_max_entries(1 << GATE_LOG2, MMAPABLE);
+
 /// New marks of IPv6 prefixes.
 #[map]
 static KNOWN_QUOTAS: Array<u64> = Array::with_max_entries(1 << QUOTAS_LOG2, MMAPABLE);
@@ -25,6 +29,14 @@ static KNOWN_QUOTAS: Array<u64> = Array::with_max_entries(1 << QUOTAS_LOG2, MMAP
 #[inline(always)]
 pub fn is_good(packet: &Packet, settings: &Settings) -> bool {
     let places = Places::of(&packet.source, &settings.key);
+    let (word, bit) = places.gate();
+    // SAFETY: a whole word of a live map value.
+    if KNOWN_GATE
+        .get_ptr(word)
+        .is_some_and(|word| unsafe { word.read_volatile() } & bit == 0)
+    {
+        return false;
+    }
     let Some(line) = KNOWN.get_ptr_mut(places.line) else {
         return false;
     };
@@ -39,12 +51,20 @@ pub fn mark(source: &Address, settings: &Settings) {
     let Some(line) = KNOWN.get_ptr_mut(places.line) else {
         return;
     };
+    let days = days(line, &places);
     // Before the daemon has told the day, there is none.
-    if day == 0 || days(line, &places) & known::column(day) != 0 || !spend(source, settings) {
+    if day == 0 || days & known::column(day) != 0 || !spend(source, settings) {
         return;
     }
     for place in &places.masks {
         atomic::set(word(line, place.word), place.bit(day));
+    }
+    // Behind the masks: who makes the gate of the table anew relies on it.
+    if known::is_good(days | known::column(day)) {
+        let (word, bit) = places.gate();
+        if let Some(word) = KNOWN_GATE.get_ptr_mut(word) {
+            atomic::set(word, bit);
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Lines {
 impl Lines {
     /// Every line, each word as it is at the moment.
     pub(super) fn iter(&self) -> impl Iterator<Item = Line> {
-        (0..self.count).filter_map(|index| self.line(index))
+        self.some(0, self.count)
     }
 
     /// A line, each word as it is at the moment, if it is there.
@@ -91,6 +91,23 @@ impl Lines {
                 }
             }
         }
+    }
+
+    /// Makes a word what it is wanted to be. What a program sets in it meanwhile stays, if it sees
+    /// to it first that it is wanted.
+    pub(super) fn renew(&mut self, index: usize, place: usize, wanted: impl Fn() -> u64) {
+        if index >= self.count || place >= WORDS {
+            return;
+        }
+        let word = self.word(index, place);
+        word.fetch_and(wanted(), Ordering::SeqCst);
+        word.fetch_or(wanted(), Ordering::SeqCst);
+    }
+
+    /// Lines from one on, as many as there are of them, each word as it is at the moment.
+    pub(super) fn some(&self, from: usize, count: usize) -> impl Iterator<Item = Line> {
+        let end = from.saturating_add(count).min(self.count);
+        (from..end).filter_map(|index| self.line(index))
     }
 
     /// A word of a line, both of which are there.

@@ -9,7 +9,9 @@ use filter_common::{
     abi::settings::Settings,
     logic::{
         address::Address,
-        known, seen,
+        known,
+        lines::WORDS,
+        seen,
         solicited::{self, WORD_BITS},
     },
 };
@@ -24,6 +26,7 @@ pub(super) struct Others {
     solicited: Lines,
     proven: Array<MapData, seen::Line>,
     known: Lines,
+    known_gate: Lines,
 }
 
 impl Others {
@@ -32,6 +35,7 @@ impl Others {
             solicited: lines(ebpf, "SOLICITED", solicited::LINES_LOG2)?,
             proven: take(ebpf, "PROVEN")?,
             known: lines(ebpf, "KNOWN", known::LINES_LOG2)?,
+            known_gate: lines(ebpf, "KNOWN_GATE", known::GATE_LOG2 - WORDS.ilog2())?,
         })
     }
 
@@ -75,10 +79,25 @@ impl Others {
         for (index, line) in lines.iter().enumerate() {
             self.known.set(index, line);
         }
+        self.renew_gate();
     }
 
     pub(super) fn clear_known(&mut self, columns: u64) {
         self.known.clear(columns);
+        self.renew_gate();
+    }
+
+    fn renew_gate(&mut self) {
+        let known = &self.known;
+        for number in 0..1 << known::GATE_LOG2 {
+            let from = number * known::GATE_LINES;
+            let wanted = || {
+                let lines: Vec<_> = known.some(from, known::GATE_LINES).collect();
+                known::gate(&lines)
+            };
+            self.known_gate
+                .renew(number / WORDS, number % WORDS, wanted);
+        }
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) const MAPS: &[&str] = &[
     "GUESTS",
     "ICMP_BUCKETS",
     "KNOWN",
+    "KNOWN_GATE",
     "KNOWN_QUOTAS",
     "LENGTHS",
     "LIFELINES",

@@ -13,7 +13,10 @@ use filter_common::{
         reason::Reason,
         settings::Settings,
     },
-    logic::address::Address,
+    logic::{
+        address::Address,
+        bucket::{HALF_RANGE, Limit},
+    },
 };
 use filter_user::dataplane::kernel::Specimen;
 
@@ -62,27 +65,20 @@ impl Sockets {
         })
     }
 
-    /// Measures the defences in the server's namespace, whose sockets a test run then asks.
-    pub fn measure(&self, lab: &mut Lab, stages: &Stages, effort: Effort) -> Result<[Measured; 2]> {
-        let sections = [self.defences(lab, stages)?, self.cookies(lab, stages)?];
-        self.server.run(|| {
-            let [defences, cookies] = &sections;
-            Ok([
-                defences.measure(lab, effort)?,
-                cookies.measure(lab, effort)?,
-            ])
-        })?
+    /// Measures a section in the server's namespace, whose sockets a test run then asks.
+    pub fn measure(&self, section: &Section, lab: &mut Lab, effort: Effort) -> Result<Measured> {
+        self.server.run(|| section.measure(lab, effort))?
     }
 
-    fn cookies(&self, lab: &mut Lab, stages: &Stages) -> Result<Section> {
-        let on = &[Defence::Cookies];
+    /// What an answer costs.
+    pub fn cookies(&self, lab: &mut Lab, stages: &Stages) -> Result<Section> {
         Ok(Section {
             id: "cookies",
             title: "SYNs that are answered; each packet is written anew".to_owned(),
             subjects: vec![
                 subject::answer(lab)?,
-                defended(stages, "floodwall, off", ALL, &[])?,
-                defended(stages, "floodwall, cookies", ALL, on)?,
+                defended(stages, "floodwall, off", WHOLE, &[])?,
+                defended(stages, "floodwall, cookies", WHOLE, &Defence::ALL)?,
             ],
             traffics: vec![
                 traffic::forged_syns("one source", Carrier::V4, Sources::One)?,
@@ -92,7 +88,8 @@ impl Sockets {
         })
     }
 
-    fn defences(&self, lab: &mut Lab, stages: &Stages) -> Result<Section> {
+    /// What the other defences cost.
+    pub fn defences(&self, lab: &mut Lab, stages: &Stages) -> Result<Section> {
         let none = &[];
         Ok(Section {
             id: "defences",
@@ -128,6 +125,27 @@ impl Sockets {
 }
 
 const ALL: &[Feature] = &[Feature::ClosedPorts, Feature::Sockets, Feature::Cookies];
+/// What the program has by default where cookies are on.
+const WHOLE: &[Feature] = &[
+    Feature::Lifelines,
+    Feature::SourcePackets,
+    Feature::Fragments,
+    Feature::Samples,
+    Feature::Cookies,
+    Feature::Sockets,
+    Feature::ClosedPorts,
+    Feature::Solicited,
+    Feature::Connections,
+    Feature::Icmp,
+    Feature::Protocols,
+];
+
+/// A ceiling that is looked at and charged, and never reached: what an answer costs is the question.
+const HIGH: Limit = Limit {
+    interval: 1,
+    depth: HALF_RANGE / 4,
+    horizon: HALF_RANGE / 2,
+};
 
 /// The real program on the sandbox's server with some defences on.
 fn defended(
@@ -152,13 +170,10 @@ fn specimen(settings: &Settings, features: &[Feature], defences: &[Defence]) -> 
         enforced: Reason::all_drops(),
         defences_always: defences.iter().fold(0, |set, it| set | it.bit()),
         defences_pressed: 0,
-        // Without ceilings: what an answer costs is the question.
         cookies: CookieSettings {
-            mss: [1460, 1440],
-            window_scale: 7,
-            timestamps: 1,
-            stamp: u64::MAX,
-            ..CookieSettings::default()
+            answers: HIGH,
+            answers_prefix: HIGH,
+            ..settings.cookies
         },
         ..*settings
     };
@@ -198,7 +213,7 @@ pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorb
             bare.rates.push(live::rate(&sandbox, cpu)?);
         }
         {
-            let mut specimen = specimen(settings, ALL, &[Defence::Cookies])?;
+            let mut specimen = specimen(settings, WHOLE, &Defence::ALL)?;
             server.run(|| specimen.attach(hosts::SERVER.interface))??;
             answered.rates.push(live::rate(&sandbox, cpu)?);
             let count = specimen.counters()?[usize::from(Reason::CookieAnswered.code())].packets;

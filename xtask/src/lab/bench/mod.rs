@@ -12,6 +12,7 @@ mod live;
 mod load;
 mod machine;
 mod parallel;
+mod part;
 mod prefixes;
 mod report;
 mod section;
@@ -27,7 +28,12 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 pub use self::machine::Machine;
-use self::{report::Report, section::Effort, sections::Daemons};
+use self::{
+    part::{Part, Wanted},
+    report::Report,
+    section::Effort,
+    sections::Daemons,
+};
 use super::{
     floodwall,
     programs::{Lab, Tables},
@@ -49,6 +55,9 @@ pub struct Bench {
     /// Leave out two processors, the live flood and the import
     #[arg(long)]
     no_live: bool,
+    /// Only this section; may be given more than once
+    #[arg(long, value_name = "NAME", value_enum)]
+    section: Vec<Part>,
     /// The processor to measure on; the last one if not given
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
@@ -87,16 +96,26 @@ impl Bench {
             load: None,
         };
 
+        let wanted = Wanted::new(&self.section, self.no_live);
+        let turns = if self.quick { 1 } else { 3 };
+
         // Pinned only after children started would be too late for them: the daemons go first.
         let daemons = Daemons::start(&binary)?;
-        report.load = Some(daemons.fill(cpu, if self.quick { 1 } else { 3 })?);
+        if wanted.has_any(&[Part::Listed, Part::Import]) {
+            report.load = Some(daemons.fill(cpu, turns)?);
+        }
         let mut lab = Lab::load(Tables::Full)?;
-        report.sections = on(cpu, || sections::measure(&mut lab, &daemons, effort))?;
+        report.sections = on(cpu, || {
+            sections::measure(&mut lab, &daemons, &wanted, effort)
+        })?;
         drop(lab);
-        if !self.no_live {
-            let turns = if self.quick { 1 } else { 3 };
+        if wanted.has(Part::Processors) {
             report.growths = daemons.grow(cpu, effort)?;
+        }
+        if wanted.has_live(Part::Cookies) {
             report.answers = daemons.answer(cpu, turns)?;
+        }
+        if wanted.has(Part::Live) {
             report.live = daemons.flood(&binary, cpu, turns)?;
         }
         if self.json {

@@ -17,6 +17,7 @@ use super::{
     live::{self, Absorbed},
     load::{self, Load},
     parallel::{self, Growth},
+    part::{Part, Wanted},
     prefixes::{self, BANNED, MILLION},
     section::{Effort, Measured, Section},
     stages::Stages,
@@ -112,32 +113,61 @@ impl Daemons {
     }
 }
 
-/// Measures everything that is measured in nanoseconds.
-pub fn measure(lab: &mut Lab, daemons: &Daemons, effort: Effort) -> Result<Vec<Measured>> {
+/// Measures everything wanted that is measured in nanoseconds.
+pub fn measure(
+    lab: &mut Lab,
+    daemons: &Daemons,
+    wanted: &Wanted,
+    effort: Effort,
+) -> Result<Vec<Measured>> {
     let stages = Stages {
         settings: daemons.settings()?,
     };
     let mut measured = Vec::new();
-    eprintln!("filling the reference maps …");
-    subject::fill_hash(lab, 0..MILLION)?;
-    subject::fill_lru(lab)?;
+    let fills = wanted.has_any(&[Part::Prefixes, Part::Whole, Part::Listed]);
+    if fills {
+        eprintln!("filling the reference maps …");
+        subject::fill_hash(lab, 0..MILLION)?;
+        subject::fill_lru(lab)?;
+    }
     let mut filled = 0;
     for (members, id, words) in PREFIXES {
-        subject::fill_trie(lab, filled..members)?;
-        filled = members;
-        measured.push(curve(lab, &stages, members, id, words)?.measure(lab, effort)?);
+        if fills {
+            subject::fill_trie(lab, filled..members)?;
+            filled = members;
+        }
+        if wanted.has(Part::Prefixes) {
+            measured.push(curve(lab, &stages, members, id, words)?.measure(lab, effort)?);
+        }
     }
-    measured.push(whole(lab, daemons)?.measure(lab, effort)?);
-    measured.push(listed(lab, daemons)?.measure(lab, effort)?);
-    subject::fill_trie_v6(lab, &prefixes::v6())?;
-    measured.push(listed_v6(lab, daemons)?.measure(lab, effort)?);
-    measured.push(alone(lab, &stages)?.measure(lab, effort)?);
-    measured.push(rules(lab, &stages)?.measure(lab, effort)?);
-    measured.push(messages(lab, &stages)?.measure(lab, effort)?);
-    // In a sandbox of their own: the daemons' have servers.
-    let sandbox = Sandbox::new(&Options::default())?;
-    let sockets = Sockets::open(&sandbox)?;
-    measured.extend(sockets.measure(lab, &stages, effort)?);
+    if wanted.has(Part::Whole) {
+        measured.push(whole(lab, daemons)?.measure(lab, effort)?);
+    }
+    if wanted.has(Part::Listed) {
+        measured.push(listed(lab, daemons)?.measure(lab, effort)?);
+        subject::fill_trie_v6(lab, &prefixes::v6())?;
+        measured.push(listed_v6(lab, daemons)?.measure(lab, effort)?);
+    }
+    if wanted.has(Part::Stages) {
+        measured.push(alone(lab, &stages)?.measure(lab, effort)?);
+    }
+    if wanted.has(Part::Rules) {
+        measured.push(rules(lab, &stages)?.measure(lab, effort)?);
+    }
+    if wanted.has(Part::Messages) {
+        measured.push(messages(lab, &stages)?.measure(lab, effort)?);
+    }
+    if wanted.has_any(&[Part::Defences, Part::Cookies]) {
+        // In a sandbox of their own: the daemons' have servers.
+        let sandbox = Sandbox::new(&Options::default())?;
+        let sockets = Sockets::open(&sandbox)?;
+        if wanted.has(Part::Defences) {
+            measured.push(sockets.measure(&sockets.defences(lab, &stages)?, lab, effort)?);
+        }
+        if wanted.has(Part::Cookies) {
+            measured.push(sockets.measure(&sockets.cookies(lab, &stages)?, lab, effort)?);
+        }
+    }
     Ok(measured)
 }
 
