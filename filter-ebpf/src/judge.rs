@@ -91,6 +91,12 @@ impl Judge {
         self.settings.enforced & reason.bit() != 0
     }
 
+    /// Whether a reason is looked at and enforced, so that it decides a packet.
+    #[inline(always)]
+    pub fn decides(&self, reason: Reason) -> bool {
+        self.settings.enforced & !self.settings.unchecked & reason.bit() != 0
+    }
+
     /// Whether a defence is on at the moment.
     #[inline(always)]
     pub fn defends(&self, defence: Defence) -> bool {
@@ -244,7 +250,8 @@ impl Judge {
         match action {
             Action::Pass => xdp_action::XDP_PASS,
             Action::Drop => xdp_action::XDP_DROP,
-            Action::Answer => state::send_cookie(frame),
+            Action::Answer if self.scratch.is_sent != 0 => xdp_action::XDP_TX,
+            Action::Answer => xdp_action::XDP_DROP,
         }
     }
 }

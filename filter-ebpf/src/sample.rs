@@ -3,6 +3,7 @@
 
 use aya_ebpf::{bindings::xdp_md, macros::map, maps::RingBuf};
 use filter_common::abi::{
+    cpu::CpuState,
     feature::Feature,
     reason::{Action, Reason},
     sample::{CAPTURE, Sample},
@@ -20,18 +21,26 @@ const NO_WAKEUP: u64 = 1;
 /// Samples the packet if it is its turn.
 #[inline(always)]
 pub fn maybe(frame: &XdpFrame, shown: u8, verdict: Reason, judge: &mut Judge) {
-    if !shape::has(Feature::Samples) {
-        return;
-    }
-    let tick = judge.now.count();
     let [passed, dropped] = &mut judge.cpu.samplers;
     let (sampler, kind) = match verdict.action() {
         Action::Pass => (passed, PASSED),
-        Action::Drop | Action::Answer => (dropped, DROPPED),
+        Action::Drop => (dropped, DROPPED),
+        // It had its sample before it was answered.
+        Action::Answer => return,
     };
-    if !sampler.passes_over(tick) {
+    if shape::has(Feature::Samples) && !sampler.passes_over(judge.now.count()) {
         let (shown, verdict) = (u32::from(shown), verdict as u32);
         sample_take(frame.raw(), judge.length(), shown, kind, verdict);
+    }
+}
+
+/// Samples a SYN that is about to be answered.
+#[inline(always)]
+pub fn answer(context: *mut xdp_md, length: u32, cpu: &mut CpuState) {
+    let [_, dropped] = &mut cpu.samplers;
+    if shape::has(Feature::Samples) && !dropped.passes_over(Tick::now().count()) {
+        let verdict = Reason::CookieAnswered as u32;
+        sample_take(context, length, verdict, DROPPED, verdict);
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Scratch {
     spared: u64,
     /// 1: this CPU is under pressure.
     pub pressure: u32,
-    /// Bytes of the frame.
+    /// Bytes of the frame, as it came.
     pub length: u32,
     /// The services that the packet belongs to, as a set.
     services: u64,
@@ -39,9 +39,11 @@ pub struct Scratch {
     pub rule_bank: u32,
     /// The row of the settings that hold for the packet.
     pub settings_row: u32,
+    /// 1: the frame is an answer now, for the driver to send.
+    pub is_sent: u32,
     /// The service that a later fragment has from the first, by its index plus one.
     pub inherited: u8,
-    reserved: [u8; 7],
+    reserved: [u8; 3],
     /// The rules that the packet may meet.
     pub candidates: Candidates,
     /// What classification looks at.

@@ -22,7 +22,7 @@ use filter_common::{
     logic::packet::{Fragment, Packet, Transport},
 };
 
-pub use cookies::{Segment, send as send_cookie};
+pub use cookies::Segment;
 
 use crate::{frame::XdpFrame, judge::Judge, shape};
 

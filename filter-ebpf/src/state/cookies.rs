@@ -28,7 +28,7 @@ use filter_common::{
     },
 };
 
-pub use self::{segment::Segment, send::send};
+pub use self::segment::Segment;
 use crate::{
     clock::Tick,
     cpu,
@@ -36,14 +36,14 @@ use crate::{
     judge::Judge,
     known,
     lookup::{Kind, TcpSocket},
-    settings, shape,
+    sample, settings, shape,
 };
 
 /// Answers a SYN to a defended port.
 #[inline(always)]
 pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
     let mut how = 0;
-    if judge.enforces(Reason::CookieAnswered) {
+    if judge.decides(Reason::CookieAnswered) {
         how |= ENFORCED;
     }
     if judge.defends(Defence::ClosedPorts) {
@@ -57,15 +57,16 @@ pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
     }
 }
 
-/// The answer will be sent.
+/// The answer is sent.
 const ENFORCED: u32 = 1;
 /// What goes to closed ports is dropped.
 const CLOSED_PORTS: u32 = 2;
 /// The SYN is the stack's.
 const NOTHING: u32 = 0;
 
-/// The code of what becomes of the noted SYN; zero if it goes on to the stack. Notes on which terms
-/// it is to be answered. Exported, because it then has a stack of its own and the verifier looks at
+/// The code of what becomes of the noted SYN; zero if it goes on to the stack. Makes the frame its
+/// answer, after a sample, so that samples show what came: in one function, for each return costs
+/// some nanoseconds where processors are kept from guessing it (SRSO). Exported, because it then has a stack of its own and the verifier looks at
 /// it once.
 #[inline(never)]
 #[unsafe(no_mangle)]
@@ -121,6 +122,8 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
     match syn.cookie(segment, how & ENFORCED != 0) {
         Cookie::Made(cookie) => {
             syn.note_terms(segment, cookie);
+            sample::answer(context, scratch.length, cpu);
+            scratch.is_sent = send::send(context, scratch, destination_port, source_port).into();
             Reason::CookieAnswered as u32
         }
         Cookie::Watched => Reason::CookieAnswered as u32,

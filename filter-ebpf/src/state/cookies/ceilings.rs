@@ -20,7 +20,7 @@ use crate::{atomic, clock::Tick, lists::MMAPABLE, random};
 #[map]
 static ANSWERS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
 
-const LINES_LOG2: u32 = 14;
+const LINES_LOG2: u32 = 11;
 /// `64 - log2(sets)`, where a line has four sets.
 const SHIFT: u32 = 64 - LINES_LOG2 - SETS_LOG2;
 

@@ -1,58 +1,36 @@
 //! Turns a SYN into its answer.
 
-use aya_ebpf::{
-    bindings::{xdp_action, xdp_md},
-    helpers::generated as helper,
-};
-use filter_common::{
-    abi::feature::Feature,
-    logic::{
-        address::Family,
-        packet::Transport,
-        syn::{Answer, Ends},
-    },
+use aya_ebpf::{bindings::xdp_md, helpers::generated as helper};
+use filter_common::logic::{
+    address::Family,
+    syn::{Answer, Ends},
 };
 
-use crate::{cpu, frame::XdpFrame, shape};
+use crate::{frame::XdpFrame, scratch::Scratch};
 
 /// The shortest frame that a card sends without padding.
 const SHORTEST: u32 = 60;
 
-/// Makes the frame of the noted SYN its answer, on the terms that were noted; gives what the driver
-/// has to do with it. Exported, because it then has a stack of its own and the verifier looks at it
-/// once.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn cookies_send(context: *mut xdp_md) -> u32 {
-    let Some(scratch) = cpu::notes() else {
-        return xdp_action::XDP_DROP;
-    };
-    if !shape::has(Feature::Cookies) {
-        return xdp_action::XDP_DROP;
-    }
+/// Makes the frame of a SYN its answer, on the terms that were noted; says whether the driver can
+/// send it. Pointers into the frame from before are not to be used any more.
+#[inline(always)]
+pub fn send(context: *mut xdp_md, scratch: &mut Scratch, from_port: u16, to_port: u16) -> bool {
     let packet = scratch.packet();
-    let Transport::Tcp {
-        source_port,
-        destination_port,
-        ..
-    } = packet.transport()
-    else {
-        return xdp_action::XDP_DROP;
-    };
     let family = packet.source.family();
     let at = packet.network_at();
     let bare = at.wrapping_add(Answer::bare(family));
     let mut options = Answer::options_of(&scratch.offer);
-    if !fit(context, bare.wrapping_add(options)) {
+    let length = scratch.length;
+    if !fit(context, length, bare.wrapping_add(options)) {
         // A SYN is at least as long as an answer without options.
         options = 0;
-        let _ = fit(context, bare);
+        let _ = fit(context, length, bare);
     }
     let ends = Ends {
         from: &packet.destination,
         to: &packet.source,
-        from_port: destination_port,
-        to_port: source_port,
+        from_port,
+        to_port,
     };
     scratch
         .answer
@@ -70,19 +48,14 @@ extern "C" fn cookies_send(context: *mut xdp_md) -> u32 {
         _ => frame.write::<20>(bare, &answer.options),
     };
     let is_written = frame.write::<20>(bare.wrapping_sub(20), &answer.tcp);
-    if has_network && is_written && has_options && frame.turn_round() {
-        xdp_action::XDP_TX
-    } else {
-        xdp_action::XDP_DROP
-    }
+    has_network && is_written && has_options && frame.turn_round()
 }
 
-/// Gives the frame a length, or the shortest that a card sends if it has that; false if there is no
+/// Gives a frame of one length another, or the shortest that a card sends if it has that; false if there is no
 /// room.
 #[doc(alias = "bpf_xdp_adjust_tail")]
 #[inline(always)]
-fn fit(context: *mut xdp_md, wanted: u32) -> bool {
-    let length = XdpFrame::of(context).length();
+fn fit(context: *mut xdp_md, length: u32, wanted: u32) -> bool {
     let wanted = wanted.max(length.min(SHORTEST));
     if wanted == length {
         return true;
@@ -91,10 +64,4 @@ fn fit(context: *mut xdp_md, wanted: u32) -> bool {
     // SAFETY: the context is the one this program was called with; pointers into the frame from
     // before are not used any more.
     unsafe { helper::bpf_xdp_adjust_tail(context, more) == 0 }
-}
-
-/// As [`cookies_send`].
-#[inline(always)]
-pub fn send(frame: &XdpFrame) -> u32 {
-    cookies_send(frame.raw())
 }
