@@ -194,6 +194,10 @@ fn specimen(settings: &Settings, features: &[Feature], defences: &[Defence]) -> 
     Ok(specimen)
 }
 
+/// How long a turn of a flood is that is answered: short ones, many of them, for the question is a
+/// ratio.
+const TURN: Duration = Duration::from_millis(500);
+
 /// Floods a sandbox's server with forged SYNs at full speed, which a bare program sends back and
 /// floodwall answers with cookies, in turn.
 pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorbed>> {
@@ -210,12 +214,12 @@ pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorb
     for _ in 0..turns {
         {
             let _link = live::attached(&sandbox, "bare_answer")?;
-            bare.rates.push(live::rate(&sandbox, cpu)?);
+            bare.rates.push(live::rate(&sandbox, cpu, TURN)?);
         }
         {
             let mut specimen = specimen(settings, WHOLE, &Defence::ALL)?;
             server.run(|| specimen.attach(hosts::SERVER.interface))??;
-            answered.rates.push(live::rate(&sandbox, cpu)?);
+            answered.rates.push(live::rate(&sandbox, cpu, TURN)?);
             let count = specimen.counters()?[usize::from(Reason::CookieAnswered.code())].packets;
             if count == 0 {
                 bail!("floodwall answered no SYN of the flood");

@@ -22,6 +22,8 @@ const SOURCES: &str = "128.0.0.0/2";
 
 /// How long a turn is.
 const TURN: Duration = Duration::from_secs(2);
+/// How long a flood goes on before it is measured.
+const SETTLING: Duration = Duration::from_millis(300);
 
 /// What was absorbed in front of one program.
 #[derive(Clone, Debug)]
@@ -63,18 +65,18 @@ pub fn measure(sandbox: &Sandbox, binary: &Path, cpu: usize, turns: u32) -> Resu
     for _ in 0..turns {
         {
             let _link = attached(sandbox, "bare_drop")?;
-            bare.rates.push(rate(sandbox, cpu)?);
+            bare.rates.push(rate(sandbox, cpu, TURN)?);
         }
         {
             let floodwall = Floodwall::start(sandbox, binary, &Config::new("enforce"))?;
             // So much of the address space is not blocked without a second thought.
             floodwall.text(&["block", "add", SOURCES, "--for", "1h", "--force"])?;
-            filter.rates.push(rate(sandbox, cpu)?);
+            filter.rates.push(rate(sandbox, cpu, TURN)?);
             floodwall.uninstall(sandbox)?;
         }
         {
             let _link = attached(sandbox, "pass")?;
-            stack.rates.push(rate(sandbox, cpu)?);
+            stack.rates.push(rate(sandbox, cpu, TURN)?);
         }
     }
     let mut all = vec![bare, filter, stack];
@@ -89,8 +91,8 @@ pub fn attached(sandbox: &Sandbox, program: &str) -> Result<aya::programs::links
     Lab::load(Tables::Tiny)?.attach(program, sandbox.server(), hosts::SERVER.interface)
 }
 
-/// Packets a second that reach the server's interface in a flood at full speed.
-pub fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
+/// Packets a second that reach the server's interface in a flood at full speed, in a turn so long.
+pub fn rate(sandbox: &Sandbox, cpu: usize, turn: Duration) -> Result<u64> {
     let attack = attack::named(FLOOD)?;
     let options = Options {
         pace: Pace::Full,
@@ -98,10 +100,10 @@ pub fn rate(sandbox: &Sandbox, cpu: usize) -> Result<u64> {
         first: false,
     };
     let flood = Flood::start(sandbox, &attack, options)?;
-    interrupt::sleep(Duration::from_millis(500))?;
+    interrupt::sleep(SETTLING)?;
     let received = || sandbox.traffic(Ns::Server, hosts::SERVER.interface);
     let (begun, before) = (clock::now(), received()?.received);
-    interrupt::sleep(TURN)?;
+    interrupt::sleep(turn)?;
     let (time, after) = (begun.elapsed(), received()?.received);
     flood.finish()?;
     Ok((after.saturating_sub(before) as f64 / time.as_secs_f64()) as u64)

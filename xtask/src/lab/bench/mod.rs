@@ -113,7 +113,7 @@ impl Bench {
             report.growths = daemons.grow(cpu, effort)?;
         }
         if wanted.has_live(Part::Cookies) {
-            report.answers = daemons.answer(cpu, turns)?;
+            report.answers = daemons.answer(cpu, turns * 5)?;
         }
         if wanted.has(Part::Live) {
             report.live = daemons.flood(&binary, cpu, turns)?;
