@@ -22,6 +22,8 @@ pub use super::lines::{Line, WORDS};
 pub const GATE_LOG2: u32 = LINES_LOG2 + QUARTERS_LOG2 - u64::BITS.ilog2();
 /// Quarters of a line.
 const QUARTERS_LOG2: u32 = 2;
+/// Words of one.
+const QUARTER_LOG2: u32 = WORDS.ilog2() - QUARTERS_LOG2;
 /// Lines that a word of the gate has bits for.
 pub const GATE_LINES: usize = 1 << (LINES_LOG2 - GATE_LOG2);
 /// Days that a mask has room for.
@@ -74,7 +76,7 @@ impl Places {
     /// and the bit in it.
     #[inline(always)]
     pub const fn gate(&self) -> (u32, u64) {
-        let quarter = self.masks[0].word >> (WORDS.ilog2() - QUARTERS_LOG2);
+        let quarter = self.masks[0].word >> QUARTER_LOG2;
         let bit = self.line << QUARTERS_LOG2 | quarter;
         (
             bit >> u64::BITS.ilog2(),
@@ -129,7 +131,7 @@ pub fn gate<'a>(lines: impl IntoIterator<Item = &'a Line>) -> u64 {
     let mut bits = 0;
     let quarters = lines
         .into_iter()
-        .flat_map(|line| line.chunks(WORDS >> QUARTERS_LOG2));
+        .flat_map(|line| line.chunks(1 << QUARTER_LOG2));
     for (at, quarter) in (0..u64::BITS).zip(quarters) {
         if quarter.iter().any(|word| has_good(*word)) {
             bits |= 1_u64.wrapping_shl(at);
@@ -191,6 +193,10 @@ pub const fn outdated(from: u32, to: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::{vec, vec::Vec};
+
     use super::*;
 
     const KEY: HashKey = HashKey::from_random([
@@ -232,7 +238,7 @@ mod tests {
         let places = |number: u32| Places::of(&Address::v4(number.to_be()), &KEY);
         for number in 0..2_000 {
             let places = places(number);
-            let line = &mut lines[places.line as usize];
+            let line = lines.get_mut(places.line as usize).expect("a line");
             mark(line, &places, 20_000);
             if number % 2 == 0 {
                 mark(line, &places, 20_001);
@@ -242,10 +248,13 @@ mod tests {
         assert_eq!(words.len(), 1 << GATE_LOG2);
         let is_open = |number| {
             let (word, bit) = places(number).gate();
-            words[word as usize] & bit != 0
+            words.get(word as usize).is_some_and(|it| it & bit != 0)
         };
-        let good =
-            |number: &u32| is_good(places(*number).days(&lines[places(*number).line as usize]));
+        let good = |number: &u32| {
+            let places = places(*number);
+            let line = lines.get(places.line as usize);
+            line.is_some_and(|line| is_good(places.days(line)))
+        };
         assert!((0..2_000).filter(good).all(is_open));
         let strangers = (2_000..102_000).filter(|number| is_open(*number)).count();
         assert!(strangers < 1_000, "{strangers} of 100,000");

@@ -75,6 +75,14 @@ impl Bench {
         Self::over(Pins::new())
     }
 
+    /// A word of a pinned array.
+    pub fn word(&self, map: &str, index: u32) -> u64 {
+        let maps = self._pins.folder.path().join("bpf/floodwall/maps");
+        let data = aya::maps::MapData::from_pin(maps.join(map)).expect("a pinned map");
+        let array = aya::maps::Array::<_, u64>::try_from(aya::maps::Map::Array(data));
+        array.and_then(|it| it.get(&index, 0)).expect("a word")
+    }
+
     /// Ends, and starts again over the same maps.
     pub fn again(mut self) -> Self {
         self.kernel

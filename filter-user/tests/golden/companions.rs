@@ -331,6 +331,8 @@ fn forge(from: &str, port: u16, to: SocketAddr) {
 fn who_comes_back_on_another_day_and_gets_data_is_known_good() {
     host::enter();
     let mut bench = Bench::new();
+    // So that the gate can be read where it is pinned.
+    bench.kernel.put_in_force().expect("the maps");
     let hz = bench.kernel.hz();
     let mut force = counting(hz);
     force.settings.connections = Default::default();
@@ -344,7 +346,14 @@ fn who_comes_back_on_another_day_and_gets_data_is_known_good() {
     let is_known = |bench: &mut Bench, source: &Address| {
         let places = Places::of(source, &HASH_KEY);
         let table = bench.kernel.known().expect("a table");
-        is_good(places.days(&table[places.line as usize]))
+        let is_known = is_good(places.days(&table[places.line as usize]));
+        let (word, bit) = places.gate();
+        assert_eq!(
+            bench.word("KNOWN_GATE", word) & bit != 0,
+            is_known,
+            "the gate"
+        );
+        is_known
     };
     let [client, client6] = CLIENT.map(address);
     for (day, bytes) in [(20_000, 4096), (20_000, 4096), (20_001, 0), (20_001, 4096)] {

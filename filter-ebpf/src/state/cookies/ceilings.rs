@@ -16,7 +16,8 @@ use filter_common::{
 
 use crate::{atomic, clock::Tick, lists::MMAPABLE, random};
 
-/// Buckets of prefixes, in sets of two ways.
+/// Buckets of prefixes, in sets of two ways. Few enough to stay in the cache of a processor that
+/// answers a flood: a thousand prefixes at their ceiling are one at the ceiling in all.
 #[map]
 static ANSWERS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
 
