@@ -30,11 +30,11 @@ static KNOWN_QUOTAS: Array<u64> = Array::with_max_entries(1 << QUOTAS_LOG2, MMAP
 pub fn is_good(packet: &Packet, settings: &Settings) -> bool {
     let places = Places::of(&packet.source, &settings.key);
     let (word, bit) = places.gate();
+    let Some(word) = KNOWN_GATE.get_ptr(word) else {
+        return false;
+    };
     // SAFETY: a whole word of a live map value.
-    if KNOWN_GATE
-        .get_ptr(word)
-        .is_some_and(|word| unsafe { word.read_volatile() } & bit == 0)
-    {
+    if unsafe { word.read_volatile() } & bit == 0 {
         return false;
     }
     let Some(line) = KNOWN.get_ptr_mut(places.line) else {
