@@ -17,7 +17,7 @@ use filter_common::{
 use crate::{atomic, clock::Tick, lists::MMAPABLE, random};
 
 /// Buckets of prefixes, in sets of two ways. Few enough to stay in the cache of a processor that
-/// answers a flood: a thousand prefixes at their ceiling are one at the ceiling in all.
+/// answers a flood; a third prefix that is above its ceiling in one set is not held to it.
 #[map]
 static ANSWERS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
 
