@@ -10,9 +10,6 @@ use crate::{frame::XdpFrame, scratch::Scratch};
 
 /// The shortest frame that a card sends without padding.
 const SHORTEST: u32 = 60;
-/// Bytes of a SYN that are left behind its answer as padding, for to cut them off costs more than to
-/// send them: the options that systems send.
-const PADDING: u32 = 16;
 
 /// Makes the frame of a SYN its answer, on the terms that were noted; says whether the driver can
 /// send it. Pointers into the frame from before are not to be used any more.
@@ -54,13 +51,13 @@ pub fn send(context: *mut xdp_md, scratch: &mut Scratch, from_port: u16, to_port
     has_network && is_written && has_options && frame.turn_round()
 }
 
-/// Gives a frame of one length another, or a little more than that, or the shortest that a card
-/// sends if it has that; false if there is no room.
+/// Gives a frame of one length another, or the shortest that a card sends if it has that; false if
+/// there is no room.
 #[doc(alias = "bpf_xdp_adjust_tail")]
 #[inline(always)]
 fn fit(context: *mut xdp_md, length: u32, wanted: u32) -> bool {
     let wanted = wanted.max(length.min(SHORTEST));
-    if length.wrapping_sub(wanted) <= PADDING {
+    if wanted == length {
         return true;
     }
     let more = wanted.wrapping_sub(length).cast_signed();
