@@ -30,7 +30,7 @@ pub enum TrafficClass {
     Fragment = 7,
     /// Every other IP protocol.
     Protocol = 8,
-    /// What cannot be parsed.
+    /// What cannot be parsed, down to its transport header.
     Malformed = 9,
     /// What is not IP.
     Other = 10,
@@ -69,6 +69,7 @@ impl TrafficClass {
             Transport::Udp { .. } => Self::Udp,
             Transport::Icmp { .. } => Self::Icmp,
             Transport::Opaque if !matches!(packet.fragment, Fragment::Whole) => Self::Fragment,
+            Transport::Opaque if packet.defect.is_some() => Self::Malformed,
             Transport::Opaque => Self::Protocol,
         }
     }

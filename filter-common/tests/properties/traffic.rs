@@ -1,7 +1,10 @@
 //! Classes of traffic.
 
 use filter_common::{
-    abi::traffic::{TRAFFIC_CLASSES, TrafficClass},
+    abi::{
+        reason::Reason,
+        traffic::{TRAFFIC_CLASSES, TrafficClass},
+    },
     logic::{
         packet::{Fragment, Packet, TcpFlags, Transport},
         parse,
@@ -10,7 +13,7 @@ use filter_common::{
 use proptest::prelude::*;
 
 /// A plain packet, whose transport is replaced.
-fn packet(transport: Transport, fragment: Fragment) -> Packet {
+fn packet(transport: Transport, fragment: Fragment, defect: Option<Reason>) -> Packet {
     let mut frame = [0_u8; 54];
     frame[12..14].copy_from_slice(&[8, 0]);
     frame[14] = 0x45;
@@ -21,6 +24,7 @@ fn packet(transport: Transport, fragment: Fragment) -> Packet {
     Packet {
         header: transport.into(),
         fragment,
+        defect,
         ..parsed.expect("a plain packet")
     }
 }
@@ -28,7 +32,7 @@ fn packet(transport: Transport, fragment: Fragment) -> Packet {
 fn transports() -> impl Strategy<Value = Transport> {
     let ports = (any::<u16>(), any::<u16>());
     prop_oneof![
-        (ports.clone(), any::<u8>()).prop_map(|((source_port, destination_port), flags)| {
+        (ports, any::<u8>()).prop_map(|((source_port, destination_port), flags)| {
             Transport::Tcp {
                 source_port,
                 destination_port,
@@ -52,6 +56,14 @@ fn fragments() -> impl Strategy<Value = Fragment> {
     ]
 }
 
+fn defects() -> impl Strategy<Value = Option<Reason>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Reason::Truncated)),
+        Just(Some(Reason::Malformed))
+    ]
+}
+
 /// Whether the packet is of the class, as the class says of itself.
 fn is_of(class: TrafficClass, packet: &Packet, is_reflector: bool) -> bool {
     let flags = match packet.transport() {
@@ -62,6 +74,7 @@ fn is_of(class: TrafficClass, packet: &Packet, is_reflector: bool) -> bool {
     let is_udp = matches!(packet.transport(), Transport::Udp { .. });
     let is_opaque = packet.transport() == Transport::Opaque;
     let is_whole = packet.fragment == Fragment::Whole;
+    let has_defect = packet.defect.is_some();
     let (syn, ack) = (has(TcpFlags::SYN), has(TcpFlags::ACK));
     let closes = has(TcpFlags::RST) || has(TcpFlags::FIN);
     match class {
@@ -73,17 +86,19 @@ fn is_of(class: TrafficClass, packet: &Packet, is_reflector: bool) -> bool {
         TrafficClass::Reflected => is_udp && is_reflector,
         TrafficClass::Icmp => matches!(packet.transport(), Transport::Icmp { .. }),
         TrafficClass::Fragment => is_opaque && !is_whole,
-        TrafficClass::Protocol => is_opaque && is_whole,
-        TrafficClass::Malformed | TrafficClass::Other => false,
+        TrafficClass::Protocol => is_opaque && is_whole && !has_defect,
+        TrafficClass::Malformed => is_opaque && is_whole && has_defect,
+        TrafficClass::Other => false,
     }
 }
 
 proptest! {
     #[test]
     fn every_packet_is_of_exactly_one_class(
-        transport in transports(), fragment in fragments(), is_reflector in any::<bool>(),
+        transport in transports(), fragment in fragments(), defect in defects(),
+        is_reflector in any::<bool>(),
     ) {
-        let packet = packet(transport, fragment);
+        let packet = packet(transport, fragment, defect);
         let of: Vec<TrafficClass> = TrafficClass::ALL
             .into_iter()
             .filter(|class| is_of(*class, &packet, is_reflector))
@@ -95,7 +110,7 @@ proptest! {
     #[test]
     fn only_the_source_port_of_udp_is_looked_up(transport in transports(), fragment in fragments()) {
         let mut asked = Vec::new();
-        TrafficClass::of(&packet(transport, fragment), |port| {
+        TrafficClass::of(&packet(transport, fragment, None), |port| {
             asked.push(port);
             false
         });

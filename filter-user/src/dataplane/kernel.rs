@@ -13,6 +13,7 @@ pub(super) mod pinned;
 mod place;
 mod raw;
 mod report;
+mod rows;
 mod rules;
 mod senders;
 mod services;
@@ -37,9 +38,9 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
-        settings::{HELD_ROW, OPERATOR_ROW, Settings},
+        settings::Settings,
     },
-    logic::{address::Family, bucket::Limit, connections, gate::LINE_WORDS, set4::LISTS},
+    logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
 
 pub use self::specimen::{Plain, Specimen};
@@ -194,30 +195,11 @@ impl Kernel {
         Ok(result.return_value)
     }
 
-    /// The settings that the controller holds, or held last.
-    fn held(&self) -> Result<Settings, DataplaneError> {
-        self.maps
-            .settings
-            .get(&HELD_ROW, 0)
-            .map_err(|error| map_error("reading what is held beside the settings", error))
-    }
-
-    fn write_row(&mut self, row: u32, settings: &Settings) -> Result<(), DataplaneError> {
-        self.maps
-            .settings
-            .set(row, settings, 0)
-            .map_err(|error| map_error("writing the settings", error))
-    }
-
-    /// Has SYNs compared with completed handshakes for a while, if those limits become lower: who
+    /// Has SYNs compared with completed handshakes for a while, if limits of those become lower: who
     /// was within one may be over the next.
-    fn expect_lower(&mut self, new: &Settings, old: &Settings) -> Result<(), DataplaneError> {
-        let is_lower = |(new, old): (&Limit, &Limit)| {
-            !old.is_none() && (new.depth < old.depth || new.interval > old.interval)
-        };
-        if new.connections.iter().zip(&old.connections).any(is_lower) {
-            let longest = new.connections.iter().map(connections::longest).max();
-            let until = self.tick()?.saturating_add(longest.unwrap_or_default());
+    fn expect_lower(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
+        if let Some(ticks) = self.maps.rows.lowered(settings)? {
+            let until = self.tick()?.saturating_add(ticks);
             self.compare_handshakes_until(until)?;
         }
         Ok(())
@@ -267,30 +249,17 @@ impl Dataplane for Kernel {
     }
 
     fn settings(&mut self) -> Result<Settings, DataplaneError> {
-        self.maps
-            .settings
-            .get(&OPERATOR_ROW, 0)
-            .map_err(|error| map_error("reading the settings", error))
+        self.maps.rows.operators()
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
-        if settings.held_until != 0 {
-            let mut held = self.held()?;
-            if held.rule_bank != settings.rule_bank {
-                held.rule_bank = settings.rule_bank;
-                self.write_row(HELD_ROW, &held)?;
-            }
-        }
-        let before = self.settings()?;
-        self.expect_lower(settings, &before)?;
-        self.write_row(OPERATOR_ROW, settings)
+        self.expect_lower(settings)?;
+        self.maps.rows.set_operators(settings)
     }
 
     fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
-        for before in [self.settings()?, self.held()?] {
-            self.expect_lower(settings, &before)?;
-        }
-        self.write_row(HELD_ROW, settings)
+        self.expect_lower(settings)?;
+        self.maps.rows.set_held(settings)
     }
 
     fn entry(
@@ -447,16 +416,7 @@ impl Dataplane for Kernel {
     }
 
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
-        let in_force = self.settings()?.rule_bank;
-        if bank == in_force {
-            return Err(DataplaneError(format!("bank {bank} of rules is in force")));
-        }
-        // What is not held at the moment, or was only half written, may name the other bank.
-        let mut held = self.held()?;
-        if held.rule_bank == bank {
-            held.rule_bank = in_force;
-            self.write_row(HELD_ROW, &held)?;
-        }
+        self.maps.rows.release(bank)?;
         self.maps.rules.set(bank, rules)
     }
 

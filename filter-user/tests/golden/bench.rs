@@ -1,24 +1,29 @@
 //! The loaded program, alone in a bpffs of its own, on one CPU.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, sync::Arc};
 
 use aya::programs::{TestRun as _, TestRunOptions};
-use filter_common::abi::{
-    counter::{self, COUNTERS},
-    defence::{LOCAL_LINES, LocalLine, PORT_WORDS, PortSet},
-    entry::EntryValue,
-    lifeline::Lifelines,
-    reason::{Action, Reason},
-    sample::Sample,
-    service::{SERVICES, Service},
+use filter_common::{
+    abi::{
+        counter::{self, COUNTERS, Counter},
+        defence::{LOCAL_LINES, LocalLine, PORT_WORDS, PortSet},
+        entry::EntryValue,
+        lifeline::Lifelines,
+        reason::{Action, Reason},
+        sample::Sample,
+        service::{SERVICES, Service},
+        traffic::{self, TrafficClass},
+    },
+    logic::parse,
 };
 use filter_user::{
     api::types::ListKind,
-    config::{AttachPreference, Config, Tables as Sizes},
+    config::{AttachPreference, Config, Paths, Tables as Sizes},
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
     dataplane::{
-        CompiledRules, Counters, Dataplane, Image, ProgramReport, bpffs::PinFolder, kernel::Kernel,
+        CompiledRules, Counters, Dataplane, Image, ProgramReport, Traffic, bpffs::PinFolder,
+        kernel::Kernel,
     },
     rules::{
         Rule,
@@ -60,6 +65,8 @@ pub struct Fate {
     pub verdict: u32,
     pub before: Counters,
     pub after: Counters,
+    /// The classes that something was counted in, with how much.
+    pub traffic: Vec<(TrafficClass, Counter)>,
     pub samples: Vec<Sample>,
 }
 
@@ -315,14 +322,42 @@ impl Bench {
 
     /// Runs a frame through the program.
     pub fn run(&mut self, frame: &[u8]) -> Fate {
+        let traffic = self.traffic();
         let before = self.kernel.counters().expect("counters are read");
         let verdict = self.kernel.run(frame).expect("the program runs");
         let after = self.kernel.counters().expect("counters are read");
+        let moved = |(now, before): (Counter, Counter)| Counter {
+            packets: now.packets - before.packets,
+            bytes: now.bytes - before.bytes,
+        };
+        let traffic = TrafficClass::ALL
+            .into_iter()
+            .zip(self.traffic().into_iter().zip(traffic).map(moved))
+            .filter(|(_, counter)| *counter != Counter::default())
+            .collect();
         Fate {
             verdict,
             before,
             after,
+            traffic,
             samples: self.samples(),
+        }
+    }
+
+    /// What came in: a test run's packets, all of which come from the first interface.
+    fn traffic(&mut self) -> Traffic {
+        let places = self.kernel.traffic().expect("counters are read");
+        places[traffic::place(1) as usize]
+    }
+
+    /// Where things lie.
+    pub fn paths(&self) -> Paths {
+        let folder = self._pins.folder.path();
+        Paths {
+            socket: folder.join("socket"),
+            state: folder.to_owned(),
+            bpf: folder.join("bpf/floodwall"),
+            cgroup: None,
         }
     }
 
@@ -381,6 +416,19 @@ impl Fate {
                 name(index)
             );
         }
+        let [(class, counter)] = self.traffic.as_slice() else {
+            panic!("one class of traffic, not {:?}", self.traffic)
+        };
+        assert_eq!(
+            (counter.packets, counter.bytes),
+            (1, frame.len() as u64),
+            "what was counted as {class:?}"
+        );
+        let reaches_beyond = [Some(reason), observed].contains(&Some(Reason::HeaderSpan));
+        assert!(
+            classes(frame).contains(class) || reaches_beyond && *class == TrafficClass::Malformed,
+            "the class {class:?} of traffic"
+        );
         let (verdict, dropped) = match reason.action() {
             Action::Pass => (XDP_PASS, 0),
             Action::Drop => (XDP_DROP, 1),
@@ -401,6 +449,9 @@ impl Fate {
             "the sample's reason"
         );
         assert_eq!(sample.dropped, dropped, "whether the sample was dropped");
+        if dropped == 0 {
+            assert_eq!(sample.spared, reason.code(), "what spared the sample");
+        }
         assert_eq!(sample.length, frame.len() as u32, "the sample's length");
         assert_eq!(
             usize::from(sample.captured),
@@ -419,6 +470,17 @@ impl Fate {
 pub const XDP_DROP: u32 = 1;
 pub const XDP_TX: u32 = 3;
 pub const XDP_PASS: u32 = 2;
+
+/// The classes that a frame may be of: which ports are reflectors' is not known here.
+fn classes(frame: &[u8]) -> Vec<TrafficClass> {
+    match parse::packet(&frame) {
+        ControlFlow::Continue(packet) => [true, false]
+            .map(|is_reflector| TrafficClass::of(&packet, |_| is_reflector))
+            .to_vec(),
+        ControlFlow::Break(Reason::NotIp) => vec![TrafficClass::Other],
+        ControlFlow::Break(_) => vec![TrafficClass::Malformed],
+    }
+}
 
 fn name(index: u32) -> String {
     let code = (index % 64) as u8;

@@ -10,6 +10,7 @@ mod force;
 mod fragments;
 mod frame;
 mod headers;
+mod held;
 mod host;
 mod icmp;
 mod limits;
@@ -25,6 +26,7 @@ mod services;
 mod sets;
 mod shape;
 mod tcp;
+mod traffic;
 mod udp;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, thread, time::Duration};

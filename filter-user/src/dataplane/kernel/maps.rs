@@ -12,19 +12,19 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
-        settings::Settings,
         traffic::{TRAFFIC_PLACES, TrafficCounters},
     },
     logic::gate::ENTRIES,
 };
 
 use super::{
-    cpus::Cpus, memory::Lines, others::Others, own::Own, rules::Rules, services::Services,
+    cpus::Cpus, memory::Lines, others::Others, own::Own, rows::Rows, rules::Rules,
+    services::Services,
 };
 use crate::dataplane::{Counters, DataplaneError, Traffic};
 
 pub(super) struct Maps {
-    pub(super) settings: Array<MapData, Settings>,
+    pub(super) rows: Rows,
     pub(super) counters: PerCpuArray<MapData, Counter>,
     pub(super) traffic: PerCpuArray<MapData, TrafficCounters>,
     pub(super) lists: BTreeMap<ListId, HashMap<MapData, EntryKey, EntryValue>>,
@@ -54,7 +54,7 @@ impl Maps {
         let gate = take_map(ebpf, "GATE")?;
         let gate = map_data(&gate).ok_or_else(|| DataplaneError("GATE is no array".to_owned()))?;
         Ok(Self {
-            settings: take(ebpf, "SETTINGS")?,
+            rows: Rows::take(ebpf)?,
             counters: take(ebpf, "COUNTERS_BY_REASON")?,
             traffic: take(ebpf, "TRAFFIC")?,
             lists,
