@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod detect;
 pub mod host;
+pub mod metrics;
 pub mod render;
 pub mod rules;
 pub mod sets;

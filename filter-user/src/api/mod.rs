@@ -3,7 +3,7 @@
 pub mod error;
 mod extract;
 pub mod openapi;
-mod patience;
+pub(crate) mod patience;
 pub mod peer;
 mod routes;
 pub mod server;

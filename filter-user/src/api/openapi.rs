@@ -7,8 +7,8 @@ use crate::api::{
     error::ApiError,
     extract::NoQuery,
     routes::{
-        allow, ban, block, defences, events, interfaces, limits, mode, rules, samples, services,
-        status, why,
+        allow, ban, block, defences, events, incidents, interfaces, limits, mode, rules, samples,
+        services, status, why,
     },
     types::{ErrorBody, ErrorKind},
 };
@@ -89,6 +89,10 @@ pub enum Errors {
         why::why,
         events::events,
         samples::samples,
+        incidents::list,
+        incidents::show,
+        incidents::history,
+        incidents::view,
         interfaces::reload,
         interfaces::detach_all,
         interfaces::attach,

@@ -2,12 +2,16 @@
 //!
 //! Both ends use these types: the daemon serialises them, the command line reads them back.
 
+mod incidents;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use self::incidents::*;
 
 /// Version of this interface.
 pub const SCHEMA: u32 = 1;

@@ -11,6 +11,7 @@ mod defence;
 mod doctor;
 mod events;
 mod exit;
+mod incident;
 mod limit;
 mod lists;
 mod mode;
@@ -102,6 +103,9 @@ enum Command {
     Why(why::Why),
     /// Show what happened and who did what
     Events(events::Events),
+    /// Show attacks that were noticed: what came, what was done, what passed
+    #[command(subcommand)]
+    Incident(incident::Incident),
     /// Show sampled packets, or save them for Wireshark
     Samples(samples::Samples),
     /// Check a configuration
@@ -168,6 +172,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Mode(command) => command.execute(context)?,
         Command::Why(command) => command.execute(context)?,
         Command::Events(command) => command.execute(context)?,
+        Command::Incident(command) => command.execute(context)?,
         Command::Samples(command) => command.execute(context)?,
         Command::Config(command) => command.execute(context)?,
         Command::Reload(command) => command.execute(context)?,

@@ -38,12 +38,18 @@ pub struct Webhook {
 pub struct Endpoint {
     url: String,
     origin: String,
+    is_here: bool,
 }
 
 impl Endpoint {
     /// The whole of it.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it is of this host.
+    pub fn is_here(&self) -> bool {
+        self.is_here
     }
 
     /// Reads one: over TLS, or to this host.
@@ -73,6 +79,7 @@ impl Endpoint {
         Ok(Self {
             url: text.to_owned(),
             origin: format!("{scheme}://{authority}"),
+            is_here,
         })
     }
 }

@@ -2,14 +2,17 @@
 
 use std::sync::{Arc, mpsc};
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::{
     api::types::{
-        Defences, EntryPage, Event, EventPage, Limits, ListKind, Outcome, Rules, SamplePage,
-        SampleQuery, Services, Stats, Status, Why, WhyQuery,
+        Defences, EntryPage, Event, EventPage, HistoryPage, IncidentDetail, IncidentPage, Limits,
+        ListKind, Outcome, Rules, SamplePage, SampleQuery, Services, Stats, Status, Why, WhyQuery,
     },
     core::{actor::Actor, command::Command, refusal::Refusal},
+    detect::View,
+    metrics::Metrics,
 };
 
 /// What the daemon answers. Implemented by the daemon, and by a fake in the tests of the API.
@@ -40,6 +43,21 @@ pub trait Service: Send {
     fn events(&mut self, after: Option<i64>, limit: usize) -> Result<EventPage, Refusal>;
     /// Sampled packets.
     fn samples(&mut self, query: &SampleQuery) -> Result<SamplePage, Refusal>;
+    /// At most `limit` incidents with a number below `before`, or the newest.
+    fn incidents(&mut self, before: Option<u64>, limit: usize) -> Result<IncidentPage, Refusal>;
+    /// One incident.
+    fn incident(&mut self, id: u64) -> Result<IncidentDetail, Refusal>;
+    /// At most `limit` seconds of a time.
+    fn history(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<HistoryPage, Refusal>;
+    /// What the controller sees.
+    fn view(&mut self) -> Result<View, Refusal>;
+    /// What is measured.
+    fn metrics(&mut self) -> Result<Metrics, Refusal>;
     /// Carries out a command, or, with `dry_run`, says what it would do.
     fn execute(
         &mut self,

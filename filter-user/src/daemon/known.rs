@@ -90,7 +90,7 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
-    /// Writes the table a last time.
+    /// Writes the table, and what waits of incidents, a last time.
     pub fn rest(&mut self) {
         let written = self
             .end_writing_at_last()
@@ -99,6 +99,7 @@ impl<D: Dataplane> Daemon<D> {
         if let Err(refusal) = written {
             tracing::error!("{refusal}");
         }
+        self.story.end();
     }
 
     /// Beside everything else, for a disk may take its time.

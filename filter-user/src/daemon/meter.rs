@@ -35,6 +35,11 @@ impl Meter {
         self.readings.push_back((at, Box::new(counters)));
     }
 
+    /// The newest reading.
+    pub fn newest(&self) -> Option<&Counters> {
+        self.readings.back().map(|(_, counters)| &**counters)
+    }
+
     /// Rates over about the last second, and totals.
     pub fn stats(&self, at: Timestamp) -> Stats {
         let (Some((start, old)), Some((end, new))) = (self.readings.front(), self.readings.back())

@@ -17,6 +17,7 @@ mod services;
 mod sets;
 mod start;
 pub mod state;
+mod story;
 pub mod tables;
 mod terrain;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use crate::{
         self,
         surroundings::{Surroundings, ThisHost},
     },
+    metrics,
     store::Store,
 };
 
@@ -64,7 +66,21 @@ pub fn run(source: Source) -> anyhow::Result<()> {
     check_interfaces(&config)?;
     let (handle, queue) = Handle::new(QUEUE);
     let socket = server::bind(&config.paths.socket, &config.access)?;
+    let metrics = config.metrics.listen.map(|address| {
+        metrics::server::bind(address).map_err(|error| {
+            format!(
+                "metrics cannot be served at {address}: {error}; name another address with \
+                 [metrics] listen, and restart"
+            )
+        })
+    });
+    let metrics = metrics.transpose();
     let mut daemon = start(&config, source, handle.clone())?;
+    let metrics = metrics.unwrap_or_else(|trouble| {
+        // No reason to leave this host without a filter.
+        daemon.trouble("metrics", trouble);
+        None
+    });
     tracing::info!(socket = %socket.path().display(), "{}", daemon.greeting());
     let stop = Arc::new(AtomicBool::new(false));
     let worker = {
@@ -86,6 +102,9 @@ pub fn run(source: Source) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the threads of the control socket")?;
+    if let Some(listener) = metrics {
+        runtime.spawn(metrics::server::serve(listener, handle.clone()));
+    }
     let served = runtime.block_on(serve(socket, &config, handle));
     notify(&[NotifyState::Stopping]);
     stop.store(true, Ordering::Relaxed);

@@ -52,6 +52,7 @@ impl<D: Dataplane> Daemon<D> {
             self.expire();
             self.keep_protected();
             self.tend();
+            self.keep_second();
             if let Err(error) = self.tables.settle(&mut self.plane) {
                 // Bits too many cost time, nothing else.
                 tracing::warn!("closing the gate of what is gone: {error}");

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use filter_common::logic::packet::protocol;
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::{
     handle::Service,
@@ -13,9 +14,9 @@ use super::{
 };
 use crate::{
     api::types::{
-        Defences, Entry, EntryPage, EventPage, Interface, Limits, ListKind, MapStatus, Mode,
-        Outcome, Override, Rules, SCHEMA, SamplePage, SampleQuery, Services, Stats, Status,
-        TableStatus, Why, WhyQuery,
+        Defences, Entry, EntryPage, EventPage, HistoryPage, IncidentDetail, IncidentPage,
+        Interface, Limits, ListKind, MapStatus, Mode, Outcome, Override, Rules, SCHEMA, SamplePage,
+        SampleQuery, Services, Stats, Status, TableStatus, Why, WhyQuery,
     },
     clock,
     config::protocols::any_protocol,
@@ -30,7 +31,9 @@ use crate::{
         why,
     },
     dataplane::{Attachment, Dataplane},
+    detect::View,
     host,
+    metrics::Metrics,
     stats::reasons,
 };
 
@@ -199,6 +202,32 @@ impl<D: Dataplane> Service for Daemon<D> {
             }))
     }
 
+    fn incidents(&mut self, before: Option<u64>, limit: usize) -> Result<IncidentPage, Refusal> {
+        self.incident_page(before, limit)
+    }
+
+    fn incident(&mut self, id: u64) -> Result<IncidentDetail, Refusal> {
+        self.incident_detail(id)
+    }
+
+    fn history(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<HistoryPage, Refusal> {
+        self.history_page(from, to, limit)
+    }
+
+    fn view(&mut self) -> Result<View, Refusal> {
+        Ok(self.story.view.clone())
+    }
+
+    fn metrics(&mut self) -> Result<Metrics, Refusal> {
+        let status = self.status()?;
+        Ok(self.story.metrics(status))
+    }
+
     fn execute(
         &mut self,
         actor: &Actor,
@@ -301,6 +330,7 @@ impl<D: Dataplane> Daemon<D> {
         };
         self.keep_slots();
         self.tend();
+        self.story.configure(&self.config);
         self.tell(actor, "config.reload", &text);
         Ok(Outcome {
             schema: SCHEMA,
@@ -443,6 +473,8 @@ fn needs_restart(old: &crate::config::Config, new: &crate::config::Config) -> Op
         Some("attach")
     } else if old.access != new.access {
         Some("access")
+    } else if old.metrics != new.metrics {
+        Some("metrics")
     } else {
         None
     }

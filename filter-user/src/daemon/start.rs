@@ -19,6 +19,7 @@ use super::{
     services::Protected,
     sets::Members,
     state::{Daemon, Source, failed},
+    story::{self, Story},
     tables::{Move, Tables},
     terrain::Terrain,
 };
@@ -58,6 +59,10 @@ impl<D: Dataplane> Daemon<D> {
         } else {
             known::kept(store.folder(), &mut losses)
         };
+        // What is lost of history says nothing of entries.
+        let mut untold = Vec::new();
+        let story = Story::start(store.folder(), &config, clock::now(), &mut untold)?;
+        let story::Kept { story, interrupted } = story;
         let key = match &kept {
             Some(kept) => kept.key,
             None if taken_over => found.key,
@@ -111,6 +116,7 @@ impl<D: Dataplane> Daemon<D> {
             losses,
             troubles: BTreeMap::new(),
             keeping: Keeping::new(folder, day, now),
+            story,
             next: Next::new(now),
         };
         if let Some(kept) = kept {
@@ -154,6 +160,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         daemon.put_lifelines()?;
         daemon.refresh_facts();
+        daemon.close_interrupted(interrupted, untold);
         Ok(daemon)
     }
 

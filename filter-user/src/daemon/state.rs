@@ -16,6 +16,7 @@ use super::{
     rulebook::Rulebook,
     services::Protected,
     sets::{Built, Members},
+    story::Story,
     tables::{Moment, Move, Tables},
     terrain::Terrain,
 };
@@ -112,6 +113,8 @@ pub struct Daemon<D> {
     pub(super) troubles: BTreeMap<&'static str, String>,
     /// Who is known good.
     pub(super) keeping: Keeping,
+    /// What becomes of what the controller tells.
+    pub(super) story: Story,
     pub(super) next: Next,
 }
 

@@ -49,13 +49,13 @@ const OPERATOR: Actor = Actor::Operator {
 use ListKind::{Allow, Ban, Block};
 
 /// A folder with a configuration file and the daemon's state.
-struct Host {
+pub(super) struct Host {
     folder: tempfile::TempDir,
     surroundings: MadeUp,
 }
 
 impl Host {
-    fn new(config: &str) -> Self {
+    pub(super) fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let host = Self {
             folder,
@@ -75,11 +75,11 @@ impl Host {
         self.folder.path().join("floodwall.toml")
     }
 
-    fn state(&self) -> std::path::PathBuf {
+    pub(super) fn state(&self) -> std::path::PathBuf {
         self.folder.path().join("state")
     }
 
-    fn start(&self, fake: Fake, taken_over: bool) -> Daemon<Fake> {
+    pub(super) fn start(&self, fake: Fake, taken_over: bool) -> Daemon<Fake> {
         let source = Source {
             file: Some(self.file()),
             interfaces: Vec::new(),
@@ -103,26 +103,26 @@ impl Host {
     }
 
     /// A daemon that starts for the first time.
-    fn first(&self) -> Daemon<Fake> {
+    pub(super) fn first(&self) -> Daemon<Fake> {
         self.start(fake(), false)
     }
 
     /// Stops the daemon, by force or not, and starts another over the same maps.
-    fn again(&self, daemon: Daemon<Fake>) -> Daemon<Fake> {
+    pub(super) fn again(&self, daemon: Daemon<Fake>) -> Daemon<Fake> {
         let mut fake = stop(daemon);
         fake.gate_writes.clear();
         self.start(fake, true)
     }
 }
 
-fn fake() -> Fake {
+pub(super) fn fake() -> Fake {
     Fake {
         tick: 1_000_000,
         ..Fake::default()
     }
 }
 
-fn stop(daemon: Daemon<Fake>) -> Fake {
+pub(super) fn stop(daemon: Daemon<Fake>) -> Fake {
     let Daemon { plane, .. } = daemon;
     plane
 }

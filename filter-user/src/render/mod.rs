@@ -4,6 +4,7 @@ pub mod defences;
 pub mod doctor;
 pub mod entries;
 pub mod events;
+pub mod incidents;
 pub mod limits;
 pub mod lists;
 pub mod number;

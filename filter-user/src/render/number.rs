@@ -43,6 +43,24 @@ pub fn rate(number: f64) -> String {
     format!("{}/s", grouped(whole))
 }
 
+/// Bits a second as `1.2 Gbit/s`, in powers of 1000.
+pub fn bits(number: f64) -> String {
+    let mut rest = number.max(0.0);
+    let mut unit = "";
+    for larger in ["k", "M", "G", "T", "P"] {
+        if rest < 999.95 {
+            break;
+        }
+        rest /= 1000.0;
+        unit = larger;
+    }
+    if unit.is_empty() {
+        format!("{rest:.0} bit/s")
+    } else {
+        format!("{rest:.1} {unit}bit/s")
+    }
+}
+
 /// A part of a whole as `12.3 %`; nothing of nothing is `-`.
 pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
@@ -67,6 +85,22 @@ mod tests {
     fn bytes_have_one_decimal() {
         let shown = [0, 999, 1000, 1_250_000, u64::MAX].map(bytes);
         assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.3 MB", "18.4 EB"]);
+    }
+
+    #[test]
+    fn bits_have_one_decimal() {
+        let shown = [0.0, 999.0, 1_000.0, 1.25e9, 999_960.0, 1e21, f64::NAN, -1.0].map(bits);
+        let expected = [
+            "0 bit/s",
+            "999 bit/s",
+            "1.0 kbit/s",
+            "1.2 Gbit/s",
+            "1.0 Mbit/s",
+            "1000000.0 Pbit/s",
+            "0 bit/s",
+            "0 bit/s",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

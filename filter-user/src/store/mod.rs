@@ -312,17 +312,38 @@ impl Store {
                 "SELECT id, at, by, kind, text FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
             )?;
             let events = statement
-                .query_map([after, limit], |row| {
-                    Ok(Event {
-                        id: row.get(0)?,
-                        at: rows::time(row, 1)?,
-                        by: row.get(2)?,
-                        kind: row.get(3)?,
-                        text: row.get(4)?,
-                    })
-                })?
+                .query_map([after, limit], event)?
                 .collect::<rusqlite::Result<_>>()?;
             Ok((events, last))
+        };
+        read().map_err(|error| self.error("reading", &error.into()))
+    }
+
+    /// Events of a time, at most the last `limit`, by rising id.
+    pub fn events_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Event>> {
+            let mut statement = self.database.prepare_cached(
+                "SELECT id, at, by, kind, text FROM events ORDER BY id DESC LIMIT ?1",
+            )?;
+            let mut events = Vec::new();
+            let mut rows = statement.query([JOURNAL])?;
+            while let Some(row) = rows.next()? {
+                let event = event(row)?;
+                // Times rise with the ids, unless a clock was set back.
+                if event.at < from || events.len() == limit {
+                    break;
+                }
+                if event.at <= to {
+                    events.push(event);
+                }
+            }
+            events.reverse();
+            Ok(events)
         };
         read().map_err(|error| self.error("reading", &error.into()))
     }
@@ -358,6 +379,16 @@ impl Store {
             self.folder.display()
         ))
     }
+}
+
+fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        id: row.get(0)?,
+        at: rows::time(row, 1)?,
+        by: row.get(2)?,
+        kind: row.get(3)?,
+        text: row.get(4)?,
+    })
 }
 
 /// What is wrong with a database.

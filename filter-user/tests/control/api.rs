@@ -40,7 +40,7 @@ fn the_document_names_every_method_of_every_path_and_no_other() {
     for path in filter_user::api::paths() {
         assert!(paths.contains(&path.to_owned()), "{path} is not described");
         for method in METHODS {
-            let target = path.replace("{name}", "eth0");
+            let target = path.replace("{name}", "eth0").replace("{id}", "3");
             let answer = lab.ask(method, &target);
             let described = operations.contains(&(path.to_owned(), method.to_owned()));
             assert_eq!(
@@ -52,6 +52,50 @@ fn the_document_names_every_method_of_every_path_and_no_other() {
                 assert_eq!(answer.error().error, ErrorKind::Invalid);
             }
         }
+    }
+}
+
+#[test]
+fn incidents_and_history_come_in_pages() {
+    let lab = Lab::new(As::Reader);
+    let get = |target: &str| -> Value {
+        let answer = lab.ask("GET", target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    };
+    let page = get("/v1/incidents?limit=2");
+    assert_eq!((&page["schema"], &page["next"]), (&1.into(), &2.into()));
+    assert_eq!(page["incidents"][1]["id"], 2);
+    assert_eq!(page["incidents"][1]["targets"][0], "this host");
+    let page = get("/v1/incidents?before=2");
+    assert_eq!(page["incidents"].as_array().unwrap().len(), 1);
+    assert_eq!(get("/v1/incidents/1")["incident"]["id"], 1);
+    assert_eq!(get("/v1/view")["incident"], 3);
+    let page = get("/v1/history?from=2026-01-02T03:04:10Z&to=2026-01-02T03:05:00Z&limit=3");
+    assert_eq!(page["seconds"].as_array().unwrap().len(), 3);
+    assert_eq!(page["next"], "2026-01-02T03:04:13Z");
+    assert!(get("/v1/history")["seconds"].as_array().unwrap().is_empty());
+    for (target, status, says) in [
+        ("/v1/incidents/x", 400, "no number of an incident"),
+        ("/v1/incidents/-1", 400, "no number of an incident"),
+        ("/v1/incidents/9", 404, "no incident 9"),
+        ("/v1/incidents?limit=0", 400, "between 1 and"),
+        ("/v1/incidents?after=1", 400, "after"),
+        ("/v1/incidents/1?x=1", 400, ""),
+        ("/v1/history?from=yesterday", 400, "from"),
+        (
+            "/v1/history?from=2026-01-02T03:04:10Z&to=2026-01-02T03:04:09Z",
+            400,
+            "is behind",
+        ),
+    ] {
+        let answer = lab.ask("GET", target);
+        assert_eq!(answer.status, status, "{target}: {}", answer.body);
+        assert!(
+            answer.error().message.contains(says),
+            "{target}: {}",
+            answer.body
+        );
     }
 }
 

@@ -79,6 +79,12 @@ fn what_looks_prints_text_or_nothing_but_json() {
         ("why 192.0.2.1 --protocol udp --dport 53", "PASSES"),
         ("events", "event 1"),
         ("samples --reason blocked", "a packet"),
+        ("incident list", "3  2026-01-02 03:04:05Z  39s"),
+        ("incident list --before 2 --limit 1", "1  2026-01-02"),
+        (
+            "incident show 3",
+            "Incident 3: SYN flood at this host (over)",
+        ),
         ("block list", "No entry."),
         ("allow list", "No entry."),
     ] {
@@ -91,6 +97,22 @@ fn what_looks_prints_text_or_nothing_but_json() {
         assert_eq!(value["schema"], 1, "{line}");
         assert!(output.stderr.is_empty(), "{line}: {output:?}");
     }
+}
+
+#[test]
+fn an_incident_is_shown_with_all_of_its_seconds() {
+    let lab = Lab::new(As::Reader);
+    let output = run(&lab, "incident show 3 --json");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // To a minute behind its end.
+    assert_eq!(value["seconds"].as_array().unwrap().len(), 100);
+    assert_eq!(value["next"], Value::Null);
+    assert_eq!(value["incident"]["vectors"][0]["vector"], "syn");
+    let output = run(&lab, "incident show 4");
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(err(&output).contains("no incident 4"), "{output:?}");
+    assert_eq!(code(&run(&lab, "incident show x")), 2);
+    assert_eq!(code(&run(&lab, "incident")), 2);
 }
 
 #[test]

@@ -19,6 +19,11 @@ use filter_user::{
     config::Config,
     core::{actor::Actor, command::Command, refusal::Refusal},
     daemon::handle::{Handle, Service},
+    detect::{
+        Phase, Target, Vector, View,
+        output::{Report, Spoofed, VectorReport},
+    },
+    metrics::{Deliveries, Metrics, Steps},
 };
 use nix::unistd::{Gid, Group};
 use tokio::sync::oneshot;
@@ -73,6 +78,41 @@ fn entry(index: u64) -> Entry {
         since: time(),
         until: None,
         packets: Some(index),
+    }
+}
+
+/// An incident of less than a minute.
+fn report(id: u64) -> Report {
+    Report {
+        id,
+        first: time(),
+        detected: time(),
+        peak: time(),
+        end: Some(time() + jiff::SignedDuration::from_secs(39)),
+        vectors: vec![VectorReport {
+            vector: Vector::Syn,
+            target: Target::Host,
+            phase: Phase::Recovering,
+            spoofed: Spoofed::Forged,
+            usual: 1.0,
+            peak_packets: 1e6,
+            peak_bits: 1e9,
+            mean_packets: 1e5,
+            mean_bits: 1e8,
+            evidence: "a lot of it".to_owned(),
+        }],
+        ..Report::default()
+    }
+}
+
+fn second(age: i64) -> SecondStatus {
+    SecondStatus {
+        at: time() + jiff::SignedDuration::from_secs(age),
+        received: Count::default(),
+        passed: Count::default(),
+        stopped: Count::default(),
+        would_stop: Count::default(),
+        classes: BTreeMap::new(),
     }
 }
 
@@ -255,6 +295,78 @@ impl Service for Fake {
         Ok(SamplePage {
             schema: SCHEMA,
             samples: vec![sample],
+        })
+    }
+
+    fn incidents(&mut self, before: Option<u64>, limit: usize) -> Result<IncidentPage, Refusal> {
+        self.refusal()?;
+        let all = (1..=3)
+            .rev()
+            .filter(|id| before.is_none_or(|before| *id < before));
+        let reports: Vec<Report> = all.map(report).collect();
+        let next = reports.get(..limit).filter(|_| reports.len() > limit);
+        Ok(IncidentPage {
+            schema: SCHEMA,
+            incidents: reports.iter().take(limit).map(Into::into).collect(),
+            next: next.and_then(|page| page.last()).map(|report| report.id),
+            total: 3,
+            damaged: Vec::new(),
+        })
+    }
+
+    fn incident(&mut self, id: u64) -> Result<IncidentDetail, Refusal> {
+        self.refusal()?;
+        if id > 3 {
+            return Err(Refusal::not_found(format!("there is no incident {id}")));
+        }
+        Ok(IncidentDetail {
+            schema: SCHEMA,
+            incident: report(id),
+            events: vec![event(5)],
+            seconds: vec![second(0)],
+            next: Some(second(1).at),
+            damaged: 0,
+        })
+    }
+
+    fn history(
+        &mut self,
+        from: jiff::Timestamp,
+        to: jiff::Timestamp,
+        limit: usize,
+    ) -> Result<HistoryPage, Refusal> {
+        self.refusal()?;
+        let all = (0..100)
+            .map(second)
+            .filter(|it| (from..=to).contains(&it.at));
+        let mut seconds: Vec<SecondStatus> = all.collect();
+        let next = seconds.get(limit).map(|second| second.at);
+        seconds.truncate(limit);
+        Ok(HistoryPage {
+            schema: SCHEMA,
+            seconds,
+            next,
+            damaged: 0,
+        })
+    }
+
+    fn view(&mut self) -> Result<View, Refusal> {
+        self.refusal()?;
+        Ok(View {
+            at: time(),
+            incident: Some(3),
+            ..View::default()
+        })
+    }
+
+    fn metrics(&mut self) -> Result<Metrics, Refusal> {
+        Ok(Metrics {
+            status: self.status()?,
+            view: self.view()?,
+            traffic: None,
+            good_dropped: 0.0,
+            steps: Steps::default(),
+            webhook: Deliveries::default(),
         })
     }
 

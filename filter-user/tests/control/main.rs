@@ -5,4 +5,5 @@ mod api;
 mod bounds;
 mod cli;
 mod lab;
+mod metrics;
 mod socket;

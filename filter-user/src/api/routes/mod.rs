@@ -6,6 +6,7 @@ pub mod block;
 pub mod defences;
 mod entries;
 pub mod events;
+pub mod incidents;
 pub mod interfaces;
 pub mod limits;
 mod lists;
@@ -124,6 +125,10 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/why", get(why::why)),
         ("/v1/events", get(events::events)),
         ("/v1/samples", get(samples::samples)),
+        ("/v1/incidents", get(incidents::list)),
+        ("/v1/incidents/{id}", get(incidents::show)),
+        ("/v1/history", get(incidents::history)),
+        ("/v1/view", get(incidents::view)),
         ("/v1/reload", post(interfaces::reload)),
         ("/v1/detach", post(interfaces::detach_all)),
         ("/v1/interfaces/{name}/attach", post(interfaces::attach)),

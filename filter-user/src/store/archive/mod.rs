@@ -9,6 +9,7 @@ pub mod seconds;
 mod tests;
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
@@ -47,6 +48,7 @@ pub const AROUND: i64 = 60;
 pub struct Archive {
     path: PathBuf,
     database: Connection,
+    is_damaged: Cell<bool>,
 }
 
 /// What is written at once.
@@ -88,23 +90,49 @@ impl Archive {
     pub fn open(folder: &Path, now: Timestamp) -> Result<(Self, Option<String>), StoreError> {
         let path = folder.join(DATABASE);
         match open_database(&path) {
-            Ok(database) => Ok((Self { path, database }, None)),
+            Ok(database) => Ok((Self::of(path, database), None)),
             Err(Damage::Beyond(error)) => Err(error),
-            Err(Damage::Corrupt(what)) => {
-                let aside = set_aside(&path, now)?;
-                let loss = format!(
-                    "{} was damaged ({what}) and is set aside as {}: incidents, their seconds and \
-                     what was learned of calm traffic start anew",
-                    path.display(),
-                    aside.display()
-                );
-                let database = open_database(&path).map_err(|damage| match damage {
-                    Damage::Beyond(error) => error,
-                    Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
-                })?;
-                Ok((Self { path, database }, Some(loss)))
-            }
+            Err(Damage::Corrupt(what)) => Self::anew(path, &what, now),
         }
+    }
+
+    /// Sets one aside that showed itself damaged while it was used.
+    pub fn replace(self, now: Timestamp) -> Result<(Self, Option<String>), StoreError> {
+        let Self { path, database, .. } = self;
+        drop(database);
+        Self::anew(path, "a page of it cannot be read", now)
+    }
+
+    fn anew(
+        path: PathBuf,
+        what: &str,
+        now: Timestamp,
+    ) -> Result<(Self, Option<String>), StoreError> {
+        let aside = set_aside(&path, now)?;
+        let loss = format!(
+            "{} was damaged ({what}) and is set aside as {}: incidents, their seconds and what was \
+             learned of calm traffic start anew",
+            path.display(),
+            aside.display()
+        );
+        let database = open_database(&path).map_err(|damage| match damage {
+            Damage::Beyond(error) => error,
+            Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
+        })?;
+        Ok((Self::of(path, database), Some(loss)))
+    }
+
+    fn of(path: PathBuf, database: Connection) -> Self {
+        Self {
+            path,
+            database,
+            is_damaged: Cell::new(false),
+        }
+    }
+
+    /// Whether something could not be read or written because it is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.get()
     }
 
     /// Opens it a second time, for reading beside whoever writes.
@@ -123,7 +151,7 @@ impl Archive {
                 path.display()
             ))
         })?;
-        Ok(Self { path, database })
+        Ok(Self::of(path, database))
     }
 
     /// Writes all of a batch, or nothing.
@@ -205,7 +233,18 @@ impl Archive {
         read().map_err(|error| self.error("reading", error))
     }
 
+    /// The end of the last second that was kept.
+    pub fn last_second(&self) -> Result<Option<i64>, StoreError> {
+        self.database
+            .query_row("SELECT max(last) FROM seconds", [], |row| row.get(0))
+            .map_err(|error| self.error("reading", error))
+    }
+
     fn error(&self, tried: &str, error: rusqlite::Error) -> StoreError {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        if let Some(DatabaseCorrupt | NotADatabase) = error.sqlite_error_code() {
+            self.is_damaged.set(true);
+        }
         let error = rows::Error::from(error);
         let remedy = if error.is_full() {
             "; the disk is full: make room there. The filter and the controller go on without it"

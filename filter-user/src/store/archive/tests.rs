@@ -74,10 +74,11 @@ fn batch(reports: impl IntoIterator<Item = Report>, seconds: Vec<Second>) -> Bat
 #[test]
 fn what_is_written_outlives_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
-    let memory = Memory {
-        next_incident: 9,
-        ..Memory::default()
+    let numbered = |mut memory: Memory| {
+        memory.next_incident = 9;
+        memory
     };
+    let memory = numbered(Memory::default());
     let mut archive = open(folder.path());
     assert_eq!(archive.memory().expect("nothing is amiss"), None);
     assert_eq!(archive.next_incident().expect("none yet"), 1);
