@@ -141,7 +141,7 @@ FROM                  RECEIVED          BITS   STOPPED  WOULD STOP   PASSED  MOS
     let head = shown.lines().take(expected.lines().count());
     let head: String = head.flat_map(|line| [line, "\n"]).collect();
     assert_eq!(head, expected);
-    let course = "2026-01-02 03:04:24Z  25,000/s  12.0 Mbit/s  22,500/s         0/s  2,500/s  syn";
+    let course = "2026-01-02 03:04:24Z  25,000/s   12.0 Mbit/s  22,500/s         0/s  2,500/s  syn";
     assert!(shown.contains(course), "{shown}");
     assert!(shown.contains("- 31 connections found"), "{shown}");
     assert!(shown.ends_with("- the driver does not say what the card lost\n"));

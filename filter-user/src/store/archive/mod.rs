@@ -12,6 +12,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -262,6 +263,10 @@ fn open_database(path: &Path) -> Result<Connection, Damage> {
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         0 => {
+            // Addresses are nobody's business; the files beside it follow its mode.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| {
+                Damage::Beyond(StoreError(format!("{}: {error}", path.display())))
+            })?;
             // Before there are tables, else all has to be written again.
             database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             database.pragma_update(None, "journal_mode", "WAL")?;

@@ -103,6 +103,11 @@ fn what_is_written_outlives_a_restart() {
     );
     assert_eq!(archive.incident(6).expect("there is none"), None);
     let reader = Archive::reader(folder.path()).expect("a second look");
+    for file in fs::read_dir(folder.path()).expect("a folder") {
+        let file = file.expect("a file");
+        let mode = file.metadata().expect("its mode").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file:?} names addresses");
+    }
     let found = reader.seconds(NOW + 10, NOW + 99, 1_000).expect("seconds");
     let expected: Vec<Second> = (10..100).map(|age| second(NOW + age)).collect();
     assert_eq!((found.seconds, found.next), (expected, None));
