@@ -61,6 +61,9 @@ pub struct Status {
     pub reasons: BTreeMap<String, ReasonStatus>,
     /// What differs from the configuration file, and who changed it.
     pub overrides: Vec<Override>,
+    /// What the controller holds beside that.
+    #[serde(default)]
+    pub held: Vec<HeldOverride>,
     /// Protected services, in order.
     #[serde(default)]
     pub services: Vec<ServiceStatus>,
@@ -197,6 +200,22 @@ pub struct Override {
     pub since: Timestamp,
     /// Until when.
     pub until: Option<Timestamp>,
+}
+
+/// Something that the controller holds beside what file and operators say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldOverride {
+    /// What: `defence.cookies`, `limit.source.syn`.
+    pub name: String,
+    /// To what.
+    pub value: String,
+    /// What holds otherwise.
+    pub otherwise: String,
+    /// Since when, until when, and why.
+    #[serde(flatten)]
+    pub held: HeldStatus,
+    /// The command by which an operator ends it.
+    pub ends: String,
 }
 
 /// How full a table is.
@@ -524,6 +543,20 @@ pub struct LimitStatus {
     pub by: String,
     /// Until when.
     pub until: Option<Timestamp>,
+    /// Set while the controller lowers it: `rate` is then the controller's.
+    #[serde(default)]
+    pub held: Option<HeldStatus>,
+}
+
+/// What the controller holds until it lets go, or an operator ends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldStatus {
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when, if it is not held on.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: String,
 }
 
 /// `PUT /v1/limits/NAME`.
@@ -592,7 +625,7 @@ pub struct Defences {
 pub struct DefenceStatus {
     /// `cookies`, `sockets`, `closed_ports`, `solicited`, `connections`, `icmp`, `protocols`.
     pub name: String,
-    /// When it holds: `off`, `pressure`, `on`.
+    /// When it holds: `off`, `pressure`, `on`; of cookies, `auto`: when the controller says so.
     pub mode: String,
     /// How it fares at the moment.
     pub state: DefenceState,
@@ -600,6 +633,9 @@ pub struct DefenceStatus {
     pub by: String,
     /// Until when.
     pub until: Option<Timestamp>,
+    /// Set while the controller holds it.
+    #[serde(default)]
+    pub held: Option<HeldStatus>,
     /// Packets that it dropped since the maps were made.
     pub dropped: u64,
     /// SYNs that it answered.
@@ -620,7 +656,7 @@ pub struct DefenceStatus {
 pub enum DefenceState {
     /// It is off.
     Off,
-    /// No CPU is under pressure, or it is not ready yet.
+    /// No CPU is under pressure, the controller does not hold it, or it is not ready yet.
     Waiting,
     /// It holds, on one CPU at least.
     Holding,
@@ -632,7 +668,7 @@ pub enum DefenceState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetDefence {
-    /// `off`, `pressure`, `on`; of cookies, `off` or `on`.
+    /// `off`, `pressure`, `on`; of cookies, `off`, `auto` or `on`.
     pub mode: String,
     /// Of cookies: only at these TCP ports; all if neither ports nor services are named.
     #[serde(default)]

@@ -12,6 +12,8 @@ pub enum DefenceMode {
     /// Never.
     #[default]
     Off,
+    /// While the controller holds it.
+    Auto,
     /// While the CPU that receives a packet is under pressure.
     Pressure,
     /// Always.
@@ -58,7 +60,7 @@ impl Default for Defences {
         Self {
             modes: Defence::ALL.map(|defence| match defence {
                 // Whoever answers SYNs needs the kernel's settings changed.
-                Defence::Cookies => DefenceMode::Off,
+                Defence::Cookies => DefenceMode::Auto,
                 Defence::Sockets
                 | Defence::ClosedPorts
                 | Defence::Solicited
@@ -126,18 +128,19 @@ pub fn by_name(text: &str) -> Result<Defence, String> {
 
 impl DefenceMode {
     /// Every mode, the weakest first.
-    pub const ALL: [Self; 3] = [Self::Off, Self::Pressure, Self::On];
+    pub const ALL: [Self; 4] = [Self::Off, Self::Auto, Self::Pressure, Self::On];
 
-    /// The modes that a defence can have: the kernel answers SYNs, or it does not.
+    /// The modes that a defence can have: the kernel answers SYNs or it does not, pressure or none, so
+    /// that only the controller says when.
     pub const fn of(defence: Defence) -> &'static [Self] {
         match defence {
-            Defence::Cookies => &[Self::Off, Self::On],
+            Defence::Cookies => &[Self::Off, Self::Auto, Self::On],
             Defence::Sockets
             | Defence::ClosedPorts
             | Defence::Solicited
             | Defence::Connections
             | Defence::Icmp
-            | Defence::Protocols => &Self::ALL,
+            | Defence::Protocols => &[Self::Off, Self::Pressure, Self::On],
         }
     }
 
@@ -145,6 +148,7 @@ impl DefenceMode {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Off => "off",
+            Self::Auto => "auto",
             Self::Pressure => "pressure",
             Self::On => "on",
         }
@@ -191,6 +195,6 @@ mod tests {
             assert_eq!(mode.to_string().parse(), Ok(mode));
         }
         let error = "always".parse::<DefenceMode>().unwrap_err();
-        assert!(error.contains("off, pressure, on"), "{error}");
+        assert!(error.contains("off, auto, pressure, on"), "{error}");
     }
 }

@@ -167,6 +167,16 @@ impl Measure {
     }
 }
 
+impl LimitRate {
+    /// What it counts.
+    pub const fn measure(self) -> Measure {
+        match self {
+            Self::Packets(_) => Measure::Packets,
+            Self::Bytes(_) => Measure::Bytes,
+        }
+    }
+}
+
 impl fmt::Display for LimitRate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What the controller is called where it says by whom something is.
+pub const CONTROLLER: &str = "controller";
+
 /// Whoever gives a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
@@ -30,7 +33,7 @@ impl fmt::Display for Actor {
             Self::Operator { uid, name: None } => write!(formatter, "uid {uid}"),
             Self::File => formatter.write_str("file"),
             Self::Daemon => formatter.write_str("floodwall"),
-            Self::Controller => formatter.write_str("controller"),
+            Self::Controller => formatter.write_str(CONTROLLER),
         }
     }
 }

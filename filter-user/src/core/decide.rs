@@ -3,6 +3,7 @@
 
 mod defences;
 mod entries;
+mod held;
 mod import;
 mod rules;
 
@@ -39,7 +40,7 @@ pub struct Decision {
     pub changes: Vec<Change>,
     /// What the operator is told.
     pub outcome: Outcome,
-    /// What the journal keeps: kind and sentence.
+    /// What the journal keeps: kind and sentence; nothing if the sentence is empty.
     pub event: (String, String),
 }
 
@@ -65,6 +66,8 @@ pub fn decide(
     command: &Command,
 ) -> Result<Decision, Refusal> {
     let by = actor.to_string();
+    situation.check_actor(actor, command)?;
+    let is_controller = *actor == Actor::Controller;
     match command {
         Command::Add {
             list,
@@ -74,10 +77,12 @@ pub fn decide(
             force,
         } => {
             let duration = duration.or_else(|| list.default_duration());
+            let most = is_controller.then_some(situation.config.detection.ban_most);
+            let duration = most.map_or(duration, |most| duration.map(|it| it.min(most)));
             let note = situation.note(by, reason, duration)?;
-            situation.add(*list, prefixes, &note, *force)
+            situation.add(*list, prefixes, &note, *force && !is_controller)
         }
-        Command::Remove { list, prefixes } => situation.remove(*list, prefixes),
+        Command::Remove { list, prefixes } => situation.remove(actor, *list, prefixes),
         Command::Flush { list } => Ok(situation.flush(*list)),
         Command::Import {
             list,
@@ -115,12 +120,20 @@ pub fn decide(
             situation.set_defence(by, &wish)
         }
         Command::AutoDefence { defence } => Ok(situation.auto_defence(*defence)),
-        Command::Hold { .. }
-        | Command::Release { .. }
-        | Command::Lower { .. }
-        | Command::Raise { .. } => Err(Refusal::failed(
-            "this kernel side holds nothing beside the settings",
-        )),
+        Command::Hold {
+            defence,
+            ports,
+            duration,
+            reason,
+        } => situation.hold(*defence, ports, *duration, reason),
+        Command::Release { defence } => Ok(situation.release(*defence)),
+        Command::Lower {
+            name,
+            rate,
+            duration,
+            reason,
+        } => situation.lower(name, *rate, *duration, reason),
+        Command::Raise { name } => Ok(situation.raise(name)),
         Command::AddRule {
             rule,
             before,
@@ -129,9 +142,16 @@ pub fn decide(
             force,
         } => {
             let note = situation.note(by, reason, *duration)?;
-            situation.add_rule(rule, *before, note, *force)
+            if is_controller {
+                situation.check_controllers_rule(rule)?;
+                if note.until.is_none() {
+                    return Err(Refusal::invalid("what the controller adds has an end"));
+                }
+            }
+            let before = before.filter(|_| !is_controller);
+            situation.add_rule(rule, before, note, *force && !is_controller)
         }
-        Command::RemoveRules { ids } => situation.remove_rules(ids),
+        Command::RemoveRules { ids } => situation.remove_rules(actor, ids),
         Command::SetMode {
             mode,
             reasons,
@@ -188,8 +208,13 @@ impl Situation<'_> {
         self.check_service(name)?;
         let until = self.until(duration)?;
         let set = self.set(rate, by, until);
-        let text = format!("limit {name} is {}{}", format_limit(rate), ending(until));
-        let changes = vec![Change::Limit(name.clone(), Some(set))];
+        let (mut changes, said) = self.end_lowering(name);
+        let text = format!(
+            "limit {name} is {}{}{said}",
+            format_limit(rate),
+            ending(until)
+        );
+        changes.push(Change::Limit(name.clone(), Some(set)));
         Ok(simple("limit.set", text, changes))
     }
 
@@ -199,8 +224,15 @@ impl Situation<'_> {
             self.check_service(name)?;
         }
         let default = settings::limit(self.config, &State::default(), name);
-        let text = format!("limit {name} is back to {}", format_limit(default.rate));
-        let changes = vec![Change::Limit(name.clone(), None)];
+        let (mut changes, said) = self.end_lowering(name);
+        let text = format!(
+            "limit {name} is back to {}{said}",
+            format_limit(default.rate)
+        );
+        // What nobody set need not be taken out of the store, which may be full.
+        if self.state.limits.contains_key(name) {
+            changes.push(Change::Limit(name.clone(), None));
+        }
         Ok(simple("limit.auto", text, changes))
     }
 

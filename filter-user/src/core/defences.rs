@@ -29,6 +29,8 @@ pub struct Ground {
     pub hindered: BTreeSet<Defence>,
     /// Whether everything is ready for SYNs to be answered.
     pub answers: bool,
+    /// Whether that is for what the controller holds alone, so that it ends with it.
+    pub answers_held: bool,
     /// CPUs that run.
     pub online: u64,
     /// The greatest segment that this host takes, by family: IPv4, IPv6.
@@ -49,6 +51,7 @@ impl Default for Ground {
             unable: Unable::new(),
             hindered: BTreeSet::new(),
             answers: false,
+            answers_held: false,
             online: 1,
             mss: [1_460, 1_440],
             window_scale: 0,
@@ -81,7 +84,7 @@ pub struct CookieWish<'a> {
 impl CookieWish<'_> {
     /// What file and operators wish.
     pub fn of<'a>(config: &'a Config, state: &State) -> CookieWish<'a> {
-        let is_on = mode(config, state, Defence::Cookies) != DefenceMode::Off;
+        let is_on = mode(config, state, Defence::Cookies) == DefenceMode::On;
         let ports = |on: bool| {
             let ports = state.cookie_ports.iter();
             ports
@@ -128,11 +131,20 @@ pub fn is_wanted(config: &Config, state: &State, defence: Defence) -> bool {
     }
 }
 
+/// Whether a defence may have something to do without anybody changing configuration and overrides:
+/// the controller may hold it, and then nobody waits for a program.
+pub fn is_possible(config: &Config, state: &State, defence: Defence) -> bool {
+    is_wanted(config, state, defence) || mode(config, state, defence) == DefenceMode::Auto
+}
+
 /// Whether a defence is in force: wanted, and able to work here.
 pub fn is_in_force(config: &Config, state: &State, ground: &Ground, defence: Defence) -> bool {
     match defence {
         // They hold a little longer than they are wanted.
-        Defence::Cookies => ground.answers,
+        Defence::Cookies => {
+            let is_wanted = || is_wanted(config, state, defence);
+            ground.answers && (!ground.answers_held || is_wanted())
+        }
         Defence::Sockets
         | Defence::ClosedPorts
         | Defence::Solicited

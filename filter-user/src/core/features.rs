@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::types::ListKind,
-    config::{Config, limit::LimitName},
+    config::{Config, detection::Act, limit::LimitName},
 };
 
 /// Features that stay once they were on: single entries come and go, and programs should not.
@@ -47,7 +47,9 @@ fn is_needed(
         classes.any(|class| limited(name(class)))
     };
     let is_able =
-        |defence| defences::is_wanted(config, state, defence) && !unable.contains_key(&defence);
+        |defence| defences::is_possible(config, state, defence) && !unable.contains_key(&defence);
+    // What the controller may do must not wait for a program.
+    let acts = config.detection.act == Act::Apply;
     match feature {
         Feature::Lifelines => {
             config.lifeline.iter().any(|lines| !lines.is_empty())
@@ -55,7 +57,7 @@ fn is_needed(
         }
         Feature::Allow => has_entries(state, ListKind::Allow),
         Feature::Block => has_entries(state, ListKind::Block),
-        Feature::Bans => has_entries(state, ListKind::Ban),
+        Feature::Bans => acts || has_entries(state, ListKind::Ban),
         Feature::Set4 => has_set(
             state,
             |prefixes| prefixes.first(),
@@ -66,7 +68,10 @@ fn is_needed(
             |prefixes| prefixes.last(),
             |prefix| matches!(prefix, IpNet::V6(_)),
         ),
-        Feature::Rules => !config.rules.is_empty() || !state.rules.is_empty(),
+        Feature::Rules => {
+            let prints = acts && config.detection.fingerprints == Act::Apply;
+            prints || !config.rules.is_empty() || !state.rules.is_empty()
+        }
         Feature::Services => !config.services.is_empty(),
         Feature::SourcePackets => packets(LimitName::Source),
         Feature::SourceBytes => limited(LimitName::Source(Class::Bytes)),
@@ -90,6 +95,22 @@ fn is_needed(
         Feature::Connections => is_able(Defence::Connections),
         Feature::Icmp => is_able(Defence::Icmp),
         Feature::Protocols => config.protocols.hold_always() || is_able(Defence::Protocols),
+    }
+}
+
+/// What the program must be able to do for a limit; none for those of services, which are in maps of
+/// their own.
+pub const fn of_limit(name: &LimitName) -> Option<Feature> {
+    match name {
+        LimitName::Source(Class::Bytes) => Some(Feature::SourceBytes),
+        LimitName::Source(_) => Some(Feature::SourcePackets),
+        LimitName::Prefix(Class::Bytes) => Some(Feature::PrefixBytes),
+        LimitName::Prefix(_) => Some(Feature::PrefixPackets),
+        LimitName::Connections(_) => Some(Feature::Connections),
+        LimitName::Fragments => Some(Feature::Fragments),
+        LimitName::IcmpErrors | LimitName::IcmpEcho => Some(Feature::Icmp),
+        LimitName::Protocols => Some(Feature::Protocols),
+        LimitName::Service(..) => None,
     }
 }
 
@@ -146,14 +167,17 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::core::{lists::Note, state::Change};
+    use crate::core::{held::Held, lists::Note, state::Change};
 
+    /// What a file says, where the controller does nothing.
     fn config(text: &str) -> Config {
-        Config::parse(text, Path::new("f.toml")).expect(text)
+        let mut config = Config::parse(text, Path::new("f.toml")).expect(text);
+        config.detection.act = Act::Suggest;
+        config
     }
 
     /// What is needed without any defence, which the defaults have.
-    const BARE: &str = "defences = { sockets = \"off\", closed_ports = \"off\", solicited = \"off\", \
+    const BARE: &str = "defences = { cookies = \"off\", sockets = \"off\", closed_ports = \"off\", solicited = \"off\", \
         connections = \"off\", icmp = \"off\", protocols = \"off\" }\n";
 
     fn wanted(config: &Config, state: &State, ssh_ports: Option<&[u16]>) -> u64 {
@@ -172,7 +196,7 @@ mod tests {
             names(set),
             ["source_packets", "fragments", "samples", "frags"]
         );
-        let defended = wanted(&Config::default(), &State::default(), Some(&[]));
+        let defended = wanted(&config(""), &State::default(), Some(&[]));
         assert_eq!(
             names(defended & !set),
             [
@@ -185,7 +209,7 @@ mod tests {
                 "protocols"
             ]
         );
-        let set = wanted(&Config::default(), &State::default(), None);
+        let set = wanted(&config(""), &State::default(), None);
         assert!(names(set).contains(&"lifelines"));
     }
 
@@ -206,7 +230,7 @@ mod tests {
             ("limits.prefix.bytes = \"1Gbit/s\"", Feature::PrefixBytes),
         ] {
             let set = wanted(&config(text), &State::default(), Some(&[]));
-            let before = wanted(&Config::default(), &State::default(), Some(&[]));
+            let before = wanted(&config(""), &State::default(), Some(&[]));
             assert_eq!(set & !before, feature.bit(), "{text}");
         }
     }
@@ -228,7 +252,7 @@ mod tests {
             ),
         ] {
             let set = wanted(&config(text), &State::default(), Some(&[]));
-            let before = wanted(&Config::default(), &State::default(), Some(&[]));
+            let before = wanted(&config(""), &State::default(), Some(&[]));
             assert_eq!(before & !set, feature.bit(), "{text}");
         }
     }
@@ -248,7 +272,8 @@ mod tests {
     #[test]
     fn cookies_and_sockets_need_to_know_cookies() {
         for (text, is_needed) in [
-            ("defences = { sockets = \"off\" }", false),
+            ("defences = { sockets = \"off\", cookies = \"off\" }", false),
+            ("defences = { sockets = \"off\" }", true),
             ("defences = { sockets = \"off\", cookies = \"on\" }", true),
             ("defences = { sockets = \"on\" }", true),
         ] {
@@ -283,9 +308,33 @@ mod tests {
             };
             let prefix = "192.0.2.0/24".parse().expect("a prefix");
             let _ = state.apply(Change::Manual(kind, prefix, Some(note)));
-            let before = wanted(&Config::default(), &State::default(), Some(&[]));
-            let set = wanted(&Config::default(), &state, Some(&[]));
+            let before = wanted(&config(""), &State::default(), Some(&[]));
+            let set = wanted(&config(""), &state, Some(&[]));
             assert_eq!(set & !before, feature.bit(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_the_controller_may_do_waits_for_no_program() {
+        let mut config = config("");
+        let passive = wanted(&config, &State::default(), Some(&[]));
+        config.detection.act = Act::Apply;
+        let acting = wanted(&config, &State::default(), Some(&[]));
+        assert_eq!(names(acting & !passive), ["bans", "rules"]);
+        let mut state = State::default();
+        for defence in Defence::ALL {
+            let held = Held {
+                value: [80].into(),
+                since: jiff::Timestamp::UNIX_EPOCH,
+                until: jiff::Timestamp::MAX,
+                reason: String::new(),
+            };
+            let _ = state.apply(Change::HeldDefence(defence, Some(held)));
+        }
+        let effective = state.effective(&config);
+        assert_eq!(wanted(&config, &effective, Some(&[])), acting);
+        config.detection.fingerprints = Act::Suggest;
+        let without = wanted(&config, &state, Some(&[]));
+        assert_eq!(names(acting & !without), ["rules"]);
     }
 }

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod features;
 pub mod gate;
 pub mod guard;
+pub mod held;
 pub mod lists;
 pub mod local;
 pub mod ports;

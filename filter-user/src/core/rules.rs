@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use filter_common::logic::lines::Line;
 
 use super::{
+    actor::CONTROLLER,
     lists::{End, Note},
     refusal::Refusal,
     state::State,
@@ -26,6 +27,13 @@ pub struct AddedRule {
     pub rule: Rule,
     /// What is known of it.
     pub note: Note,
+}
+
+impl AddedRule {
+    /// Whether it is the controller's.
+    pub fn is_by_controller(&self) -> bool {
+        self.note.by == CONTROLLER
+    }
 }
 
 /// The name of a rule.
@@ -98,14 +106,14 @@ pub fn all<'a>(config: &'a Config, state: &'a State) -> Vec<Listed<'a>> {
     file.chain(added).collect()
 }
 
-/// The rules that were added, in order.
+/// The rules that were added, in order: those of the controller behind those of operators.
 pub fn in_order(state: &State) -> Vec<(u32, &AddedRule)> {
     let mut added: Vec<_> = state
         .rules
         .iter()
         .map(|(number, added)| (*number, added))
         .collect();
-    added.sort_by_key(|(number, added)| (added.place, *number));
+    added.sort_by_key(|(number, added)| (added.is_by_controller(), added.place, *number));
     added
 }
 

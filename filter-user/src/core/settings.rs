@@ -93,6 +93,22 @@ pub fn limit(config: &Config, state: &State, name: &LimitName) -> LimitInForce {
     }
 }
 
+/// Whether the file has a word on a limit.
+pub fn is_from_file(config: &Config, name: &LimitName) -> bool {
+    let limits = &config.limits;
+    let class = match name {
+        LimitName::Source(class) => limits.source.get(*class as usize),
+        LimitName::Prefix(class) => limits.prefix.classes.get(*class as usize),
+        LimitName::Connections(sender) => limits.connections.get(*sender as usize),
+        LimitName::Fragments => return config.fragments != Config::default().fragments,
+        LimitName::IcmpErrors => return limits.icmp.errors != Config::default().limits.icmp.errors,
+        LimitName::IcmpEcho => return limits.icmp.echo != Config::default().limits.icmp.echo,
+        LimitName::Protocols => return limits.protocols != Config::default().limits.protocols,
+        LimitName::Service(..) => return true,
+    };
+    class.is_some_and(|limit| limit.by_hand)
+}
+
 fn class_limit(limits: &[ClassLimit], class: Class) -> (Option<LimitRate>, bool) {
     let limit = limits.get(class as usize).copied().unwrap_or_default();
     (limit.rate, limit.by_hand)

@@ -1,6 +1,6 @@
 //! What operators changed, as a value; and changes to it, each with an inverse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use filter_common::{
     abi::{defence::Defence, reason::Reason},
@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::{
+    actor::CONTROLLER,
+    held::{Held, Holdings, Veto},
     lists::{End, Imported, List, Note},
     rules::AddedRule,
 };
@@ -42,6 +44,8 @@ pub struct State {
     pub rules: BTreeMap<u32, AddedRule>,
     /// The number of the next rule, if any was ever added.
     pub next_rule: u32,
+    /// What the controller holds. No restart finds it again.
+    pub held: Holdings,
 }
 
 /// Something that was set, by whom, and until when.
@@ -101,6 +105,12 @@ pub enum Change {
     Rule(u32, Option<AddedRule>),
     /// The number of the next rule.
     NextRule(u32),
+    /// A defence that the controller holds; `None` lets go of it.
+    HeldDefence(Defence, Option<Held<BTreeSet<u16>>>),
+    /// A limit that the controller lowers; `None` gives it back.
+    HeldLimit(LimitName, Option<Held<LimitRate>>),
+    /// Until when the controller leaves something alone; `None` is no longer.
+    Veto(Veto, Option<Timestamp>),
 }
 
 impl State {
@@ -126,6 +136,17 @@ impl State {
         let without = imports.values_mut().filter(|list| list.number.is_none());
         for (list, number) in without.zip(free) {
             list.number = Some(number);
+        }
+    }
+
+    /// The overrides alone, without lists and rules, which may be many.
+    pub fn overrides(&self) -> Self {
+        Self {
+            mode: self.mode.clone(),
+            limits: self.limits.clone(),
+            defences: self.defences.clone(),
+            cookie_ports: self.cookie_ports.clone(),
+            ..Self::default()
         }
     }
 
@@ -195,6 +216,27 @@ impl State {
             Change::NextRule(number) => {
                 Change::NextRule(std::mem::replace(&mut self.next_rule, number))
             }
+            Change::HeldDefence(defence, held) => {
+                let before = match held {
+                    Some(held) => self.held.defences.insert(defence, held),
+                    None => self.held.defences.remove(&defence),
+                };
+                Change::HeldDefence(defence, before)
+            }
+            Change::HeldLimit(name, held) => {
+                let before = match held {
+                    Some(held) => self.held.limits.insert(name.clone(), held),
+                    None => self.held.limits.remove(&name),
+                };
+                Change::HeldLimit(name, before)
+            }
+            Change::Veto(veto, until) => {
+                let before = match until {
+                    Some(until) => self.held.vetoes.insert(veto.clone(), until),
+                    None => self.held.vetoes.remove(&veto),
+                };
+                Change::Veto(veto, before)
+            }
         }
     }
 
@@ -225,6 +267,13 @@ impl State {
         changes.extend(defences.map(|(defence, _)| Change::Defence(*defence, None)));
         let ports = self.cookie_ports.iter().filter(|(_, set)| over(set.until));
         changes.extend(ports.map(|(port, _)| Change::CookiePort(*port, None)));
+        let held = &self.held;
+        let defences = held.defences.iter().filter(|(_, it)| over(Some(it.until)));
+        changes.extend(defences.map(|(defence, _)| Change::HeldDefence(*defence, None)));
+        let limits = held.limits.iter().filter(|(_, it)| over(Some(it.until)));
+        changes.extend(limits.map(|(name, _)| Change::HeldLimit(name.clone(), None)));
+        let vetoes = held.vetoes.iter().filter(|(_, until)| over(Some(**until)));
+        changes.extend(vetoes.map(|(veto, _)| Change::Veto(veto.clone(), None)));
         changes
     }
 }
@@ -263,7 +312,73 @@ impl Change {
             | Self::CookiePort(..)
             | Self::Detached(..)
             | Self::Rule(..)
-            | Self::NextRule(_) => Vec::new(),
+            | Self::NextRule(_)
+            | Self::HeldDefence(..)
+            | Self::HeldLimit(..)
+            | Self::Veto(..) => Vec::new(),
+        }
+    }
+
+    /// Whether what it leaves behind outlives a restart. What the controller does need not: it would
+    /// do it again, and must be able to while the disk is full.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Self::Manual(_, _, Some(note)) => note.by != CONTROLLER,
+            Self::Rule(_, Some(added)) => added.note.by != CONTROLLER,
+            Self::HeldDefence(..) | Self::HeldLimit(..) | Self::Veto(..) => false,
+            Self::Manual(_, _, None)
+            | Self::Rule(_, None)
+            | Self::Import(..)
+            | Self::Mode(_)
+            | Self::Limit(..)
+            | Self::Defence(..)
+            | Self::CookiePort(..)
+            | Self::Detached(..)
+            | Self::NextRule(_) => true,
+        }
+    }
+
+    /// Whether neither what was nor what is to be outlives a restart, so that nothing need be written
+    /// for this change, which was not applied yet.
+    pub fn is_fleeting(&self, state: &State) -> bool {
+        let by_controller = |note: Option<&Note>| note.is_some_and(|it| it.by == CONTROLLER);
+        match self {
+            Self::Manual(kind, prefix, None) => by_controller(state.list(*kind).manual.get(prefix)),
+            Self::Rule(number, None) => {
+                by_controller(state.rules.get(number).map(|added| &added.note))
+            }
+            Self::Manual(kind, prefix, Some(_)) => {
+                let before = state.list(*kind).manual.get(prefix);
+                !self.is_kept() && before.is_none_or(|note| note.by == CONTROLLER)
+            }
+            Self::Rule(..)
+            | Self::HeldDefence(..)
+            | Self::HeldLimit(..)
+            | Self::Veto(..)
+            | Self::Import(..)
+            | Self::Mode(_)
+            | Self::Limit(..)
+            | Self::Defence(..)
+            | Self::CookiePort(..)
+            | Self::Detached(..)
+            | Self::NextRule(_) => !self.is_kept(),
+        }
+    }
+
+    /// Whether what the settings say may depend on it.
+    pub const fn is_of_settings(&self) -> bool {
+        match self {
+            Self::Mode(_)
+            | Self::Limit(..)
+            | Self::Defence(..)
+            | Self::CookiePort(..)
+            | Self::Rule(..)
+            | Self::HeldDefence(..)
+            | Self::HeldLimit(..) => true,
+            // Entries: an open gate for short prefixes of IPv6.
+            Self::Manual(_, prefix, _) => matches!(prefix, IpNet::V6(_)),
+            Self::Import(..) => true,
+            Self::Detached(..) | Self::NextRule(_) | Self::Veto(..) => false,
         }
     }
 
@@ -369,6 +484,42 @@ mod properties {
                     Change::Rule(number, added)
                 }),
             (0..9_u32).prop_map(Change::NextRule),
+            held_changes(),
+        ]
+    }
+
+    fn held<T: std::fmt::Debug>(
+        value: impl Strategy<Value = T>,
+    ) -> impl Strategy<Value = Option<Held<T>>> {
+        let held = (value, 1..100_i64).prop_map(|(value, until)| Held {
+            value,
+            since: Timestamp::UNIX_EPOCH,
+            until: second(until),
+            reason: String::new(),
+        });
+        prop::option::of(held)
+    }
+
+    fn held_changes() -> impl Strategy<Value = Change> {
+        let defences = || prop::sample::select(Defence::ALL.to_vec());
+        let names = || prop::sample::select(LimitName::fixed().collect::<Vec<_>>());
+        let rates = (1..9_u64)
+            .prop_map(|rate| LimitRate::Packets(crate::config::units::Rate::per_second(rate)));
+        let vetoes = prop_oneof![
+            defences().prop_map(Veto::Defence),
+            names().prop_map(Veto::Limit),
+            prefixes().prop_map(Veto::Ban),
+            "[ab]".prop_map(Veto::Rule),
+        ];
+        let ends = prop::option::of((1..100_i64).prop_map(second));
+        prop_oneof![
+            (
+                defences(),
+                held(prop::collection::btree_set(1..4_u16, 0..3))
+            )
+                .prop_map(|(defence, held)| Change::HeldDefence(defence, held)),
+            (names(), held(rates)).prop_map(|(name, held)| Change::HeldLimit(name, held)),
+            (vetoes, ends).prop_map(|(veto, until)| Change::Veto(veto, until)),
         ]
     }
 
@@ -450,6 +601,16 @@ mod properties {
             for (port, set) in &original.cookie_ports {
                 let is_live = set.until.is_none_or(|until| until > now);
                 prop_assert_eq!(state.cookie_ports.contains_key(port), is_live);
+            }
+            for (defence, held) in &original.held.defences {
+                let is_held = state.held.defences.contains_key(defence);
+                prop_assert_eq!(is_held, held.until > now);
+            }
+            for (name, held) in &original.held.limits {
+                prop_assert_eq!(state.held.limits.contains_key(name), held.until > now);
+            }
+            for (veto, until) in &original.held.vetoes {
+                prop_assert_eq!(state.held.vetoes.contains_key(veto), *until > now);
             }
             for (name, set) in &original.detached {
                 let is_live = set.until.is_none_or(|until| until > now);

@@ -3,7 +3,7 @@
 
 use std::{io, time::Instant};
 
-use filter_common::abi::defence::Defence;
+use filter_common::abi::{defence::Defence, reason::Reason};
 
 use super::state::{Daemon, failed};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         cookies::{Life, Step, Switch, Want, blame},
         defences,
         refusal::Refusal,
+        settings,
         state::{Change, Set},
     },
     dataplane::Dataplane,
@@ -23,12 +24,27 @@ use crate::{
 const ALWAYS: u32 = 2;
 /// What Linux has without a word of an administrator.
 const USUAL: u32 = 1;
+/// How long a cookie is accepted, in seconds.
+const COOKIE_LIFE: u64 = 120;
 /// Who switches ports off of which no connection comes.
 const WATCH: &str = "floodwall, for no connection came of valid cookies";
 
 impl<D: Dataplane> Daemon<D> {
     /// Takes the switch up where a daemon before left it, from the kernel's old setting that it kept.
-    pub(super) fn resume_cookies(&mut self, answered: bool) {
+    /// What the controller held is not taken up; cookies that it had sent until `held_until` may still
+    /// come back.
+    pub(super) fn resume_cookies(
+        &mut self,
+        answered: bool,
+        held_until: u64,
+    ) -> Result<(), Refusal> {
+        let moment = self.moment()?;
+        let drained = held_until.saturating_add(COOKIE_LIFE.saturating_mul(moment.hz));
+        self.resume(answered, held_until > 0 && moment.tick < drained);
+        Ok(())
+    }
+
+    fn resume(&mut self, answered: bool, was_held: bool) {
         let now = clock::monotonic();
         let folder = &self.config.paths.state;
         let kept = match syncookies::read(folder) {
@@ -66,6 +82,8 @@ impl<D: Dataplane> Daemon<D> {
             } else {
                 Switch::Draining(now)
             }
+        } else if was_held {
+            Switch::Draining(now)
         } else {
             match self.restore_setting() {
                 Ok(()) => Switch::Off,
@@ -82,11 +100,27 @@ impl<D: Dataplane> Daemon<D> {
         let is_hindered = self.terrain.hindrance(Defence::Cookies).is_some();
         if is_hindered {
             Want::Never
-        } else if defences::is_wanted(&self.config, &self.state, Defence::Cookies) {
+        } else if self.wants_by_hand() || self.wants_held() {
             Want::On
+        } else if self.terrain.ground.answers_held {
+            // Who held it waited before letting go.
+            Want::Never
         } else {
             Want::Off
         }
+    }
+
+    /// Whether file or operators want SYNs answered.
+    fn wants_by_hand(&self) -> bool {
+        defences::is_wanted(&self.config, &self.state, Defence::Cookies)
+    }
+
+    /// Whether the controller does, where that is not only watched: it changes a setting of this host.
+    fn wants_held(&self) -> bool {
+        let enforced = settings::mode(&self.config, &self.state).enforced();
+        let answers = Reason::CookieAnswered.bit();
+        enforced & answers != 0
+            && defences::is_wanted(&self.config, &self.effective(), Defence::Cookies)
     }
 
     /// Takes the next step to where the switch should be.
@@ -99,6 +133,9 @@ impl<D: Dataplane> Daemon<D> {
         };
         let before = self.terrain.switch;
         let step = before.next(now, want);
+        if want == Want::On {
+            self.terrain.ground.answers_held = !self.wants_by_hand();
+        }
         let done = match step {
             Step::Stay if before.answers() => self.keep_setting(),
             Step::Stay | Step::End => Ok(()),
@@ -179,9 +216,18 @@ impl<D: Dataplane> Daemon<D> {
             })
     }
 
-    /// Leaves no setting changed that nobody needs: there may be no other start for long.
+    /// Leaves no setting changed that nobody needs: there may be no other start for long. What the
+    /// controller holds ends with it.
     pub(super) fn end_draining(&mut self) {
-        if matches!(self.terrain.switch, Switch::Draining(_))
+        let ends = self.terrain.switch.answers() && self.terrain.ground.answers_held;
+        if ends {
+            self.terrain.ground.answers = false;
+            if let Err(refusal) = self.put_settings() {
+                tracing::error!("{refusal}");
+                return;
+            }
+        }
+        if (ends || matches!(self.terrain.switch, Switch::Draining(_)))
             && let Err(refusal) = self.restore_setting()
         {
             tracing::error!("{refusal}");

@@ -9,6 +9,7 @@ use filter_common::{
 };
 
 use super::{
+    held,
     meter::{happened, observed},
     state::{Daemon, failed},
 };
@@ -63,6 +64,7 @@ impl<D: Dataplane> Daemon<D> {
         fill: Option<f64>,
     ) -> DefenceStatus {
         let set = self.state.defences.get(&defence);
+        let held = self.state.held.defences.get(&defence);
         let sum = |of: fn(&Counters, Reason) -> filter_common::abi::counter::Counter, action| {
             let reasons = defences::reasons(defence).iter();
             reasons
@@ -89,6 +91,7 @@ impl<D: Dataplane> Daemon<D> {
                 None => "default".to_owned(),
             },
             until: set.and_then(|set| set.until),
+            held: held.map(held::status),
             dropped: sum(happened, Action::Drop),
             answered: sum(happened, Action::Answer),
             accepted,
@@ -107,13 +110,13 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn defence_state(&self, defence: Defence, pressed: bool) -> DefenceState {
-        if !defences::is_wanted(&self.config, &self.state, defence) {
+        if !defences::is_possible(&self.config, &self.state, defence) {
             return DefenceState::Off;
         }
         if self.terrain.ground.unable.contains_key(&defence) {
             return DefenceState::Unable;
         }
-        let settings = &self.settings;
+        let settings = self.settings_in_force();
         let holds = if pressed {
             settings.defences_pressed
         } else {
@@ -127,7 +130,7 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn defence_notes(&self, defence: Defence, fill: Option<f64>) -> Vec<String> {
-        if !defences::is_wanted(&self.config, &self.state, defence) {
+        if !defences::is_possible(&self.config, &self.state, defence) {
             return Vec::new();
         }
         let mut notes: Vec<String> = self
@@ -228,7 +231,7 @@ impl<D: Dataplane> Daemon<D> {
     pub(super) fn defence_warnings(&mut self) -> Vec<String> {
         let mut warnings = self.cookie_warnings();
         for defence in Defence::ALL {
-            if defences::is_wanted(&self.config, &self.state, defence)
+            if defences::is_possible(&self.config, &self.state, defence)
                 && let Some(why) = self.terrain.hindrance(defence)
             {
                 warnings.push(format!(
@@ -330,7 +333,7 @@ impl<D: Dataplane> Daemon<D> {
             | Defence::Icmp
             | Defence::Protocols => return None,
         };
-        let settings = &self.settings;
+        let settings = self.settings_in_force();
         let when = if settings.defences_always & defence.bit() != 0 {
             "holds"
         } else if settings.defences_pressed & defence.bit() != 0 {

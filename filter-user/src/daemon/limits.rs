@@ -1,12 +1,9 @@
 //! What the daemon says of limits.
 
-use super::state::Daemon;
+use super::{held, state::Daemon};
 use crate::{
     api::types::{LimitStatus, Limits, Override, SCHEMA},
-    config::{
-        Config,
-        limit::{LimitName, Measure, format_limit},
-    },
+    config::limit::{LimitName, Measure, format_limit},
     core::{settings, state::State},
     dataplane::Dataplane,
 };
@@ -28,8 +25,9 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn one_limit(&self, name: &LimitName) -> LimitStatus {
-        let limit = settings::limit(&self.config, &self.state, name);
+        let limit = settings::limit(&self.config, &self.effective(), name);
         let set = self.state.limits.get(name);
+        let held = self.state.held.limits.get(name);
         LimitStatus {
             name: name.to_string(),
             rate: format_limit(limit.rate),
@@ -42,10 +40,11 @@ impl<D: Dataplane> Daemon<D> {
             .to_owned(),
             by: match set {
                 Some(set) => set.by.clone(),
-                None if is_from_file(&self.config, name) => "file".to_owned(),
+                None if settings::is_from_file(&self.config, name) => "file".to_owned(),
                 None => "default".to_owned(),
             },
             until: set.and_then(|set| set.until),
+            held: held.map(held::status),
         }
     }
 
@@ -75,19 +74,4 @@ const fn is_of_a_defence(name: &LimitName) -> bool {
         | LimitName::Fragments
         | LimitName::Service(..) => false,
     }
-}
-
-fn is_from_file(config: &Config, name: &LimitName) -> bool {
-    let limits = &config.limits;
-    let class = match name {
-        LimitName::Source(class) => limits.source.get(*class as usize),
-        LimitName::Prefix(class) => limits.prefix.classes.get(*class as usize),
-        LimitName::Connections(sender) => limits.connections.get(*sender as usize),
-        LimitName::Fragments => return config.fragments != Config::default().fragments,
-        LimitName::IcmpErrors => return limits.icmp.errors != Config::default().limits.icmp.errors,
-        LimitName::IcmpEcho => return limits.icmp.echo != Config::default().limits.icmp.echo,
-        LimitName::Protocols => return limits.protocols != Config::default().limits.protocols,
-        LimitName::Service(..) => return true,
-    };
-    class.is_some_and(|limit| limit.by_hand)
 }

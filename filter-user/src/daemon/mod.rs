@@ -5,6 +5,7 @@ mod cookies;
 mod defences;
 mod fit;
 pub mod handle;
+mod held;
 mod interfaces;
 mod known;
 mod limits;

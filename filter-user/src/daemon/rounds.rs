@@ -50,6 +50,7 @@ impl<D: Dataplane> Daemon<D> {
             self.next.second = now + Duration::from_secs(1);
             self.heed_emergency();
             self.expire();
+            self.renew_held();
             self.keep_protected();
             self.tend();
             self.keep_second();
@@ -86,11 +87,21 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Forgets what has ended. The kernel ended it already; if it cannot be forgotten now, it will
     /// be tried again.
+    ///
+    /// What is the controller's goes by itself, for it must be forgotten while the disk is full too.
     fn expire(&mut self) {
-        let changes = self.state.expired(clock::now());
-        if changes.is_empty() {
-            return;
+        let expired = self.state.expired(clock::now());
+        let (fleeting, kept) = expired
+            .into_iter()
+            .partition::<Vec<_>, _>(|change| change.is_fleeting(&self.state));
+        for changes in [fleeting, kept] {
+            if !changes.is_empty() {
+                self.end(changes);
+            }
         }
+    }
+
+    fn end(&mut self, changes: Vec<Change>) {
         let text = match changes.as_slice() {
             [Change::Manual(kind, prefix, _)] => format!("{prefix} on the {kind} ended"),
             [Change::Rule(number, _)] => format!("rule {number} ended"),
@@ -101,6 +112,14 @@ impl<D: Dataplane> Daemon<D> {
                     defence::name(*defence)
                 )
             }
+            [Change::HeldDefence(defence, _)] => {
+                format!(
+                    "the defence {} is not held any more",
+                    defence::name(*defence)
+                )
+            }
+            [Change::HeldLimit(name, _)] => format!("limit {name} is back to what it was"),
+            [Change::Veto(veto, _)] => format!("the controller may set {veto} again"),
             many => format!("{} entries and overrides ended", many.len()),
         };
         match self.carry_out(changes, &Actor::Daemon, "ended", &text) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use filter_common::logic::packet::protocol;
+use filter_common::{abi::defence::Defence, logic::packet::protocol};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -59,6 +59,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             totals: meter::totals(&counters),
             reasons: meter::reasons(&counters, self.settings.enforced),
             overrides: self.overrides(),
+            held: self.held_overrides(),
             services: self.service_list()?.services,
             defences: self.defence_status()?,
             tables: self.table_status(),
@@ -145,7 +146,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             now: clock::now(),
             state: &self.state,
             config: &self.config,
-            settings: &self.settings,
+            settings: self.settings_in_force(),
             lifelines: &self.lifelines,
             sessions: &self.facts.sessions,
         };
@@ -285,6 +286,13 @@ impl<D: Dataplane> Service for Daemon<D> {
             Command::SetDefence { .. } | Command::AutoDefence { .. }
         ) {
             self.tend();
+        }
+        if let Command::Hold { defence, .. } | Command::Release { defence } = &command
+            && *defence == Defence::Cookies
+        {
+            // What is known of this host has to do: the switch is not to wait.
+            self.recompose();
+            self.tell_kernel(clock::monotonic())?;
         }
         Ok(outcome)
     }

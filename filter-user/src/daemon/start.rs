@@ -30,6 +30,7 @@ use crate::{
     core::{
         actor::Actor,
         decide::mode_text,
+        guard::{self, Before},
         lists::{self, End, Note},
         refusal::Refusal,
         settings::{self, Fixed},
@@ -106,6 +107,7 @@ impl<D: Dataplane> Daemon<D> {
             placed: Members::default(),
             approximate_owners: 0,
             settings: found,
+            held: None,
             emergency: 0,
             lifelines,
             protection: BTreeMap::new(),
@@ -125,7 +127,8 @@ impl<D: Dataplane> Daemon<D> {
         daemon.forget_days()?;
         daemon.survey(now)?;
         let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
-        daemon.resume_cookies(answered);
+        let held_until = if taken_over { found.held_until } else { 0 };
+        daemon.resume_cookies(answered, held_until)?;
         for loss in daemon.losses.clone() {
             tracing::error!("{loss}");
             daemon.tell(&Actor::Daemon, "state.damaged", &loss);
@@ -258,6 +261,7 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         self.fit_entries();
+        self.adopt_bans(&present, ends);
         let mut kept: Vec<Move> = Vec::new();
         for kind in ListKind::ALL {
             let list = self.state.list(kind);
@@ -283,6 +287,43 @@ impl<D: Dataplane> Daemon<D> {
         self.tables
             .carry(&mut self.plane, &moves, moment)
             .map_err(failed)
+    }
+
+    /// Bans that the kernel has with an end ahead, and nobody keeps, are an earlier daemon's controller's:
+    /// they go on until then, for who was banned a moment ago is no better now, and a kernel that
+    /// forgot them would have to be shown again. Nothing that is protected is among them.
+    fn adopt_bans(
+        &mut self,
+        present: &BTreeMap<(ListKind, IpNet), EntryValue>,
+        ends: impl Fn(u64) -> End,
+    ) {
+        let (room, _) = self.config.tables.room(ListKind::Ban);
+        for ((kind, prefix), value) in present {
+            let bans = self.state.list(ListKind::Ban);
+            let is_live = |until: &Timestamp| *until > self.since;
+            let (ListKind::Ban, Some(until)) = (kind, ends(value.until).filter(is_live)) else {
+                continue;
+            };
+            if bans.end(prefix).is_some() || bans.entries() >= room as usize {
+                continue;
+            }
+            let before = Before {
+                list: bans,
+                without: None,
+            };
+            if guard::harm(ListKind::Ban, &[*prefix], before, &self.config, &self.facts).is_some() {
+                continue;
+            }
+            let note = Note {
+                reason: "banned before the restart".to_owned(),
+                by: Actor::Controller.to_string(),
+                since: self.since,
+                until: Some(until),
+            };
+            let _ = self
+                .state
+                .apply(Change::Manual(ListKind::Ban, *prefix, Some(note)));
+        }
     }
 
     fn recover(

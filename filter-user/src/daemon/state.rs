@@ -37,6 +37,9 @@ use crate::{
     store::Store,
 };
 
+/// How long what is held stays in force without a word of the daemon, in seconds.
+const ALIVE: u64 = 5;
+
 /// The configuration, and how to read it again.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -97,7 +100,10 @@ pub struct Daemon<D> {
     pub(super) placed: Members,
     /// Leaves and runs of theirs that name the first of several lists only.
     pub(super) approximate_owners: usize,
+    /// What file and operators say.
     pub(super) settings: Settings,
+    /// The same with what the controller holds, while it holds anything.
+    pub(super) held: Option<Settings>,
     /// The moment of an emergency that is an override already, until the kernel's settings no
     /// longer speak of it.
     pub(super) emergency: u64,
@@ -129,7 +135,8 @@ impl<D: Dataplane> Daemon<D> {
         })
     }
 
-    /// Carries changes out: memory, store, kernel; all, or none.
+    /// Carries changes out: memory, store, kernel; all, or none. What no restart is to find goes by
+    /// the store, so that it works while the disk is full.
     pub(super) fn carry_out(
         &mut self,
         changes: Vec<Change>,
@@ -139,6 +146,8 @@ impl<D: Dataplane> Daemon<D> {
     ) -> Result<(), Refusal> {
         self.heed_emergency();
         let moment = self.moment()?;
+        let is_fleeting = *by == Actor::Controller
+            || changes.iter().all(|change| change.is_fleeting(&self.state));
         // Each prefix once, however many changes speak of it.
         let mut prefixes: Vec<(ListKind, IpNet)> = changes
             .iter()
@@ -169,9 +178,19 @@ impl<D: Dataplane> Daemon<D> {
             .collect();
         self.order(&mut moves);
 
-        let result = self
-            .clear_new_lists(&changes, &inverse)
-            .and_then(|()| self.write_all(&changes, &moves, moment, by, kind, text));
+        let result = self.clear_new_lists(&changes, &inverse).and_then(|()| {
+            if is_fleeting {
+                self.put_all(&changes, &moves, moment)
+            } else {
+                self.write_all(&changes, &moves, moment, by, kind, text)
+            }
+        });
+        if result.is_ok() && is_fleeting {
+            self.keep_next_rule(&changes);
+            if !text.is_empty() {
+                self.tell(by, kind, text);
+            }
+        }
         if result.is_err() {
             for change in inverse {
                 let _ = self.state.apply(change);
@@ -239,7 +258,7 @@ impl<D: Dataplane> Daemon<D> {
             self.store.rollback();
             return Err(refusal);
         }
-        let old = self.settings;
+        let old = self.rows();
         let rulebook = self.rulebook.clone();
         let committed = built
             .map_or(Ok(()), |built| self.place(built))
@@ -250,15 +269,73 @@ impl<D: Dataplane> Daemon<D> {
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);
             self.rulebook = rulebook;
-            if let Err(refusal) = self.write_settings(old) {
-                tracing::error!("taking settings back: {refusal}");
-                self.settings = old;
-            }
+            self.take_settings_back(old);
             self.store.rollback();
             return Err(refusal);
         }
         self.handle.publish(event);
         Ok(())
+    }
+
+    /// Writes to the kernel alone what the controller changed, which moves no imported list and no
+    /// ceiling of a service.
+    fn put_all(
+        &mut self,
+        changes: &[Change],
+        moves: &[Move],
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        self.grow_program()?;
+        let carried = self.tables.carry(&mut self.plane, moves, moment);
+        carried.map_err(failed)?;
+        let old = self.rows();
+        let rulebook = self.rulebook.clone();
+        let has_rules = changes.iter().any(Change::is_of_rules);
+        let rules = if has_rules {
+            self.put_rules(moment)
+        } else {
+            Ok(())
+        };
+        let put = rules.and_then(|()| {
+            if changes.iter().any(Change::is_of_settings) {
+                self.put_settings()
+            } else {
+                Ok(())
+            }
+        });
+        if put.is_err() {
+            self.tables.take_back(&mut self.plane, moves, moment);
+            self.rulebook = rulebook;
+            self.take_settings_back(old);
+        }
+        put
+    }
+
+    /// Both rows of settings.
+    const fn rows(&self) -> (Settings, Option<Settings>) {
+        (self.settings, self.held)
+    }
+
+    fn take_settings_back(&mut self, (settings, held): (Settings, Option<Settings>)) {
+        if let Err(refusal) = self.write_settings(settings, held) {
+            tracing::error!("taking settings back: {refusal}");
+            self.settings = settings;
+            self.held = held;
+        }
+    }
+
+    /// Keeps the number of the next rule, if it can be: without that, a restart gives numbers of the
+    /// controller's rules to others.
+    fn keep_next_rule(&mut self, changes: &[Change]) {
+        let next = changes
+            .iter()
+            .filter(|change| matches!(change, Change::NextRule(_)));
+        let next: Vec<Change> = next.cloned().collect();
+        if !next.is_empty()
+            && let Err(error) = self.store.write(&next)
+        {
+            tracing::warn!("{error}");
+        }
     }
 
     /// Writes rules into the kernel's other bank if changes are about rules.
@@ -272,33 +349,95 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Writes the settings that configuration and overrides ask for.
     pub(super) fn put_settings(&mut self) -> Result<(), Refusal> {
-        let open = self.tables.is_gate_open_v6();
-        let mut settings = settings::settings(
-            &self.config,
-            &self.state,
-            self.fixed,
-            &self.facts.ssh_ports,
-            open,
-            &self.terrain.ground,
-        )?;
-        settings.rule_bank = self.rulebook.bank;
-        settings.day = self.keeping.day;
-        self.write_settings(settings)?;
+        let mut settings = self.compose_settings(&self.state)?;
+        let held = if self.state.held.is_any() {
+            settings.held_until = self.held_until()?;
+            Some(self.compose_settings(&self.state.effective(&self.config))?)
+        } else {
+            None
+        };
+        self.write_settings(settings, held)?;
         self.terrain.in_force = Some(self.terrain.ground.clone());
         Ok(())
     }
 
+    fn compose_settings(&self, state: &State) -> Result<Settings, Refusal> {
+        let settings = settings::settings(
+            &self.config,
+            state,
+            self.fixed,
+            &self.facts.ssh_ports,
+            self.tables.is_gate_open_v6(),
+            &self.terrain.ground,
+        )?;
+        Ok(Settings {
+            rule_bank: self.rulebook.bank,
+            day: self.keeping.day,
+            ..settings
+        })
+    }
+
+    /// The tick until which the kernel takes it that this daemon is alive, or at which all that is
+    /// held ends, whichever comes first.
+    fn held_until(&mut self) -> Result<u64, Refusal> {
+        let moment = self.moment()?;
+        let alive = moment
+            .tick
+            .saturating_add(ALIVE.saturating_mul(self.fixed.hz));
+        Ok(alive.min(moment.until(self.state.held.end())))
+    }
+
+    /// Says once more that this daemon is alive, so that what is held stays so.
+    pub(super) fn renew_held(&mut self) {
+        if self.held.is_none() {
+            return;
+        }
+        let renewed = self.held_until().and_then(|held_until| {
+            let settings = Settings {
+                held_until,
+                ..self.settings
+            };
+            self.write_settings(settings, self.held)
+        });
+        match renewed {
+            Ok(()) => {
+                self.troubles.remove("held");
+            }
+            Err(refusal) => self.trouble("held", refusal.message),
+        }
+    }
+
+    /// The settings that packets meet.
+    pub(super) fn settings_in_force(&self) -> &Settings {
+        self.held.as_ref().unwrap_or(&self.settings)
+    }
+
+    /// The overrides in effect: with what the controller holds.
+    pub(super) fn effective(&self) -> State {
+        self.state.effective(&self.config)
+    }
+
     /// Writes settings, except that an emergency which is no override yet stays in force: it came
-    /// while this daemon was busy, and will be heeded next.
-    fn write_settings(&mut self, mut settings: Settings) -> Result<(), Refusal> {
+    /// while this daemon was busy, and will be heeded next. What is held is written before the row that
+    /// says so.
+    fn write_settings(
+        &mut self,
+        mut settings: Settings,
+        held: Option<Settings>,
+    ) -> Result<(), Refusal> {
         let found = self.plane.settings().map_err(failed)?;
         if found.emergency != self.emergency && found.emergency > 0 {
             settings.enforced = 0;
             settings.held_until = 0;
             settings.emergency = found.emergency;
         }
+        if let Some(settings) = held.filter(|held| self.held.as_ref() != Some(held)) {
+            self.held = None;
+            self.plane.set_held(&settings).map_err(failed)?;
+        }
         self.plane.set_settings(&settings).map_err(failed)?;
         self.settings = settings;
+        self.held = held;
         if settings.emergency == 0 {
             self.emergency = 0;
         }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use filter_common::abi::defence::{Defence, PortSet};
+use filter_common::abi::{
+    defence::{Defence, PortSet},
+    settings::Settings,
+};
 
 use super::{
     interfaces::Protection,
@@ -22,6 +25,7 @@ use crate::{
         local::Local,
         ports::{Composed, Known, Ports, compose},
         refusal::Refusal,
+        state::State,
     },
     dataplane::{Dataplane, DataplaneError, LocalLines},
     host::{links::Link, network::Network, surroundings::Surroundings},
@@ -219,14 +223,15 @@ impl<D: Dataplane> Daemon<D> {
             .known
             .as_ref()
             .filter(|_| self.terrain.is_known);
-        self.terrain.composed = known.map(|known| compose(&self.config, &self.state, known));
+        let state = self.effective();
+        self.terrain.composed = known.map(|known| compose(&self.config, &state, known));
     }
 
     /// Attaches the programs that see what leaves and which handshakes complete, where somebody needs
     /// them, and takes them off where nobody does.
     fn attach_all(&mut self, links: &[Link]) {
         let is_wanted = |defence| {
-            self.is_protecting() && defences::is_wanted(&self.config, &self.state, defence)
+            self.is_protecting() && defences::is_possible(&self.config, &self.state, defence)
         };
         // Answers tell the windows that the kernel's own do, which are seen on their way out.
         let wants_egress = is_wanted(Defence::Solicited)
@@ -382,7 +387,7 @@ impl<D: Dataplane> Daemon<D> {
         self.terrain.switch.is_in_use()
             || [Defence::Sockets, Defence::ClosedPorts, Defence::Solicited]
                 .into_iter()
-                .any(|defence| defences::is_wanted(&self.config, &self.state, defence))
+                .any(|defence| defences::is_possible(&self.config, &self.state, defence))
     }
 
     pub(super) fn write_tables(&mut self) -> Result<(), Refusal> {
@@ -392,7 +397,8 @@ impl<D: Dataplane> Daemon<D> {
         for set in PortSet::ALL {
             let mut ports = composed.get(set).clone();
             if set == PortSet::Cookies && self.terrain.switch.is_in_use() {
-                let wish = CookieWish::of(&self.config, &self.state);
+                let state = self.effective();
+                let wish = CookieWish::of(&self.config, &state);
                 if !wish.is_any() {
                     // They hold a little longer than they are wanted.
                     ports = self.terrain.written.get(&set).cloned().unwrap_or_default();
@@ -438,9 +444,14 @@ impl<D: Dataplane> Daemon<D> {
     /// Whether defences in the kernel are not those that they should be: what holds depends on more
     /// than on what an operator changed.
     fn settings_are_stale(&self) -> bool {
-        let sets = defences::sets(&self.config, &self.state, &self.terrain.ground);
-        let settings = &self.settings;
-        sets != (settings.defences_always, settings.defences_pressed)
+        let ground = &self.terrain.ground;
+        let is_stale = |state: &State, settings: &Settings| {
+            let sets = defences::sets(&self.config, state, ground);
+            sets != (settings.defences_always, settings.defences_pressed)
+        };
+        let held = self.held.as_ref();
+        is_stale(&self.state, &self.settings)
+            || held.is_some_and(|held| is_stale(&self.effective(), held))
             || self.terrain.in_force.as_ref() != Some(&self.terrain.ground)
     }
 

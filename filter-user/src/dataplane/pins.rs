@@ -58,6 +58,7 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         totals: meter::totals(&counters),
         reasons: meter::reasons(&counters, settings.enforced),
         overrides: Vec::new(),
+        held: Vec::new(),
         tables: BTreeMap::new(),
         services: Vec::new(),
         defences: Vec::new(),

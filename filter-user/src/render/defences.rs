@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, Tone, number, safe, table, until};
+use super::{Columns, Style, Tone, number, safe, table, time, until};
 use crate::api::types::{DefenceState, DefenceStatus, Defences};
 
 /// Defences, when they hold, and what they did.
@@ -29,9 +29,22 @@ pub fn render(out: &mut impl Write, defences: &Defences, style: &Style) -> io::R
     table(out, style, &columns, rows)?;
     writeln!(
         out,
-        "Those in mode `pressure` hold while one CPU gets more than {}.",
+        "Those in mode `pressure` hold while one CPU gets more than {}. The controller may hold these, and \
+         those in mode `auto`.",
         safe(&defences.pressure)
     )?;
+    for defence in &defences.defences {
+        if let Some(held) = &defence.held {
+            let name = safe(&defence.name);
+            writeln!(
+                out,
+                "  - {name}: the controller holds it until {}: {}; `floodwall defence auto {name}` ends \
+                 it",
+                time(held.until),
+                safe(&held.reason)
+            )?;
+        }
+    }
     notes(out, &defences.defences, style)
 }
 
@@ -108,6 +121,7 @@ mod tests {
             state,
             by: "default".to_owned(),
             until: None,
+            held: None,
             dropped: 0,
             answered: 0,
             accepted: 0,
@@ -147,7 +161,8 @@ DEFENCE       MODE      NOW     DROPPED  ANSWERED  ACCEPTED  WOULD DROP  BY     
 cookies       on        HOLDS         0     1,234        56           0  default  for ever
 sockets       pressure  waits    99,000         0         0           0  default  for ever
 closed_ports  pressure  CANNOT        0         0         0           0  default  for ever
-Those in mode `pressure` hold while one CPU gets more than 20k/s.
+Those in mode `pressure` hold while one CPU gets more than 20k/s. The controller may hold these, and \
+those in mode `auto`.
   - cookies: ports 443
   - sockets, closed_ports: TCP 8080 is left out: translated to 172.17.0.2
 ";

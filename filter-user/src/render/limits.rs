@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Columns, Style, safe, table, until};
+use super::{Columns, Style, safe, table, time, until};
 use crate::api::types::Limits;
 
 /// Limits, and when they bite.
@@ -30,7 +30,20 @@ pub fn render(out: &mut impl Write, limits: &Limits, style: &Style) -> io::Resul
         out,
         "Those marked `pressure` bite while one CPU gets more than {}.",
         safe(&limits.pressure)
-    )
+    )?;
+    for limit in &limits.limits {
+        if let Some(held) = &limit.held {
+            let name = safe(&limit.name);
+            writeln!(
+                out,
+                "  - {name}: the controller lowers it until {}: {}; `floodwall limit auto {name}` ends \
+                 it",
+                time(held.until),
+                safe(&held.reason)
+            )?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -52,6 +65,7 @@ mod tests {
                 holds: "pressure".to_owned(),
                 by: "default".to_owned(),
                 until: None,
+                held: None,
             }],
         };
         let expected = "\

@@ -20,6 +20,7 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     totals(out, status, style)?;
     top_reasons(out, status, style)?;
     overrides(out, status, style)?;
+    held(out, status, style)?;
     if !status.services.is_empty() {
         writeln!(out)?;
         services::render(out, &status.services, style)?;
@@ -226,6 +227,38 @@ fn overrides(out: &mut impl Write, status: &Status, style: &Style) -> io::Result
     )
 }
 
+fn held(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    if status.held.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let rows = status.held.iter().map(|it| {
+        vec![
+            safe(&it.name),
+            safe(&it.value),
+            safe(&it.otherwise),
+            time(it.held.since),
+            time(it.held.until),
+        ]
+    });
+    let columns = Columns {
+        names: &[
+            "held by the controller",
+            "to",
+            "otherwise",
+            "since",
+            "until",
+        ],
+        numbers: &[],
+    };
+    table(out, style, &columns, rows)?;
+    for it in &status.held {
+        let (name, why, ends) = (safe(&it.name), safe(&it.held.reason), safe(&it.ends));
+        writeln!(out, "  - {name}: {why}; `{ends}` ends it")?;
+    }
+    Ok(())
+}
+
 fn tables(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
     if !status.tables.is_empty() {
         writeln!(out)?;
@@ -320,6 +353,7 @@ mod tests {
                 ("land".to_owned(), reason(Action::Drop, 0, 0, false)),
             ]),
             overrides: Vec::new(),
+            held: Vec::new(),
             services: Vec::new(),
             defences: Vec::new(),
             program: Some(Program {

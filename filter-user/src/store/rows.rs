@@ -67,6 +67,9 @@ impl From<io::Error> for Error {
 
 /// Writes a change.
 pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<(), Error> {
+    if !change.is_kept() {
+        return Ok(());
+    }
     match change {
         Change::Manual(kind, prefix, None) => {
             database
@@ -159,6 +162,7 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             let name = format!("{DETACHED}{interface}");
             write_override(database, &name, set.as_ref(), |()| String::new())?;
         }
+        Change::HeldDefence(..) | Change::HeldLimit(..) | Change::Veto(..) => {}
     }
     Ok(())
 }

@@ -277,6 +277,7 @@ fn everything_can_be_said() {
                 default: ProtocolPolicy::Limit,
                 named: [(47, ProtocolPolicy::Pass), (50, ProtocolPolicy::Drop)].into(),
             },
+            detection: crate::config::detection::Detection::default(),
             defences: Defences {
                 modes: [
                     DefenceMode::On,
@@ -355,7 +356,7 @@ fn defences_that_make_no_sense_say_why() {
         "[defences]\ncookies = \"pressure\"\nsockets = true\ncookie_ports = \"some\"\n\
          answers = \"off\"\nleft_out = [\"8080\", \"tcp/0\", \"tcp/+1\"]\nsocket = \"on\"\n",
         &[
-            &["`defences.cookies`", "\"off\", \"on\""],
+            &["`defences.cookies`", "\"off\", \"auto\", \"on\""],
             &["`defences.sockets`", "\"pressure\""],
             &["`defences.cookie_ports`", "[443, 80], or \"all\""],
             &["`defences.answers`", "is no rate"],

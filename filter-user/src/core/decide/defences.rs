@@ -32,8 +32,9 @@ impl Situation<'_> {
         let defence = wish.defence;
         if !DefenceMode::of(defence).contains(&wish.mode) {
             return Err(Refusal::invalid(format!(
-                "{} are `off` or `on`: SYNs are answered, or they are not",
-                name(defence)
+                "{} can be {}",
+                name(defence),
+                words(DefenceMode::of(defence))
             )));
         }
         let ports = self.cookie_ports(wish)?;
@@ -52,13 +53,19 @@ impl Situation<'_> {
         };
         let what = format!("{}{}{because}", wish.mode, ending(until));
         if ports.is_empty() {
-            let mut changes = self.forget_ports(defence);
+            let (mut changes, said) = self.end_hold(defence);
+            changes.extend(self.forget_ports(defence));
             let set = self.set(wish.mode, by, until);
             changes.push(Change::Defence(defence, Some(set)));
-            let text = format!("defence {} is {what}", name(defence));
+            let text = format!("defence {} is {what}{said}", name(defence));
             return Ok(simple("defence.set", text, changes));
         }
-        let is_on = wish.mode == DefenceMode::On;
+        let is_on = match wish.mode {
+            DefenceMode::Off => Some(false),
+            DefenceMode::On => Some(true),
+            // They go with the defence as a whole.
+            DefenceMode::Auto | DefenceMode::Pressure => None,
+        };
         let list: Vec<String> = ports.iter().map(ToString::to_string).collect();
         let noun = if ports.len() == 1 { "port" } else { "ports" };
         let text = format!(
@@ -66,17 +73,22 @@ impl Situation<'_> {
             name(defence),
             list.join(", ")
         );
-        let changes = ports
-            .into_iter()
-            .map(|port| Change::CookiePort(port, Some(self.set(is_on, by.clone(), until))));
+        let changes = ports.into_iter().map(|port| {
+            let set = is_on.map(|is_on| self.set(is_on, by.clone(), until));
+            Change::CookiePort(port, set)
+        });
         Ok(simple("defence.set", text, changes.collect()))
     }
 
     pub(super) fn auto_defence(&self, defence: Defence) -> Decision {
-        let mut changes = self.forget_ports(defence);
-        changes.push(Change::Defence(defence, None));
+        let (mut changes, said) = self.end_hold(defence);
+        changes.extend(self.forget_ports(defence));
+        // What nobody set need not be taken out of the store, which may be full.
+        if self.state.defences.contains_key(&defence) {
+            changes.push(Change::Defence(defence, None));
+        }
         let text = format!(
-            "defence {} is back to {}",
+            "defence {} is back to {}{said}",
             name(defence),
             defences::mode(self.config, &State::default(), defence)
         );
@@ -121,5 +133,14 @@ impl Situation<'_> {
                 quote(service)
             ))),
         }
+    }
+}
+
+/// `off`, `pressure` or `on`.
+fn words(modes: &[DefenceMode]) -> String {
+    let words: Vec<String> = modes.iter().map(|mode| format!("`{mode}`")).collect();
+    match words.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        few => few.concat(),
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{Decision, Situation, ending};
+use super::{Decision, Situation, ending, seconds};
 use crate::{
     api::types::{ListKind, Outcome, SCHEMA},
     core::{
+        actor::{Actor, CONTROLLER},
         guard::{self, Before},
+        held::Veto,
         lists::{self, End, Note, later},
         refusal::Refusal,
         shadow,
@@ -31,6 +33,9 @@ impl Situation<'_> {
         let wanted: BTreeSet<IpNet> = prefixes.iter().copied().collect();
         let sorted: Vec<IpNet> = wanted.iter().copied().collect();
         self.check_harm(kind, &sorted, None, force)?;
+        if note.by == CONTROLLER {
+            self.check_controllers_bans(&wanted)?;
+        }
         for prefix in &wanted {
             self.check_useful(kind, *prefix, note.until, &wanted)?;
         }
@@ -151,14 +156,29 @@ impl Situation<'_> {
         Ok(())
     }
 
-    pub(super) fn remove(&self, kind: ListKind, prefixes: &[IpNet]) -> Result<Decision, Refusal> {
+    pub(super) fn remove(
+        &self,
+        actor: &Actor,
+        kind: ListKind,
+        prefixes: &[IpNet],
+    ) -> Result<Decision, Refusal> {
         let list = self.state.list(kind);
         let wanted: BTreeSet<IpNet> = prefixes.iter().copied().collect();
         for prefix in &wanted {
-            if !list.manual.contains_key(prefix) {
+            let Some(note) = list.manual.get(prefix) else {
                 return Err(self.not_there(kind, *prefix));
+            };
+            if *actor == Actor::Controller && note.by != CONTROLLER {
+                return Err(Refusal::refused(format!(
+                    "{prefix} is on the {kind} by {}, whose word counts",
+                    note.by
+                )));
             }
         }
+        let mut changes: Vec<Change> = wanted
+            .iter()
+            .map(|prefix| Change::Manual(kind, *prefix, None))
+            .collect();
         let mut notes = Vec::new();
         for prefix in wanted.iter().take(NOTES) {
             notes.push(format!("{prefix} is off the {kind}"));
@@ -173,10 +193,13 @@ impl Situation<'_> {
                 ));
             }
         }
-        let changes = wanted
-            .iter()
-            .map(|prefix| Change::Manual(kind, *prefix, None))
-            .collect();
+        if kind == ListKind::Ban && *actor != Actor::Controller {
+            changes.extend(self.veto_bans(wanted.iter().copied()));
+            notes.push(format!(
+                "the controller bans nothing of it again until {}",
+                seconds(self.respect())
+            ));
+        }
         let outcome = Outcome {
             schema: SCHEMA,
             removed: wanted.len() as u64,
@@ -189,6 +212,12 @@ impl Situation<'_> {
             outcome,
             event: (format!("{}.del", kind.noun()), text),
         })
+    }
+
+    /// What an operator lifted, the controller leaves alone.
+    fn veto_bans(&self, prefixes: impl Iterator<Item = IpNet>) -> impl Iterator<Item = Change> {
+        let until = self.respect();
+        prefixes.map(move |prefix| Change::Veto(Veto::Ban(prefix), Some(until)))
     }
 
     fn not_there(&self, kind: ListKind, prefix: IpNet) -> Refusal {
@@ -218,9 +247,12 @@ impl Situation<'_> {
             .imports
             .keys()
             .map(|name| Change::Import(kind, name.clone(), None));
+        let lifted = list.manual.iter();
+        let lifted = lifted.filter(|(_, note)| kind == ListKind::Ban && note.by == CONTROLLER);
+        let vetoes = self.veto_bans(lifted.map(|(prefix, _)| *prefix));
         let text = format!("the {kind} was emptied of {removed} entries");
         Decision {
-            changes: manual.chain(imports).collect(),
+            changes: manual.chain(imports).chain(vetoes).collect(),
             outcome: Outcome {
                 schema: SCHEMA,
                 removed,

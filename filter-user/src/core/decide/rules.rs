@@ -1,10 +1,12 @@
 //! Commands on rules: where they go, what would do harm, and what would do nothing.
 
-use super::{Decision, Situation, ending};
+use super::{Decision, Situation, ending, seconds};
 use crate::{
     api::types::{Outcome, SCHEMA},
     core::{
+        actor::Actor,
         guard,
+        held::Veto,
         lists::{Note, later},
         refusal::Refusal,
         rules::{self, AddedRule, Listed, RuleId},
@@ -29,6 +31,8 @@ impl Situation<'_> {
                 "{harm}. `--force` does it all the same"
             )));
         }
+        // Those of the controller stand behind all others anyway.
+        let before = before.filter(|before| !self.is_controllers(*before));
         let number = self.state.next_rule.max(1);
         let Some(next) = number.checked_add(1) else {
             return Err(Refusal::refused("there are no numbers left for rules"));
@@ -67,6 +71,16 @@ impl Situation<'_> {
             },
             event: ("rule.add".to_owned(), text),
         })
+    }
+
+    fn is_controllers(&self, id: RuleId) -> bool {
+        match id {
+            RuleId::Added(number) => {
+                let added = self.state.rules.get(&number);
+                added.is_some_and(AddedRule::is_by_controller)
+            }
+            RuleId::File(_) => false,
+        }
     }
 
     /// Moves the rules apart if the one before which another is to stand has no room before it.
@@ -108,7 +122,8 @@ impl Situation<'_> {
         }
     }
 
-    pub(super) fn remove_rules(&self, ids: &[RuleId]) -> Result<Decision, Refusal> {
+    pub(super) fn remove_rules(&self, actor: &Actor, ids: &[RuleId]) -> Result<Decision, Refusal> {
+        let is_controller = *actor == Actor::Controller;
         let mut wanted = ids.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
@@ -116,10 +131,29 @@ impl Situation<'_> {
         let mut notes = Vec::new();
         for id in wanted {
             let number = self.check_added(id)?;
-            if let Some(added) = self.state.rules.get(&number) {
-                notes.push(format!("rule {id} is gone: {}", added.rule));
-                changes.push(Change::Rule(number, None));
+            let Some(added) = self.state.rules.get(&number) else {
+                continue;
+            };
+            let mut note = format!("rule {id} is gone: {}", added.rule);
+            changes.push(Change::Rule(number, None));
+            match (is_controller, added.is_by_controller()) {
+                (true, false) => {
+                    return Err(Refusal::refused(format!(
+                        "rule {id} was added by {}, whose word counts",
+                        added.note.by
+                    )));
+                }
+                (false, true) => {
+                    let until = self.respect();
+                    note.push_str(&format!(
+                        "; the controller adds it not again until {}",
+                        seconds(until)
+                    ));
+                    changes.push(Change::Veto(Veto::of_rule(&added.rule), Some(until)));
+                }
+                (true, true) | (false, false) => {}
             }
+            notes.push(note);
         }
         let text = notes.join("; ");
         Ok(Decision {
@@ -145,7 +179,10 @@ fn number(change: &Change) -> Option<String> {
         | Change::Limit(..)
         | Change::Defence(..)
         | Change::CookiePort(..)
-        | Change::Detached(..) => None,
+        | Change::Detached(..)
+        | Change::HeldDefence(..)
+        | Change::HeldLimit(..)
+        | Change::Veto(..) => None,
     }
 }
 
@@ -154,7 +191,7 @@ fn place(state: &State, before: Option<RuleId>) -> Result<u64, Refusal> {
     let order = rules::in_order(state);
     let places: Vec<u64> = order.iter().map(|(_, added)| added.place).collect();
     let Some(before) = before else {
-        let last = places.last().copied().unwrap_or(0);
+        let last = places.iter().max().copied().unwrap_or(0);
         return Ok(last.checked_add(GAP).unwrap_or(0));
     };
     let index = order

@@ -1,4 +1,5 @@
 mod defences;
+mod held;
 mod rules;
 
 use filter_common::abi::settings::Class;
@@ -45,14 +46,21 @@ impl Host {
 
     /// Decides, and applies what was decided; a refusal changes nothing.
     fn run(&mut self, command: Command) -> Result<Outcome, Refusal> {
-        let situation = Situation {
+        self.run_by(&OPERATOR, command)
+    }
+
+    fn situation(&self) -> Situation<'_> {
+        Situation {
             now: self.now,
             state: &self.state,
             config: &self.config,
             facts: &self.facts,
             unable: &self.unable,
-        };
-        let decision = decide(situation, &OPERATOR, &command)?;
+        }
+    }
+
+    fn run_by(&mut self, actor: &Actor, command: Command) -> Result<Outcome, Refusal> {
+        let decision = decide(self.situation(), actor, &command)?;
         for change in decision.changes {
             let _ = self.state.apply(change);
         }

@@ -244,7 +244,7 @@ fn what_was_switched_for_a_time_ends() {
 
 #[test]
 fn a_defence_that_is_off_brings_no_code_and_no_writes() {
-    let off = "defences = { sockets = \"off\", closed_ports = \"off\", solicited = \"off\", \
+    let off = "defences = { cookies = \"off\", sockets = \"off\", closed_ports = \"off\", solicited = \"off\", \
                connections = \"off\", icmp = \"off\", protocols = \"off\" }";
     let host = host(off);
     let daemon = host.protecting();
@@ -323,7 +323,7 @@ fn requests_count_from_when_every_way_out_is_seen() {
 
 #[test]
 fn what_nobody_needs_any_more_is_taken_off() {
-    let host = host("");
+    let host = host("defences.cookies = \"off\"");
     let mut daemon = host.protecting();
     let mut off = |defence| {
         daemon.set_defence(defence, DefenceMode::Off).expect("off");

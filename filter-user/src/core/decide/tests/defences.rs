@@ -96,7 +96,7 @@ fn what_makes_no_sense_is_refused_in_words() {
         (
             set(Defence::Cookies, DefenceMode::Pressure),
             Invalid,
-            "`off` or `on`",
+            "`off`, `auto` or `on`",
         ),
         (
             at(Defence::Sockets, DefenceMode::On, &[80], &[]),
