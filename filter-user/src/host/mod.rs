@@ -13,6 +13,7 @@ pub mod network;
 pub mod resolvers;
 pub mod sessions;
 pub mod sockets;
+pub mod stack;
 pub mod surroundings;
 pub mod translation;
 

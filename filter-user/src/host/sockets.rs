@@ -4,13 +4,14 @@
 //! `/proc/net/tcp` then takes seconds.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
 };
 
 use rtnetlink::sys::protocols::NETLINK_SOCK_DIAG;
 
-use super::netlink::{Connection, Raw, Wanted};
+use super::netlink::{Connection, Raw, Wanted, attribute, attributes};
 
 #[doc(alias = "SOCK_DIAG_BY_FAMILY")]
 const BY_FAMILY: u16 = 20;
@@ -108,6 +109,90 @@ pub fn list(state: State, port: Option<u16>) -> io::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
+/// Sources that can be asked about at once.
+pub const PEERS: usize = 64;
+/// Attributes: the filter of a request, and `struct tcp_info` of an answer.
+#[doc(alias = "INET_DIAG_REQ_BYTECODE")]
+const FILTER: u16 = 1;
+#[doc(alias = "INET_DIAG_INFO")]
+const INFO: u16 = 2;
+/// Where `struct tcp_info` says how many bytes were acknowledged (`tcpi_bytes_acked`).
+const ACKNOWLEDGED: usize = 120;
+
+/// How many established connections each of these sources has whose data it acknowledged; the first
+/// [`PEERS`] are asked about, and those with none are left out. The kernel walks through all of its
+/// connections for it, once, and gives those of these sources.
+pub fn healthy(sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
+    let mut healthy = BTreeMap::new();
+    let asked = sources.get(..PEERS.min(sources.len())).unwrap_or_default();
+    if asked.is_empty() {
+        return Ok(healthy);
+    }
+    let mut connection = open()?;
+    for family in [INET, INET6] {
+        let mut request = request(family, State::Established, None);
+        let [_, _, extensions, ..] = &mut request;
+        *extensions = 1 << (INFO - 1);
+        let body = [&request[..], &attribute(FILTER, &from_any(asked))].concat();
+        for raw in connection.ask(BY_FAMILY, Wanted::All, &body)? {
+            let Some(socket) = read(&raw, State::Established) else {
+                continue;
+            };
+            let rest = raw.body.get(MESSAGE..).unwrap_or_default();
+            let info = attributes(rest).into_iter().find(|(kind, _)| *kind == INFO);
+            let bytes = info.and_then(|(_, info)| info.get(ACKNOWLEDGED..)?.first_chunk());
+            // The SYN of a connection that this host opened counts as one.
+            if bytes.is_some_and(|bytes| u64::from_ne_bytes(*bytes) > 1) {
+                let count: &mut u32 = healthy
+                    .entry(socket.remote.ip().to_canonical())
+                    .or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+    Ok(healthy)
+}
+
+/// A filter for connections from any of these: of each, the condition on its address, which goes to
+/// a jump behind all where it is met, and over that jump to the next where it is not
+/// (`struct inet_diag_bc_op`, `struct inet_diag_hostcond`).
+fn from_any(sources: &[IpAddr]) -> Vec<u8> {
+    const JUMP: u8 = 1;
+    const REMOTE: u8 = 8;
+    const ANY_PORT: [u8; 4] = (-1_i32).to_ne_bytes();
+    const OPERATION: usize = 4;
+    let condition = |source: &IpAddr| -> Vec<u8> {
+        // An IPv4 address is also found where it came mapped into IPv6.
+        let (family, address) = match source.to_canonical() {
+            IpAddr::V4(address) => (INET, address.octets().to_vec()),
+            IpAddr::V6(address) => (INET6, address.octets().to_vec()),
+        };
+        let bits = (address.len() * 8) as u8;
+        let length = OPERATION + 8 + address.len();
+        let over = (length + OPERATION) as u16;
+        let mut bytes = vec![REMOTE, length as u8];
+        bytes.extend(over.to_ne_bytes());
+        bytes.extend([family, bits, 0, 0]);
+        bytes.extend(ANY_PORT);
+        bytes.extend(address);
+        bytes
+    };
+    let conditions: Vec<Vec<u8>> = sources.iter().map(condition).collect();
+    let with_jumps: usize = conditions.iter().map(|it| it.len() + OPERATION).sum();
+    // None stands behind the last.
+    let all = with_jumps.saturating_sub(OPERATION);
+    let mut filter = Vec::with_capacity(all);
+    for condition in conditions {
+        filter.extend(condition);
+        let behind = all - filter.len();
+        if behind > 0 {
+            filter.extend([JUMP, OPERATION as u8]);
+            filter.extend((behind as u16).to_ne_bytes());
+        }
+    }
+    filter
+}
+
 /// `struct inet_diag_req_v2`: family, protocol, extensions, padding, set of states, and a socket's
 /// identity (48 bytes), of which only the source port is looked at.
 fn request(family: u8, state: State, port: Option<u16>) -> [u8; 56] {
@@ -176,6 +261,47 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn connections_that_got_data_through_are_healthy() {
+        let address = |text: &str| -> IpAddr { text.parse().unwrap() };
+        // The last comes mapped into IPv6.
+        for (bound, peer, other) in [
+            ("127.0.0.1:0", "127.0.0.1", "127.0.0.9"),
+            ("[::1]:0", "::1", "::2"),
+            ("[::]:0", "127.0.0.1", "127.0.0.9"),
+        ] {
+            let listener = TcpListener::bind(bound).unwrap();
+            let (peer, other) = (address(peer), address(other));
+            let port = listener.local_addr().unwrap().port();
+            let client = TcpStream::connect((peer, port)).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            let asked = |place: usize| -> Vec<IpAddr> {
+                let mut all = vec![other; PEERS];
+                all[place] = peer;
+                all
+            };
+            let count = |place| {
+                let found = healthy(&asked(place)).unwrap();
+                assert!(!found.contains_key(&other));
+                found.get(&peer).copied()
+            };
+            let before = count(0);
+            std::io::Write::write_all(&mut server, b"hello").unwrap();
+            let mut got = [0; 5];
+            std::io::Read::read_exact(&mut &client, &mut got).unwrap();
+            // The acknowledgement may be on its way yet.
+            let grew = (0..500).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                count(0) > before
+            });
+            assert!(grew, "{bound}: {before:?}");
+            for place in [1, PEERS / 2, PEERS - 1] {
+                assert!(count(place) > before, "{bound}: {place}");
+            }
+        }
+        assert!(healthy(&[]).unwrap().is_empty());
+    }
 
     #[test]
     fn listeners_and_connections_of_a_port_are_listed() {

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -14,11 +15,14 @@ use super::{
     links::{self, Link},
     listeners::{Listeners, Watch},
     network::{self, Network},
+    sockets,
+    stack::{self, Card},
     translation,
 };
 use crate::{
     core::{defences::Unable, ports::Translated},
     dataplane::probe,
+    detect::input::Stack,
 };
 
 /// A host.
@@ -47,6 +51,15 @@ pub trait Surroundings: Send {
     /// Defences that the kernel has no means for.
     fn lacking(&mut self) -> Unable;
 
+    /// What the stack lost, and how busy the CPUs are.
+    fn stack(&mut self) -> Stack;
+
+    /// What the card of an interface says.
+    fn card(&mut self, interface: &str) -> Card;
+
+    /// How many healthy connections these sources have, as in [`sockets::healthy`].
+    fn healthy(&mut self, sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>>;
+
     /// `net.ipv4.tcp_syncookies`.
     fn syncookies(&mut self) -> io::Result<u32>;
 
@@ -61,6 +74,7 @@ pub struct ThisHost {
     translation: translation::Watcher,
     cgroup: Option<PathBuf>,
     lacking: Unable,
+    stack: stack::Watch,
 }
 
 impl ThisHost {
@@ -72,6 +86,7 @@ impl ThisHost {
             translation: translation::Watcher::start()?,
             cgroup: cgroup.map(Path::to_owned),
             lacking: probe::lacking(),
+            stack: stack::Watch::default(),
         })
     }
 }
@@ -118,6 +133,18 @@ impl Surroundings for ThisHost {
         self.lacking.clone()
     }
 
+    fn stack(&mut self) -> Stack {
+        self.stack.look()
+    }
+
+    fn card(&mut self, interface: &str) -> Card {
+        stack::card(interface)
+    }
+
+    fn healthy(&mut self, sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
+        sockets::healthy(sources)
+    }
+
     fn syncookies(&mut self) -> io::Result<u32> {
         network::syncookies()
     }
@@ -153,6 +180,14 @@ pub mod made_up {
         pub cgroup: Option<PathBuf>,
         /// What the kernel lacks.
         pub lacking: Unable,
+        /// What the stack lost.
+        pub stack: Stack,
+        /// What every card says.
+        pub card: Card,
+        /// Healthy connections, by source.
+        pub healthy: BTreeMap<IpAddr, u32>,
+        /// Sources that were asked about, each time.
+        pub asked: Vec<Vec<IpAddr>>,
         /// `net.ipv4.tcp_syncookies`, every value that it had, the last at the end.
         pub syncookies: Vec<u32>,
         /// Whether it cannot be written.
@@ -174,6 +209,10 @@ pub mod made_up {
                 hides_tags: false,
                 cgroup: Some("/sys/fs/cgroup".into()),
                 lacking: Unable::new(),
+                stack: Stack::default(),
+                card: Card::default(),
+                healthy: BTreeMap::new(),
+                asked: Vec::new(),
                 syncookies: vec![1],
                 is_fixed: false,
             }
@@ -223,6 +262,22 @@ pub mod made_up {
 
         fn lacking(&mut self) -> Unable {
             self.scene().lacking.clone()
+        }
+
+        fn stack(&mut self) -> Stack {
+            self.scene().stack
+        }
+
+        fn card(&mut self, _: &str) -> Card {
+            self.scene().card
+        }
+
+        fn healthy(&mut self, sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
+            let mut scene = self.scene();
+            scene.asked.push(sources.to_vec());
+            let healthy = scene.healthy.iter();
+            let healthy = healthy.filter(|(source, _)| sources.contains(source));
+            Ok(healthy.map(|(source, count)| (*source, *count)).collect())
         }
 
         fn syncookies(&mut self) -> io::Result<u32> {
