@@ -277,7 +277,6 @@ fn everything_can_be_said() {
                 default: ProtocolPolicy::Limit,
                 named: [(47, ProtocolPolicy::Pass), (50, ProtocolPolicy::Drop)].into(),
             },
-            detection: crate::config::detection::Detection::default(),
             defences: Defences {
                 modes: [
                     DefenceMode::On,

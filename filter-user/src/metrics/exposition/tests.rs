@@ -33,6 +33,7 @@ fn status() -> Status {
         state: DefenceState::Holding,
         by: "controller".to_owned(),
         until: None,
+        held: None,
         dropped: 0,
         answered: 0,
         accepted: 0,
@@ -69,6 +70,7 @@ fn status() -> Status {
         totals: Totals::default(),
         reasons: [("blocked".to_owned(), reason)].into(),
         overrides: Vec::new(),
+        held: Vec::new(),
         tables: [(
             "block".to_owned(),
             TableStatus {
