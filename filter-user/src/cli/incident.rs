@@ -24,7 +24,7 @@ pub struct List {
     #[arg(long, value_name = "ID")]
     before: Option<u64>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
     limit: u16,
 }
 

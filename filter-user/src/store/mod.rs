@@ -328,24 +328,45 @@ impl Store {
     ) -> Result<Vec<Event>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Event>> {
             let mut statement = self.database.prepare_cached(
-                "SELECT id, at, by, kind, text FROM events ORDER BY id DESC LIMIT ?1",
+                "SELECT id, at, by, kind, text FROM events WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
             )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut events = Vec::new();
-            let mut rows = statement.query([JOURNAL])?;
+            let mut rows = statement.query([self.first_event_behind(to)?, limit])?;
             while let Some(row) = rows.next()? {
                 let event = event(row)?;
-                // Times rise with the ids, unless a clock was set back.
-                if event.at < from || events.len() == limit {
+                if event.at < from {
                     break;
                 }
-                if event.at <= to {
-                    events.push(event);
-                }
+                events.push(event);
             }
             events.reverse();
             Ok(events)
         };
         read().map_err(|error| self.error("reading", &error.into()))
+    }
+
+    /// The id that an event behind a moment has at least. Times rise with the ids, unless a clock was
+    /// set back: halving finds the place among a hundred thousand in 17 steps.
+    fn first_event_behind(&self, moment: Timestamp) -> rusqlite::Result<i64> {
+        let bounds = "SELECT coalesce(min(id), 0), coalesce(max(id) + 1, 0) FROM events";
+        let (mut low, mut high): (i64, i64) = self
+            .database
+            .query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut statement = self
+            .database
+            .prepare_cached("SELECT id, at FROM events WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let (id, at): (i64, Timestamp) =
+                statement.query_row([middle], |row| Ok((row.get(0)?, rows::time(row, 1)?)))?;
+            if at <= moment {
+                low = id + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     fn list_files(&self) -> Result<Vec<String>, StoreError> {

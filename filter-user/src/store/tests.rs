@@ -294,6 +294,34 @@ fn events_come_in_pages_behind_an_id() {
     assert_eq!(texts(Some(10), 5), (vec![], 10));
 }
 
+#[test]
+fn events_of_a_time_are_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    let at = |second: i64| now() + jiff::SignedDuration::from_secs(second);
+    assert_eq!(store.events_between(at(0), at(9), 5).expect("none"), []);
+    for number in 0..100 {
+        let text = format!("event {number}");
+        store
+            .journal(at(number), &Actor::Daemon, "test", &text)
+            .expect("it is noted");
+    }
+    // Ids need not be without gaps.
+    let gap = "DELETE FROM events WHERE id BETWEEN 40 AND 60";
+    store.database.execute_batch(gap).expect("a gap");
+    let found = |from, to, limit| -> Vec<String> {
+        let events = store.events_between(at(from), at(to), limit);
+        let events = events.expect("events").into_iter();
+        events.map(|event| event.text).collect()
+    };
+    assert_eq!(found(10, 12, 9), ["event 10", "event 11", "event 12"]);
+    assert_eq!(found(10, 12, 2), ["event 11", "event 12"]);
+    assert_eq!(found(38, 60, 9), ["event 38", "event 60"]);
+    assert_eq!(found(98, 1_000, 9), ["event 98", "event 99"]);
+    assert!(found(-9, -1, 9).is_empty());
+    assert!(found(100, 200, 9).is_empty());
+}
+
 /// A closed state folder with one of everything, and what its database is.
 fn filled() -> (tempfile::TempDir, Vec<u8>) {
     let folder = tempfile::tempdir().expect("a folder");

@@ -80,6 +80,7 @@ fn incidents_and_history_come_in_pages() {
         ("/v1/incidents/-1", 400, "no number of an incident"),
         ("/v1/incidents/9", 404, "no incident 9"),
         ("/v1/incidents?limit=0", 400, "between 1 and"),
+        ("/v1/incidents?limit=201", 400, "between 1 and 200"),
         ("/v1/incidents?after=1", 400, "after"),
         ("/v1/incidents/1?x=1", 400, ""),
         ("/v1/history?from=yesterday", 400, "from"),

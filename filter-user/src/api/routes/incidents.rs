@@ -18,7 +18,9 @@ use crate::{
 };
 
 /// Incidents of a page if nobody says how many.
-const PAGE: usize = 100;
+const PAGE: usize = 50;
+/// At most: a report may be long, and whoever reads them holds others up.
+const LARGEST_PAGE: usize = 200;
 /// Seconds likewise.
 const SECONDS: usize = 3_600;
 /// How far back one looks if nobody says how far.
@@ -37,6 +39,11 @@ pub async fn list(
     Query(query): Query<IncidentsQuery>,
 ) -> Result<Json<IncidentPage>, ApiError> {
     let limit = lists::page_limit(query.limit, PAGE)?;
+    if limit > LARGEST_PAGE {
+        return Err(ApiError::invalid(format!(
+            "limit={limit} is not between 1 and {LARGEST_PAGE}"
+        )));
+    }
     let before = query.before;
     let job =
         move |service: &mut dyn crate::daemon::handle::Service| service.incidents(before, limit);

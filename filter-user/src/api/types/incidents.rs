@@ -93,9 +93,9 @@ pub struct IncidentsQuery {
     /// Only incidents with a number below this, as `next` of a page; the newest if not given.
     #[serde(default)]
     pub before: Option<u64>,
-    /// At most so many, 1 to 10,000; 100 if not given.
+    /// At most so many, 1 to 200; 50 if not given.
     #[serde(default)]
-    #[param(minimum = 1, maximum = 10000)]
+    #[param(minimum = 1, maximum = 200)]
     pub limit: Option<usize>,
 }
 

@@ -430,6 +430,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_damaged_within_is_set_aside_and_writing_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("history.db");
+        drop(Archive::open(folder.path(), clock::now()).expect("a new one"));
+        let mut bytes = fs::read(&database).expect("it is there");
+        // The first page holds the header and the schema.
+        bytes[4_096..].fill(0x55);
+        fs::write(&database, bytes).expect("damage");
+        let mut writer = writer(folder.path());
+        let now = clock::now().as_second();
+        writer.second(second(now), false);
+        writer.incident(&report(1, false), Some(now));
+        let losses = std::cell::RefCell::new(Vec::new());
+        until(|| {
+            losses.borrow_mut().extend(writer.losses());
+            !losses.borrow().is_empty()
+        });
+        assert!(losses.borrow()[0].contains("history.db.corrupt-"));
+        writer.end();
+        assert_eq!(writer.trouble(), None);
+        let reader = Archive::reader(folder.path()).expect("it is there");
+        assert!(reader.incident(1).expect("whole").is_some());
+        let found = reader.seconds(now, now, 9).expect("seconds");
+        assert_eq!(found.seconds, [second(now)]);
+    }
+
+    #[test]
     fn what_is_newer_is_not_overwritten_by_what_waited() {
         let mut desk = Desk::default();
         desk.batch.incidents = BTreeMap::from([(1, report(1, true))]);
