@@ -8,6 +8,7 @@
 
 pub mod input;
 pub mod output;
+pub mod sketch;
 pub mod threat;
 pub mod vector;
 pub mod view;
