@@ -8,6 +8,7 @@
 
 pub mod input;
 pub mod output;
+pub mod scene;
 pub mod sketch;
 pub mod threat;
 pub mod vector;
@@ -16,6 +17,7 @@ pub mod view;
 pub use self::{
     input::{Fate, Observed, Snapshot, Standing},
     output::Output,
+    scene::{Decided, Scene},
     threat::{Heavy, Threat},
     vector::{Phase, Target, Vector},
     view::{Memory, View},
