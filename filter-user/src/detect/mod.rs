@@ -6,6 +6,7 @@
 //! file, and gives the same output for the same input; the daemon, the tests and the simulator drive
 //! the same one.
 
+pub mod fingerprint;
 pub mod input;
 pub mod output;
 pub mod scene;

@@ -1,0 +1,408 @@
+//! When fingerprints are looked for, tried, installed, kept and let go.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use filter_common::abi::reason::Reason;
+
+use super::{
+    calm::Calm,
+    condition::fits,
+    find::find,
+    held::{Held, Stage, stay},
+    score::{Aim, Fingerprint, again},
+};
+use crate::{
+    config::detection::{Act, Detection},
+    detect::{
+        input::{Fate, Observed},
+        output::Action,
+        scene::{Decided, Scene},
+        threat::Threat,
+        vector::{Phase, Target, Vector},
+    },
+    rules::{
+        Rule,
+        rule::{self, Matches},
+    },
+};
+
+/// Fingerprints that are in force or tried at a time.
+pub const MOST: usize = 8;
+/// Samples of what passes that are kept during an attack.
+const RECENT: usize = 4_096;
+/// Older ones are of another attack.
+const OLDEST: Duration = Duration::from_secs(3);
+/// So long others may meet what passes before a fingerprint is looked for.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// Likewise, where the flood hurts.
+const URGENCY: Duration = Duration::from_millis(300);
+/// Between two searches, of whatever attack.
+const REST: Duration = Duration::from_millis(500);
+/// An attack that has no fingerprint is looked at again so late at most.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+/// Nobody needs to be told of the same more often.
+const SILENCE: Duration = Duration::from_secs(600);
+/// What turned out useless, or was taken away by somebody, is not tried again for so long.
+const BARRED: Duration = Duration::from_secs(600);
+/// Part of what passes unusually that a fingerprint must catch.
+const WORTHWHILE: f64 = 0.3;
+/// A flood hurts if so many times what is usual passes.
+const MANY_TIMES: f64 = 10.0;
+/// Matches that are remembered for the next pulse.
+const REMEMBERED: usize = 16;
+/// Threats, matches and suggestions that are remembered at a time.
+const LISTED: usize = 64;
+
+/// A vector at a target.
+pub(super) type Attack = (Vector, Target);
+
+/// Fingerprints over time. Memory is bounded: samples of calm and of attack, [`MOST`] fingerprints
+/// and short lists.
+#[derive(Debug)]
+pub struct Fingerprints {
+    calm: Calm,
+    /// What passed of late, oldest first, while not all is calm.
+    recent: VecDeque<(Duration, Observed)>,
+    held: Vec<Held>,
+    leaks: BTreeMap<Attack, Leak>,
+    /// Matches that were of use, the last one first.
+    past: VecDeque<Matches>,
+    barred: VecDeque<(Matches, Duration)>,
+    told: VecDeque<(String, Duration)>,
+    searched: Option<Duration>,
+    hurts: bool,
+}
+
+/// An attack of which too much passes.
+#[derive(Clone, Copy, Debug)]
+struct Leak {
+    since: Duration,
+    /// Not looked at before.
+    next: Duration,
+    rest: Duration,
+}
+
+impl Fingerprints {
+    /// None, and nothing known of calm traffic. The same seed chooses the same samples.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            calm: Calm::new(seed),
+            recent: VecDeque::new(),
+            held: Vec::new(),
+            leaks: BTreeMap::new(),
+            past: VecDeque::new(),
+            barred: VecDeque::new(),
+            told: VecDeque::new(),
+            searched: None,
+            hurts: false,
+        }
+    }
+
+    /// The sample of calm traffic.
+    pub const fn calm(&self) -> &Calm {
+        &self.calm
+    }
+
+    /// Takes what is seen at a moment, and gives what is to be done. `hurts` says whether the stack
+    /// loses packets or connections, so that no trial can be waited for.
+    pub fn consider(&mut self, scene: &Scene<'_>, hurts: bool) -> Decided {
+        let mut decided = Decided::default();
+        self.hurts = hurts;
+        self.look(scene);
+        for held in &mut self.held {
+            held.watch(scene);
+        }
+        self.settle(scene, &mut decided);
+        self.held.retain(|held| held.until > scene.elapsed);
+        self.find_leaks(scene);
+        if let Some(threat) = self.most_urgent(scene) {
+            self.search(scene, threat, &mut decided);
+        }
+        decided
+    }
+
+    fn look(&mut self, scene: &Scene<'_>) {
+        if scene.calm {
+            self.calm.observe(scene.elapsed, &scene.snapshot.observed);
+            self.recent.clear();
+            return;
+        }
+        self.calm.disturb();
+        let passed = scene
+            .snapshot
+            .observed
+            .iter()
+            .filter(|seen| seen.fate == Fate::Passed);
+        self.recent
+            .extend(passed.map(|seen| (scene.elapsed, seen.clone())));
+        let is_old = |since: Duration| scene.elapsed.saturating_sub(since) > OLDEST;
+        let surplus = self.recent.len().saturating_sub(RECENT);
+        let old = self.recent.iter().take_while(|(since, _)| is_old(*since));
+        self.recent.drain(..surplus.max(old.count()));
+    }
+
+    /// Decides on what is held: trials that are over, rules that are not in force, renewals.
+    fn settle(&mut self, scene: &Scene<'_>, decided: &mut Decided) {
+        for mut held in std::mem::take(&mut self.held) {
+            match held.verdict(scene) {
+                Stage::Keep => {}
+                Stage::Install => {
+                    self.install(scene, held.attack, held.found, decided);
+                    continue;
+                }
+                Stage::Renew => {
+                    decided.commands.push(held.renew(scene));
+                    self.remember(held.found.matches.clone());
+                }
+                Stage::GiveUp(why) => {
+                    let rule = text(&held.found.matches, false);
+                    decided.notices.push(format!("the rule `{rule}` {why}"));
+                    self.bar(held.found.matches, scene.elapsed);
+                    if let Some(leak) = self.leaks.get_mut(&held.attack) {
+                        leak.rest = LONGEST_REST;
+                        leak.next = scene.elapsed.saturating_add(LONGEST_REST);
+                    }
+                    continue;
+                }
+            }
+            self.held.push(held);
+        }
+    }
+
+    fn find_leaks(&mut self, scene: &Scene<'_>) {
+        let leaking: BTreeMap<Attack, Leak> = scene
+            .threats
+            .iter()
+            .filter(|threat| threat.phase == Phase::Attack && threat.passed > threat.threshold)
+            .take(LISTED)
+            .map(|threat| {
+                let attack = (threat.vector, threat.target.clone());
+                let begin = Leak {
+                    since: scene.elapsed,
+                    next: scene.elapsed,
+                    rest: REST,
+                };
+                let leak = self.leaks.get(&attack).copied().unwrap_or(begin);
+                (attack, leak)
+            })
+            .collect();
+        self.leaks = leaking;
+    }
+
+    /// The attack to be looked at in this step, if one is and it is time: that of which most passes.
+    fn most_urgent<'s>(&self, scene: &Scene<'s>) -> Option<&'s Threat> {
+        let rested = |since: Duration| scene.elapsed.saturating_sub(since) >= REST;
+        if !self.searched.is_none_or(rested) || self.held.len() >= MOST {
+            return None;
+        }
+        let is_due = |threat: &&Threat| {
+            let leak = self.leaks.get(&(threat.vector, threat.target.clone()));
+            let patience = if self.is_urgent(threat) {
+                URGENCY
+            } else {
+                PATIENCE
+            };
+            leak.is_some_and(|leak| {
+                scene.elapsed >= leak.next && scene.elapsed.saturating_sub(leak.since) >= patience
+            })
+        };
+        let due = scene.threats.iter().filter(is_due);
+        due.max_by(|one, two| one.passed.total_cmp(&two.passed))
+    }
+
+    fn search(&mut self, scene: &Scene<'_>, threat: &Threat, decided: &mut Decided) {
+        self.searched = Some(scene.elapsed);
+        let attack = (threat.vector, threat.target.clone());
+        let unusual = (1.0 - threat.usual / threat.passed.max(1.0)).clamp(0.0, 1.0);
+        let aim = Aim {
+            least: (unusual * WORTHWHILE).max(0.1),
+            most_collateral: scene.config.max_collateral,
+        };
+        let is_met = |seen: &Observed| self.held.iter().any(|held| fits(&held.found.matches, seen));
+        let samples: Vec<&Observed> = self
+            .recent
+            .iter()
+            .map(|(_, seen)| seen)
+            .filter(|seen| is_of(threat, seen) && !is_met(seen))
+            .collect();
+        let is_barred = |matches: &Matches, (other, since): &(Matches, Duration)| {
+            (other.covers(matches) || matches.covers(other))
+                && scene.elapsed.saturating_sub(*since) < BARRED
+        };
+        let is_allowed =
+            |matches: &Matches| !self.barred.iter().any(|barred| is_barred(matches, barred));
+        let past = self.past.iter().filter(|matches| is_allowed(matches));
+        let known = past
+            .filter_map(|matches| again(matches, &samples, &self.calm, aim))
+            .next();
+        let is_known = known.is_some();
+        let found = known.or_else(|| find(&samples, &self.calm, aim));
+        let found = found.filter(|found| is_allowed(&found.matches));
+        let rest = match found {
+            Some(found) if found.doubt.is_some() || is_suggestion(scene.config) => {
+                self.suggest(scene, &attack, &found, decided);
+                LONGEST_REST
+            }
+            Some(found) if is_known || self.is_urgent(threat) => {
+                self.install(scene, attack.clone(), found, decided);
+                REST
+            }
+            Some(found) => {
+                let held = Held::trial(attack.clone(), found, scene.elapsed);
+                decided
+                    .commands
+                    .push(held.command(held.until - scene.elapsed));
+                self.held.push(held);
+                REST
+            }
+            None => Duration::ZERO,
+        };
+        if let Some(leak) = self.leaks.get_mut(&attack) {
+            // Without a find, pulses and noise must not buy one search after another.
+            leak.rest = match rest {
+                Duration::ZERO => leak.rest.saturating_mul(2).min(LONGEST_REST),
+                rest => rest,
+            };
+            leak.next = scene.elapsed.saturating_add(leak.rest);
+        }
+    }
+
+    fn install(
+        &mut self,
+        scene: &Scene<'_>,
+        attack: Attack,
+        found: Fingerprint,
+        decided: &mut Decided,
+    ) {
+        let stay = stay(scene);
+        let held = Held::installed(attack, found, scene.elapsed, stay);
+        decided.commands.push(held.command(stay));
+        decided.actions.push(Action {
+            at: scene.now,
+            what: format!("added the rule `{}`", text(&held.found.matches, false)),
+            why: held.reason(),
+            until: scene.now.checked_add(stay).ok(),
+        });
+        self.remember(held.found.matches.clone());
+        self.held.push(held);
+    }
+
+    fn suggest(
+        &mut self,
+        scene: &Scene<'_>,
+        attack: &Attack,
+        found: &Fingerprint,
+        decided: &mut Decided,
+    ) {
+        self.told
+            .retain(|(_, since)| scene.elapsed.saturating_sub(*since) < SILENCE);
+        let rule = text(&found.matches, false);
+        if self.told.iter().any(|(other, _)| *other == rule) {
+            return;
+        }
+        let reason = reason(attack, found);
+        let seconds = stay(scene).as_secs();
+        let doubt = match &found.doubt {
+            Some(doubt) => format!("; not added, for {doubt}"),
+            None => String::new(),
+        };
+        decided.notices.push(format!(
+            "{reason}: `floodwall rule add \"{rule}\" --for {seconds}s`{doubt}"
+        ));
+        push_bounded(&mut self.told, (rule, scene.elapsed), LISTED);
+    }
+
+    /// Whether a flood does not leave time for a trial.
+    fn is_urgent(&self, threat: &Threat) -> bool {
+        let Threat {
+            passed,
+            usual,
+            threshold,
+            ..
+        } = *threat;
+        self.hurts || (passed > usual * MANY_TIMES && passed > threshold * 2.0)
+    }
+
+    fn remember(&mut self, matches: Matches) {
+        self.past.retain(|other| *other != matches);
+        self.past.push_front(matches);
+        self.past.truncate(REMEMBERED);
+    }
+
+    fn bar(&mut self, matches: Matches, elapsed: Duration) {
+        self.past.retain(|other| *other != matches);
+        self.barred
+            .retain(|(_, since)| elapsed.saturating_sub(*since) < BARRED);
+        push_bounded(&mut self.barred, (matches, elapsed), LISTED);
+    }
+}
+
+fn push_bounded<T>(list: &mut VecDeque<T>, item: T, most: usize) {
+    if list.len() >= most {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
+/// Whether fingerprints are only told of.
+fn is_suggestion(config: &Detection) -> bool {
+    match (config.act, config.fingerprints) {
+        (Act::Apply, Act::Apply) => false,
+        (Act::Suggest, _) | (_, Act::Suggest) => true,
+    }
+}
+
+/// Whether a packet is one of an attack, or looks like one.
+pub(super) fn is_of(threat: &Threat, seen: &Observed) -> bool {
+    // Each handshake begins with a SYN.
+    let is_handshakes = threat.vector == Vector::Connections;
+    let vector = if is_handshakes {
+        Vector::Syn
+    } else {
+        threat.vector
+    };
+    let at_target = match &threat.target {
+        Target::Host => true,
+        Target::Service { protocol, port } => {
+            seen.protocol == *protocol && seen.ports.is_some_and(|(_, to)| to == *port)
+        }
+        Target::Prefix { prefix } => prefix.contains(&seen.destination),
+    };
+    at_target && Vector::of(seen.class) == Some(vector)
+}
+
+/// Whether a rule stopped a packet, or would have.
+pub(super) fn is_ruled(fate: Fate) -> bool {
+    match fate {
+        Fate::Stopped(reason) | Fate::Watched(reason) => reason == Reason::RuleDrop,
+        Fate::Passed => false,
+    }
+}
+
+/// The rule that drops what matches.
+pub(super) fn rule(matches: &Matches, shadow: bool) -> Rule {
+    Rule {
+        shadow,
+        action: rule::Action::Drop,
+        matches: matches.clone(),
+    }
+}
+
+fn text(matches: &Matches, shadow: bool) -> String {
+    rule(matches, shadow).to_string()
+}
+
+/// `UDP flood at udp/53: catches 97.3 % of the attack (n=412), at most 0.21 % of calm traffic
+/// (n=2,048)`.
+pub(super) fn reason((vector, target): &Attack, found: &Fingerprint) -> String {
+    format!(
+        "{} at {target}: catches {:.1} % of the attack (n={}), {}",
+        vector.text(),
+        found.caught * 100.0,
+        super::share::grouped(found.samples),
+        found.calm
+    )
+}
