@@ -4,7 +4,7 @@ use super::{Decision, Situation, ending, seconds};
 use crate::{
     api::types::{Outcome, SCHEMA},
     core::{
-        actor::Actor,
+        actor::{Actor, CONTROLLER},
         guard,
         held::Veto,
         lists::{Note, later},
@@ -30,6 +30,9 @@ impl Situation<'_> {
             return Err(Refusal::refused(format!(
                 "{harm}. `--force` does it all the same"
             )));
+        }
+        if let Some(renewed) = self.renewed(rule, &note) {
+            return Ok(renewed);
         }
         // Those of the controller stand behind all others anyway.
         let before = before.filter(|before| !self.is_controllers(*before));
@@ -70,6 +73,33 @@ impl Situation<'_> {
                 ..Outcome::default()
             },
             event: ("rule.add".to_owned(), text),
+        })
+    }
+
+    /// The controller asks again for a rule of its own: that lasts longer and keeps its number, which
+    /// its counters go by. The journal keeps nothing of it.
+    fn renewed(&self, rule: &Rule, note: &Note) -> Option<Decision> {
+        let is_own = |added: &AddedRule| added.is_by_controller() && added.rule == *rule;
+        let mut rules = self.state.rules.iter();
+        let (number, before) = rules.find(|(_, added)| note.by == CONTROLLER && is_own(added))?;
+        let until = later(before.note.until, note.until);
+        let added = AddedRule {
+            note: Note {
+                since: before.note.since,
+                until,
+                ..note.clone()
+            },
+            ..before.clone()
+        };
+        Some(Decision {
+            changes: vec![Change::Rule(*number, Some(added))],
+            outcome: Outcome {
+                schema: SCHEMA,
+                rules: vec![number.to_string()],
+                notes: vec![format!("rule {number} goes on{}", ending(until))],
+                ..Outcome::default()
+            },
+            event: Default::default(),
         })
     }
 

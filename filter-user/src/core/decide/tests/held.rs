@@ -419,3 +419,31 @@ fn what_an_operator_ends_of_the_controllers_needs_no_store() {
         assert!(!decision.changes.is_empty());
     }
 }
+
+#[test]
+fn a_rule_that_the_controller_asks_for_again_goes_on_under_its_number() {
+    let mut host = Host::new();
+    let minute = Some(Duration::from_secs(60));
+    let flood = || rule("drop udp dport 27015 length 540", minute);
+    // The shadow rule of its trial is another.
+    host.controller(rule("shadow drop udp dport 27015 length 540", minute))
+        .expect("added");
+    assert_eq!(host.controller(flood()).expect("added").rules, ["2"]);
+    let since = host.now;
+    host.now += 40.seconds();
+    let decision = decide(host.situation(), &Actor::Controller, &flood()).expect("decided");
+    assert_eq!(decision.event, Default::default());
+    let outcome = host.controller(flood()).expect("renewed");
+    assert_eq!(outcome.rules, ["2"]);
+    host.now += 40.seconds();
+    host.forget_what_ended();
+    let left: Vec<_> = host.state.rules.iter().collect();
+    let [(2, added)] = left[..] else {
+        panic!("{left:?}");
+    };
+    assert_eq!(added.note.since, since);
+    assert_eq!(added.note.until, Some(since + 100.seconds()));
+    // An operator's is not the controller's to renew.
+    host.run(rule("drop udp dport 1", minute)).expect("added");
+    host.refuses(rule("drop udp dport 1", minute), "is the same");
+}
