@@ -9,6 +9,7 @@
 pub mod fingerprint;
 pub mod input;
 pub mod output;
+pub mod policy;
 pub mod scene;
 pub mod sketch;
 pub mod threat;

@@ -1,0 +1,119 @@
+//! Decision: which defence meets which threat, which limits come down, and who is banned.
+//!
+//! A pure machine: it reads no clock, and decides the same for the same past and [`Scene`]. All it
+//! remembers is bounded.
+
+mod bans;
+mod budget;
+mod desk;
+mod evidence;
+mod holds;
+mod ladder;
+mod lease;
+mod limits;
+mod sources;
+mod strain;
+mod wishes;
+mod words;
+
+use std::{net::IpAddr, time::Duration};
+
+use filter_common::abi::defence::Defence;
+
+use self::{
+    bans::Bans,
+    budget::Budget,
+    desk::Desk,
+    holds::Holds,
+    ladder::least,
+    limits::{Grounds, Limits},
+    sources::Sources,
+    strain::Strain,
+    wishes::Circumstances,
+};
+use super::{Decided, Phase, Scene, Threat, output::Spoofed};
+use crate::{config::detection::Act, core::command::Command};
+
+/// What was decided, and is still in force.
+#[derive(Debug, Default)]
+pub struct Policy {
+    act: Option<Act>,
+    elapsed: Duration,
+    budget: Budget,
+    strain: Strain,
+    sources: Sources,
+    holds: Holds,
+    limits: Limits,
+    bans: Bans,
+}
+
+impl Policy {
+    /// Decides.
+    pub fn decide(&mut self, scene: &Scene<'_>) -> Decided {
+        self.elapsed = scene.elapsed;
+        let before = self.act.replace(scene.config.act);
+        let mut undone = Vec::new();
+        if before.is_some_and(|before| before != scene.config.act) {
+            undone = self.let_go();
+            if before == Some(Act::Suggest) {
+                // Nothing of it was done.
+                undone.clear();
+            }
+        }
+        self.budget.advance(scene.elapsed);
+        self.strain.read(scene);
+        self.sources.learn(scene.standings, scene.elapsed);
+        self.bans.observe(scene, &mut self.sources);
+
+        let mut desk = Desk::new(scene, &mut self.budget);
+        // Defences first: the minute may have no room for all. Only those of connections go by what
+        // the limits found, a step later.
+        let around = Circumstances {
+            listening: &scene.snapshot.listening,
+            strain: &self.strain,
+            holds_cookies: self.holds.age(Defence::Cookies, scene.elapsed).is_some(),
+            limits_connections: self.limits.limits_connections(),
+        };
+        let wishes = wishes::wishes(scene.threats, around);
+        self.holds.update(scene, &wishes, &mut desk);
+        let grounds = Grounds {
+            sources: &self.sources,
+            strain: &self.strain,
+            holds: &self.holds,
+        };
+        self.limits.update(scene, grounds, &mut desk);
+        self.bans.update(scene, &mut self.sources, &mut desk);
+
+        let mut decided = desk.close();
+        decided.commands.splice(0..0, undone);
+        let wanted = wanted(scene.threats, &self.bans);
+        decided.ask = self
+            .sources
+            .ask(wanted.into_iter(), scene.elapsed, scene.config.ban);
+        decided
+    }
+
+    /// Lets go of everything that is in force: at the end, or when nothing is to be done any more.
+    pub fn let_go(&mut self) -> Vec<Command> {
+        let mut commands = self.holds.let_go();
+        commands.extend(self.limits.let_go());
+        commands.extend(self.bans.let_go(&mut self.sources, self.elapsed));
+        commands
+    }
+}
+
+/// Whose standing decides: suspects first, then those who send most.
+fn wanted(threats: &[Threat], bans: &Bans) -> Vec<IpAddr> {
+    let suspects = bans.suspects().map(|unit| unit.addr());
+    let mut heavy: Vec<(f64, IpAddr)> = threats
+        .iter()
+        .filter(|threat| matches!(threat.phase, Phase::Suspected | Phase::Attack))
+        .filter(|threat| matches!(threat.spoofed, Spoofed::Real | Spoofed::Unknown))
+        .flat_map(|threat| &threat.heavy)
+        .filter(|heavy| sources::unit_of(&heavy.prefix).is_some())
+        .map(|heavy| (least(heavy.rate, heavy.error), heavy.prefix.addr()))
+        .collect();
+    heavy.sort_by(|(one, at), (other, to)| other.total_cmp(one).then(at.cmp(to)));
+    let heavy = heavy.into_iter().map(|(_, address)| address);
+    suspects.chain(heavy).collect()
+}
