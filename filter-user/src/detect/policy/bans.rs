@@ -67,7 +67,7 @@ impl Bans {
             return;
         }
         let observed = &scene.snapshot.observed;
-        self.evidence.observe(observed, scene.elapsed);
+        self.evidence.observe(observed, sources, scene.elapsed);
         for packet in observed.iter().filter(|it| it.fate == Fate::Passed) {
             let Some(source) = sources.get_mut(&unit(packet.source)) else {
                 continue;

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use filter_common::abi::{reason::Reason, traffic::TrafficClass};
 use ipnet::IpNet;
 
-use super::sources::unit;
+use super::sources::{Sources, unit};
 use crate::detect::{Fate, Observed};
 
 /// For how long a generation of counts lasts; two are kept.
@@ -56,8 +56,8 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Takes what was observed in a step.
-    pub fn observe(&mut self, observed: &[Observed], elapsed: Duration) {
+    /// Takes what was observed in a step. What comes during a ban is no reason for the next.
+    pub fn observe(&mut self, observed: &[Observed], sources: &Sources, elapsed: Duration) {
         let age = elapsed.saturating_sub(self.since);
         if age >= GENERATION {
             let old = std::mem::take(&mut self.young);
@@ -65,7 +65,10 @@ impl Evidence {
             self.since = elapsed;
         }
         for packet in observed {
-            self.count(packet);
+            let unit = unit(packet.source);
+            if !sources.get(&unit).is_some_and(|it| it.is_banned(elapsed)) {
+                self.count(unit, packet);
+            }
         }
     }
 
@@ -101,7 +104,7 @@ impl Evidence {
         self.young.keys().chain(only_old)
     }
 
-    fn count(&mut self, packet: &Observed) {
+    fn count(&mut self, unit: IpNet, packet: &Observed) {
         let is_tcp = matches!(
             packet.class,
             TrafficClass::Syn | TrafficClass::SynAck | TrafficClass::Ack | TrafficClass::Close
@@ -128,7 +131,6 @@ impl Evidence {
                 ..Tally::default()
             },
         };
-        let unit = unit(packet.source);
         let is_known = self.young.contains_key(&unit) || self.old.contains_key(&unit);
         // A million forged sources shall not fill the table.
         if !is_known && (one.others > 0 || self.young.len() >= MOST) {

@@ -220,14 +220,15 @@ impl Loads {
         )
     }
 
-    /// Of their neighbourhoods, and of prefixes that are known as such. What speaks for one member
-    /// speaks for all.
-    pub fn of_prefixes(threat: &Threat, sources: &Sources) -> Self {
+    /// Of their neighbourhoods, and of prefixes that are known as such, where each source has a limit
+    /// already. What speaks for one member speaks for all.
+    pub fn of_prefixes(threat: &Threat, sources: &Sources, limit: Option<Rate>) -> Self {
+        let cap = limit.map_or(f64::INFINITY, |rate| rate.packets as f64);
         let mut loads: BTreeMap<IpNet, (f64, f64)> = BTreeMap::new();
         for heavy in &threat.heavy {
             let load = least(heavy.rate, heavy.error);
             match unit_of(&heavy.prefix) {
-                Some(unit) => loads.entry(neighbourhood(&unit)).or_default().0 += load,
+                Some(unit) => loads.entry(neighbourhood(&unit)).or_default().0 += load.min(cap),
                 None => loads.entry(heavy.prefix.trunc()).or_default().1 += load,
             }
         }

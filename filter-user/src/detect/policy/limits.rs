@@ -14,7 +14,7 @@ use super::{
     words,
 };
 use crate::{
-    config::limit::LimitName,
+    config::{limit::LimitName, units::Rate},
     core::command::Command,
     detect::{Scene, Threat, Vector, output::Spoofed},
     render::number,
@@ -123,6 +123,7 @@ impl Limits {
         if defence.is_some_and(waits) {
             return;
         }
+        let mut of_sources = None;
         for ladder in ladders(threat.vector) {
             let lowered = self.lowered.get(&ladder.name);
             if lowered.is_some_and(|it| scene.elapsed.saturating_sub(it.stepped) < STEP) {
@@ -130,7 +131,11 @@ impl Limits {
                 return;
             }
             let now = lowered.map(|it| it.rung);
-            let Some((rung, because)) = choose(ladder, now, scene, threat, grounds) else {
+            if ladder.scope == Scope::Source {
+                of_sources = now.and_then(|rung| ladder.rate(rung));
+            }
+            let Some((rung, because)) = choose(ladder, now, of_sources, scene, threat, grounds)
+            else {
                 continue;
             };
             let bottom = lowered.and_then(|it| it.bottom);
@@ -186,10 +191,11 @@ impl Limits {
     }
 }
 
-/// The rung that a limit should go down to, and why.
+/// The rung that a limit should go down to, and why. Sources have a limit `of_sources` already.
 fn choose(
     ladder: &Ladder,
     now: Option<usize>,
+    of_sources: Option<Rate>,
     scene: &Scene<'_>,
     threat: &Threat,
     grounds: Grounds<'_>,
@@ -218,7 +224,7 @@ fn choose(
         return None;
     }
     let loads = match ladder.scope {
-        Scope::Prefix => Loads::of_prefixes(threat, grounds.sources),
+        Scope::Prefix => Loads::of_prefixes(threat, grounds.sources, of_sources),
         Scope::Source | Scope::All => Loads::of_sources(threat, grounds.sources),
     };
     if let Some(gain) = ladder.useful(now, threat, &loads) {

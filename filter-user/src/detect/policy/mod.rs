@@ -117,3 +117,6 @@ fn wanted(threats: &[Threat], bans: &Bans) -> Vec<IpAddr> {
     let heavy = heavy.into_iter().map(|(_, address)| address);
     suspects.chain(heavy).collect()
 }
+
+#[cfg(test)]
+mod tests;
