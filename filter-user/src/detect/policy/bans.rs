@@ -1,7 +1,8 @@
 //! Who is kept out, and for how long.
 //!
 //! Only sources that proved their address, hold no healthy session, are not known good, and whose
-//! misbehaviour itself cannot have been forged; and neighbourhoods of many such.
+//! misbehaviour itself cannot have been forged; and neighbourhoods of many such. Everybody else is
+//! limited at most.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,15 +12,14 @@ use super::{
     budget::Urgency,
     desk::Desk,
     evidence::{Evidence, WINDOW},
-    ladder::least,
-    sources::{Judgement, Sources, lengthened, neighbourhood, unit, unit_of},
+    sources::{Judgement, Sources, lengthened, neighbourhood, unit},
     wishes::is_active,
     words,
 };
 use crate::{
     api::types::ListKind,
     core::command::Command,
-    detect::{Fate, Scene, Threat, Vector, output::Spoofed},
+    detect::{Fate, Scene, Threat, Vector},
 };
 
 /// Sources in one command at most.
@@ -32,10 +32,6 @@ const MOST_PREFIXES: usize = 256;
 const NEIGHBOURS: usize = 8;
 /// How long to gather sources before they are banned together.
 const ROUND: Duration = Duration::from_secs(1);
-/// The share of a threat's threshold that one source may have.
-const SHARE: f64 = 0.05;
-/// What an established source may send in any case, packets a second.
-const ALLOWANCE: f64 = 5_000.0;
 /// How long after a ban it is told whether the door refused it.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -54,9 +50,8 @@ pub struct Bans {
     round: Option<Duration>,
 }
 
-/// Sources that are banned for the same, by the place of the threat, for the same time; a doubtful
-/// one alone.
-type Group = (usize, Duration, Option<IpNet>);
+/// Sources that are banned for the same time; a doubtful one alone.
+type Group = (Duration, Option<IpNet>);
 
 impl Bans {
     /// Takes what was observed, where there is something that could be held against anybody.
@@ -79,12 +74,9 @@ impl Bans {
         }
     }
 
-    /// Sources against which there is evidence.
-    pub fn suspects(&self) -> impl Iterator<Item = &IpNet> {
-        self.evidence.sources().filter(|unit| {
-            let tally = self.evidence.of(unit);
-            tally.shows_handshakes() || tally.shows_established()
-        })
+    /// Sources against which there is evidence, most first.
+    pub fn suspects(&self) -> Vec<IpNet> {
+        self.evidence.guilty()
     }
 
     /// Bans who has earned it, once a second.
@@ -94,35 +86,27 @@ impl Bans {
             return;
         }
         self.round = Some(scene.elapsed);
+        let Some(threat) = scene.threats.iter().find(|threat| is_provable(threat)) else {
+            return;
+        };
+        let room = MOST_BANNED.saturating_sub(sources.banned(scene.elapsed).count());
         let mut groups: BTreeMap<Group, Vec<IpNet>> = BTreeMap::new();
-        let mut room = MOST_BANNED.saturating_sub(sources.banned(scene.elapsed).count());
-        for (index, threat) in scene.threats.iter().enumerate() {
-            if !is_provable(threat) {
-                continue;
-            }
-            for unit in self.guilty(threat) {
-                if room == 0 || self.is_covered(&unit, scene.elapsed) {
-                    continue;
-                }
-                let Some(source) = sources.get(&unit) else {
-                    continue;
-                };
-                if !source.may_be_banned(scene.elapsed) {
-                    continue;
-                }
-                let duration = source.next_ban(scene.elapsed, scene.config);
-                let alone = source.is_doubtful.then_some(unit);
-                let group = groups.entry((index, duration, alone)).or_default();
-                if group.len() < MOST_TOGETHER && !group.contains(&unit) {
-                    group.push(unit);
-                    room = room.saturating_sub(1);
-                }
+        let guilty = self.suspects().into_iter();
+        let guilty = guilty.filter(|unit| !self.is_covered(unit, scene.elapsed));
+        for (unit, source) in guilty
+            .filter_map(|unit| Some((unit, sources.get(&unit)?)))
+            .filter(|(_, source)| source.may_be_banned(scene.elapsed))
+            .take(room)
+        {
+            let duration = source.next_ban(scene.elapsed, scene.config);
+            let alone = source.is_doubtful.then_some(unit);
+            let group = groups.entry((duration, alone)).or_default();
+            if group.len() < MOST_TOGETHER {
+                group.push(unit);
             }
         }
-        for ((index, duration, _), units) in groups {
-            if let Some(threat) = scene.threats.get(index) {
-                self.ban(scene, threat, &units, duration, sources, desk);
-            }
+        for ((duration, _), units) in groups {
+            self.ban(threat, units, duration, scene, sources, desk);
         }
         self.ban_neighbourhoods(scene, sources, desk);
     }
@@ -148,62 +132,34 @@ impl Bans {
 
     fn ban(
         &mut self,
-        scene: &Scene<'_>,
         threat: &Threat,
-        units: &[IpNet],
+        units: Vec<IpNet>,
         duration: Duration,
+        scene: &Scene<'_>,
         sources: &mut Sources,
         desk: &mut Desk<'_>,
     ) {
-        // Of two threats that a source takes part in, one has banned it.
-        let prefixes: Vec<IpNet> = units
-            .iter()
-            .filter(|unit| {
-                !sources
-                    .get(unit)
-                    .is_none_or(|it| it.is_banned(scene.elapsed))
-            })
-            .copied()
-            .collect();
-        let Some(first) = prefixes.first() else {
+        let Some(first) = units.first() else {
             return;
         };
-        let tally = self.evidence.of(first);
-        let did = if tally.shows_handshakes() {
-            format!(
-                "at least {} SYNs in {} s above the limit of completed handshakes",
-                tally.stopped,
-                WINDOW.as_secs()
-            )
-        } else {
-            format!(
-                "more than its share, {} of {} packets seen over established connections",
-                tally.established,
-                tally.established.saturating_add(tally.others)
-            )
-        };
+        let least = units.iter().map(|unit| self.evidence.of(unit)).min();
         let why = format!(
-            "{did}; address proven, no healthy session; {}",
+            "at least {} SYNs in {} s above the limit of completed handshakes; address proven, no \
+             healthy session; {}",
+            least.unwrap_or_default(),
+            WINDOW.as_secs(),
             words::describe(threat)
         );
-        let what = match prefixes.len() {
-            1 => format!("ban {first} for {} s", duration.as_secs()),
-            many => format!(
-                "ban {first} and {} more for {} s",
-                many - 1,
-                duration.as_secs()
-            ),
+        let more = match units.len() {
+            1 => String::new(),
+            many => format!(" and {} more", many.saturating_sub(1)),
         };
-        if !desk.act(
-            Urgency::Ban,
-            add(prefixes.clone(), duration, &why),
-            what,
-            &why,
-            duration,
-        ) {
+        let what = format!("ban {first}{more} for {} s", duration.as_secs());
+        let command = add(units.clone(), duration, &why);
+        if !desk.act(Urgency::Ban, command, what, &why, duration) {
             return;
         }
-        for unit in prefixes {
+        for unit in units {
             self.evidence.answer(&unit);
             if let Some(source) = sources.get_mut(&unit) {
                 source.ban(scene.elapsed, scene.config);
@@ -267,39 +223,6 @@ impl Bans {
         }
     }
 
-    /// Sources that do more than their share, by evidence that cannot be forged; most first.
-    fn guilty(&self, threat: &Threat) -> Vec<IpNet> {
-        match threat.vector {
-            Vector::Connections => {
-                let sources = self.evidence.sources();
-                let mut guilty: Vec<(u32, IpNet)> = sources
-                    .map(|unit| (self.evidence.of(unit), *unit))
-                    .filter(|(tally, _)| tally.shows_handshakes())
-                    .map(|(tally, unit)| (u32::MAX - tally.stopped, unit))
-                    .collect();
-                guilty.sort_unstable();
-                guilty.into_iter().map(|(_, unit)| unit).collect()
-            }
-            Vector::Ack | Vector::Close => {
-                let share = (threat.threshold * SHARE).max(ALLOWANCE);
-                let heavy = threat.heavy.iter();
-                heavy
-                    .filter(|heavy| least(heavy.rate, heavy.error) >= share)
-                    .filter_map(|heavy| unit_of(&heavy.prefix))
-                    .filter(|unit| self.evidence.of(unit).shows_established())
-                    .collect()
-            }
-            Vector::Syn
-            | Vector::SynAck
-            | Vector::Udp
-            | Vector::Reflection
-            | Vector::Icmp
-            | Vector::Fragments
-            | Vector::Protocols
-            | Vector::Malformed => Vec::new(),
-        }
-    }
-
     fn is_covered(&self, unit: &IpNet, elapsed: Duration) -> bool {
         self.prefixes
             .get(&neighbourhood(unit))
@@ -309,19 +232,7 @@ impl Bans {
 
 /// Whether a source can take part in this only under its own address.
 fn is_provable(threat: &Threat) -> bool {
-    is_active(threat)
-        && match threat.vector {
-            Vector::Connections => true,
-            Vector::Ack | Vector::Close => threat.spoofed == Spoofed::Real,
-            Vector::Syn
-            | Vector::SynAck
-            | Vector::Udp
-            | Vector::Reflection
-            | Vector::Icmp
-            | Vector::Fragments
-            | Vector::Protocols
-            | Vector::Malformed => false,
-        }
+    is_active(threat) && threat.vector == Vector::Connections
 }
 
 fn add(prefixes: Vec<IpNet>, duration: Duration, why: &str) -> Command {

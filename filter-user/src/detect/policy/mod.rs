@@ -19,6 +19,7 @@ mod words;
 use std::{net::IpAddr, time::Duration};
 
 use filter_common::abi::defence::Defence;
+use ipnet::IpNet;
 
 use self::{
     bans::Bans,
@@ -102,9 +103,13 @@ impl Policy {
     }
 }
 
-/// Whose standing decides: suspects first, then those who send most.
+/// Suspects that are asked about before those who send most.
+const SUSPECTS: usize = sources::MOST_ASKED / 2;
+
+/// Whose standing decides: some suspects first, then those who send most, then the other suspects.
 fn wanted(threats: &[Threat], bans: &Bans) -> Vec<IpAddr> {
-    let suspects = bans.suspects().map(|unit| unit.addr());
+    let suspects: Vec<IpAddr> = bans.suspects().iter().map(IpNet::addr).collect();
+    let (first, rest) = suspects.split_at(SUSPECTS.min(suspects.len()));
     let mut heavy: Vec<(f64, IpAddr)> = threats
         .iter()
         .filter(|threat| matches!(threat.phase, Phase::Suspected | Phase::Attack))
@@ -115,7 +120,8 @@ fn wanted(threats: &[Threat], bans: &Bans) -> Vec<IpAddr> {
         .collect();
     heavy.sort_by(|(one, at), (other, to)| other.total_cmp(one).then(at.cmp(to)));
     let heavy = heavy.into_iter().map(|(_, address)| address);
-    suspects.chain(heavy).collect()
+    let first = first.iter().copied().chain(heavy);
+    first.chain(rest.iter().copied()).collect()
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use crate::{config::detection::Detection, detect::Standing};
 
 /// Sources that are remembered at most: some 200 bytes each.
 pub const MOST: usize = 4_096;
-/// Sources that are asked about in a step at most.
-pub const MOST_ASKED: usize = 32;
+/// Sources that are asked about at once at most, and how often: to answer costs a walk through the
+/// connections of this host.
+pub const MOST_ASKED: usize = 16;
+const BETWEEN: Duration = Duration::from_millis(250);
 /// How old a standing may be that decides.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long to wait before asking about a source again.
@@ -93,6 +95,7 @@ pub struct Source {
 pub struct Sources {
     known: BTreeMap<IpNet, Source>,
     swept: Duration,
+    asked: Option<Duration>,
 }
 
 impl Source {
@@ -232,6 +235,10 @@ impl Sources {
         ban: Duration,
     ) -> Vec<IpAddr> {
         self.sweep(elapsed, ban);
+        let waits = |asked| elapsed.saturating_sub(asked) < BETWEEN;
+        if self.asked.is_some_and(waits) {
+            return Vec::new();
+        }
         let mut asked = Vec::new();
         for address in wanted {
             if asked.len() >= MOST_ASKED {
@@ -254,6 +261,9 @@ impl Sources {
                 source.asked = Some(elapsed);
                 asked.push(address);
             }
+        }
+        if !asked.is_empty() {
+            self.asked = Some(elapsed);
         }
         asked
     }

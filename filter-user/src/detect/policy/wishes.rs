@@ -38,9 +38,9 @@ pub struct Circumstances<'a> {
     pub limits_connections: bool,
 }
 
-/// Whether a threat is there now, and not only remembered.
+/// Whether a threat is there now. Detection ends it a second after its last packets.
 pub fn is_active(threat: &Threat) -> bool {
-    threat.phase == Phase::Attack && threat.rate >= threat.threshold / 2.0
+    threat.phase == Phase::Attack
 }
 
 /// The defences that are needed now.

@@ -210,7 +210,20 @@ impl Host {
                     assert!(self.banned.remove(prefix).is_some(), "{command:?}");
                 }
             }
-            other => panic!("the controller has no business with {other:?}"),
+            Command::Add { .. }
+            | Command::Remove { .. }
+            | Command::Flush { .. }
+            | Command::Import { .. }
+            | Command::SetLimit { .. }
+            | Command::AutoLimit { .. }
+            | Command::SetDefence { .. }
+            | Command::AutoDefence { .. }
+            | Command::AddRule { .. }
+            | Command::RemoveRules { .. }
+            | Command::SetMode { .. }
+            | Command::Attach { .. }
+            | Command::Detach { .. }
+            | Command::Reload => panic!("the controller has no business with {command:?}"),
         }
     }
 

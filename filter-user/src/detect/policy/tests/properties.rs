@@ -136,7 +136,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn standings() -> impl Strategy<Value = BTreeMap<IpNet, Standing>> {
     let odd = prop::bool::weighted(0.1);
-    let one = (address(), odd.clone(), odd.clone(), odd.clone(), odd);
+    let one = (address(), odd, odd, odd, odd);
     let one = one.prop_map(|(source, unproven, good, healthy, untouchable)| {
         let standing = Standing {
             source,
@@ -194,7 +194,7 @@ impl Checked {
                         Fate::Stopped(Reason::LimitConnections)
                             | Fate::Watched(Reason::LimitConnections)
                     )
-                ) || packet.is_proven
+                )
             });
             for packet in proofs {
                 self.evidence.insert(sources::unit(packet.source), at);
@@ -300,13 +300,11 @@ proptest! {
 
         // An end: at once, where everything is to be let go of.
         for command in other.host.policy.let_go() {
-            let lasting = match &command {
-                Command::Remove { prefixes, .. } => prefixes
-                    .iter()
-                    .all(|it| other.host.banned.get(it).is_some_and(|until| *until > other.host.elapsed)),
-                _ => true,
-            };
-            prop_assert!(lasting, "{:?}", command);
+            if let Command::Remove { prefixes, .. } = &command {
+                let host = &other.host;
+                let lasts = |it| host.banned.get(it).is_some_and(|until| *until > host.elapsed);
+                prop_assert!(prefixes.iter().all(lasts), "{:?}", command);
+            }
             other.host.carry_out(&command);
         }
         prop_assert!(other.host.held.is_empty() && other.host.lowered.is_empty());
@@ -323,13 +321,13 @@ proptest! {
 }
 
 #[test]
-fn a_million_sources_find_no_more_room_than_there_is() {
+fn two_hundred_thousand_sources_find_no_more_room_than_there_is() {
     let mut host = Host::new();
     let mut flood = threat(Vector::Connections, TCP, Spoofed::Real);
-    for step in 0..200_u32 {
+    for step in 0..100_u32 {
         flood.heavy.clear();
-        for number in 0..5_000 {
-            let source = Ipv4Addr::from(0x0a00_0000 + step * 5_000 + number);
+        for number in 0..2_000 {
+            let source = Ipv4Addr::from(0x0a00_0000 + step * 2_000 + number);
             let source = IpAddr::from(source);
             flood.heavy.push(heavy(&format!("{source}/32"), 1_000.0));
             host.standings.insert(sources::unit(source), proven(source));
@@ -341,5 +339,5 @@ fn a_million_sources_find_no_more_room_than_there_is() {
         host.standings.clear();
     }
     assert!(host.policy.sources.count() <= sources::MOST);
-    assert!(host.policy.bans.suspects().count() <= 2 * 1_024);
+    assert!(host.policy.bans.suspects().len() <= 2 * 1_024);
 }
