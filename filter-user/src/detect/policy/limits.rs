@@ -82,8 +82,8 @@ impl Limits {
                 self.lower(scene, threat, grounds, desk);
             }
         }
-        for (name, lowered) in &mut self.lowered {
-            lowered.go_on(name, scene.elapsed, desk);
+        for lowered in self.lowered.values_mut() {
+            lowered.go_on(scene.elapsed, desk);
         }
         self.lowered.retain(|name, lowered| {
             if !lowered.lease.is_over(scene.elapsed) {
@@ -277,7 +277,7 @@ impl Lowered {
         }
     }
 
-    fn go_on(&mut self, name: &LimitName, elapsed: Duration, desk: &mut Desk<'_>) {
+    fn go_on(&mut self, elapsed: Duration, desk: &mut Desk<'_>) {
         let quiet = self.lease.quiet(elapsed);
         if self.lease.is_over(elapsed) {
             return;
@@ -292,7 +292,6 @@ impl Lowered {
         } else if self.lease.is_due(elapsed)
             && let Some(command) = command(self.ladder, self.rung, &self.why)
         {
-            debug_assert_eq!(&self.ladder.name, name);
             desk.renew(command);
             self.lease.renew(elapsed);
         }

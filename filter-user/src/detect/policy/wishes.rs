@@ -1,4 +1,22 @@
 //! Which defence meets which threat.
+//!
+//! | threat | defence | limits, where the defence does not do or there is none |
+//! | --- | --- | --- |
+//! | SYNs to an open port | cookies, unless it is a crowd that the stack bears | `syn` |
+//! | SYNs to a closed port | closed ports | `syn` |
+//! | SYNs to many ports | closed ports, and cookies at all that listen | `syn` |
+//! | SYN-ACKs, ACKs, RST and FIN | sockets | `packets` |
+//! | handshakes | connections, with its limits | `connections` |
+//! | UDP to closed or many ports | closed ports | `udp` |
+//! | UDP to an open port | | `udp`, and shares for all where the stack loses |
+//! | UDP from reflectors | solicited | |
+//! | ICMP | ICMP | `icmp`, `icmp.echo`, `icmp.errors` |
+//! | fragments | | `fragments` |
+//! | other protocols | protocols | `protocols` |
+//!
+//! Limits of sources and prefixes come down for real and unknown sources only, and where strangers
+//! send most of what is too much ([`ladder`](super::ladder)); bans follow from handshakes alone
+//! ([`evidence`](super::evidence)).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -151,6 +151,29 @@ fn many_bad_neighbours_are_banned_together_unless_one_is_good() {
 }
 
 #[test]
+fn a_ban_that_was_refused_spoils_no_other_again() {
+    let other = "203.0.113.77";
+    let mut host = Host::new();
+    for name in [SOURCE, other] {
+        host.know(name, |_| {});
+    }
+    offend(&mut host, 5, &[SOURCE, other]);
+    assert_eq!((host.bans.len(), host.actions.len()), (2, 1), "together");
+    host.run(3, &[connections()]);
+    let passes = packet(
+        SOURCE.parse().expect("an address"),
+        TrafficClass::Syn,
+        Fate::Passed,
+        false,
+    );
+    host.snapshot.observed.push(passes);
+    host.step(&[connections()]);
+    host.run(60, &[]);
+    offend(&mut host, 5, &[SOURCE, other]);
+    assert_eq!((host.bans.len(), host.actions.len()), (4, 3), "one by one");
+}
+
+#[test]
 fn a_64_is_one_source() {
     let mut host = Host::new();
     host.know("2001:db8:1:2::1", |_| {});

@@ -181,6 +181,18 @@ fn syns_in_a_partners_name_meet_cookies_and_not_his_limit() {
 }
 
 #[test]
+fn where_cookies_do_not_help_strangers_are_limited() {
+    let mut host = Host::new();
+    host.know("198.51.100.1", |_| {});
+    let mut flood = threat(Vector::Syn, TCP, Spoofed::Real);
+    flood.heavy.push(heavy("198.51.100.1/32", 100_000.0));
+    host.run(1, std::slice::from_ref(&flood));
+    assert_eq!(host.limits(), [""; 0], "cookies have their time");
+    host.run(2, std::slice::from_ref(&flood));
+    assert_eq!(host.limits(), ["source.syn 200/s"]);
+}
+
+#[test]
 fn too_tight_a_limit_goes_up_again_and_stays_there() {
     let mut host = Host::new();
     let mut flood = udp(&mut host, 4, 100_000.0);
