@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LONG_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a healthy session is remembered that ended.
 const HEALTH: Duration = Duration::from_secs(60);
-/// Standings that a ban needs, one after the other.
+/// Standings that a ban needs, one after the other, since the ban before.
 const STANDINGS: u32 = 2;
 /// How long a source is remembered that did nothing.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -135,13 +135,11 @@ impl Source {
         self.standing = Some((together, elapsed));
     }
 
-    /// Whether it may be banned: it proved its address, nothing speaks for it, and that was said a
-    /// moment ago and after its last ban.
+    /// Whether it may be banned: it proved its address, nothing speaks for it, and that was said
+    /// twice, the last time a moment ago.
     pub fn may_be_banned(&self, elapsed: Duration) -> bool {
         let is_proven = self.standing.is_some_and(|(standing, told)| {
-            standing.is_proven
-                && elapsed.saturating_sub(told) <= FRESH
-                && self.banned.is_none_or(|(_, until)| told >= until)
+            standing.is_proven && elapsed.saturating_sub(told) <= FRESH
         });
         is_proven
             && self.standings >= STANDINGS

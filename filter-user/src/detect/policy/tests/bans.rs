@@ -100,6 +100,49 @@ fn a_session_that_was_healthy_a_moment_ago_still_speaks() {
 }
 
 #[test]
+fn one_look_is_not_enough_and_an_old_one_is_none() {
+    for (looks, then) in [(1, 0), (2, 5)] {
+        let mut host = Host::new();
+        host.know(SOURCE, |_| {});
+        let mut flood = connections();
+        flood.heavy.push(heavy("198.51.100.1/32", 1_000.0));
+        // It is looked at so often before it offends, and then not any more.
+        let mut looked = 0;
+        while looked < looks {
+            looked += host.step(std::slice::from_ref(&flood)).ask.len();
+        }
+        host.step(std::slice::from_ref(&flood));
+        host.standings.clear();
+        host.run(then, std::slice::from_ref(&flood));
+        offend(&mut host, 5, &[SOURCE]);
+        assert_eq!(host.bans, [], "looked at {looks} times");
+    }
+}
+
+#[test]
+fn what_comes_during_a_ban_is_no_reason_for_the_next() {
+    let mut host = Host::new();
+    host.config.ban = Duration::from_secs(3);
+    host.know(SOURCE, |_| {});
+    while host.bans.is_empty() {
+        offend(&mut host, 1, &[SOURCE]);
+    }
+    let (began, _, duration) = *host.bans.first().expect("one");
+    while host.elapsed + STEP < began + duration {
+        host.snapshot.observed.push(stopped(SOURCE));
+        let mut flood = connections();
+        flood.heavy.push(heavy("198.51.100.1/32", 1_000.0));
+        host.step(&[flood]);
+    }
+    for _ in 0..100 {
+        let mut flood = connections();
+        flood.heavy.push(heavy("198.51.100.1/32", 1_000.0));
+        host.step(&[flood]);
+    }
+    assert_eq!(host.bans.len(), 1);
+}
+
+#[test]
 fn floods_in_a_partners_name_ban_nobody() {
     for vector in Vector::ALL {
         for spoofed in [Spoofed::Real, Spoofed::Unknown, Spoofed::Forged] {

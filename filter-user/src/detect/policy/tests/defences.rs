@@ -94,6 +94,8 @@ fn a_crowd_has_cookies_only_where_it_loses_connections() {
     crowd.rate = 5_000.0;
     crowd.passed = 5_000.0;
     let mut host = Host::new();
+    host.know("198.51.100.1", |_| {});
+    crowd.heavy.push(heavy("198.51.100.1/32", 4_000.0));
     let mut suspected = crowd.clone();
     suspected.phase = Phase::Suspected;
     let play = |host: &mut Host, seconds: u64, threat: &Threat, dropped: u64| {
@@ -108,7 +110,7 @@ fn a_crowd_has_cookies_only_where_it_loses_connections() {
     play(&mut host, 1, &suspected, 0);
     play(&mut host, 30, &crowd, 0);
     assert!(host.actions.is_empty(), "{:?}", host.actions);
-    play(&mut host, 1, &crowd, 20);
+    play(&mut host, 10, &crowd, 20);
     assert_eq!(host.cookies(), Some([443].as_slice()));
     assert_eq!(host.limits(), [""; 0], "visitors are not limited");
 }

@@ -97,6 +97,21 @@ fn those_for_whom_something_speaks_keep_limits_up() {
 }
 
 #[test]
+fn a_stranger_beside_those_who_send_more_is_not_worth_their_harm() {
+    let mut host = Host::new();
+    let mut flood = udp(&mut host, 4, 100_000.0);
+    for number in 0..2 {
+        host.know(&format!("198.51.{number}.7"), |it| it.is_known_good = true);
+    }
+    // A little less of the strangers than of the others.
+    for heavy in flood.heavy.iter_mut().skip(2) {
+        heavy.rate = 90_000.0;
+    }
+    host.run(10, std::slice::from_ref(&flood));
+    assert_eq!(host.limits(), [""; 0]);
+}
+
+#[test]
 fn nobody_is_limited_before_his_standing_is_known() {
     let mut host = Host::new();
     let flood = udp(&mut host, 4, 100_000.0);
