@@ -44,18 +44,25 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     }
     let class = class(packet);
     let Some(draft) = by_source(packet, class, judge) else {
-        if check_others(class, judge)? == 0 {
-            settle_others();
+        if has_others(judge) && check_others(class, judge)? == 0 {
+            limits_settle();
         }
         return ControlFlow::Continue(());
     };
     if draft.is_refused() {
         refuse(draft.refused(), class, &SOURCE_REASONS, judge)?;
     }
-    let others = check_others(class, judge)?;
+    let has_others = has_others(judge);
+    let others = if has_others {
+        check_others(class, judge)?
+    } else {
+        0
+    };
     if !draft.is_refused() && others == 0 {
         draft.settle(judge.now);
-        settle_others();
+        if has_others {
+            limits_settle();
+        }
     }
     ControlFlow::Continue(())
 }
@@ -76,13 +83,22 @@ fn by_source(packet: &Packet, class: Option<Class>, judge: &Judge) -> Option<Dra
     Some(place.draft(&settings.source, active, class, judge.now))
 }
 
-/// What the limits say that are off unless somebody sets them.
+/// Whether any limit holds at the moment that is off unless somebody sets it, or the controller does:
+/// the code for it may be there long before.
+#[inline(always)]
+fn has_others(judge: &Judge) -> bool {
+    if !shape::has_any(OTHERS) {
+        return false;
+    }
+    let settings = judge.settings;
+    let by_source = active(&settings.source, judge.pressure()) & Class::Bytes.bit();
+    by_source | active(&settings.prefix, judge.pressure()) != 0
+}
+
+/// What these limits say.
 #[inline(always)]
 fn check_others(class: Option<Class>, judge: &mut Judge) -> ControlFlow<Reason, u32> {
     let mut others = 0;
-    if !shape::has_any(OTHERS) {
-        return ControlFlow::Continue(others);
-    }
     let by_source = active(&judge.settings.source, judge.pressure());
     let by_prefix = active(&judge.settings.prefix, judge.pressure());
     if shape::has(Feature::PrefixPackets) {
@@ -177,13 +193,6 @@ extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
     let bill = bytes(&PREFIX_BYTES, slot, &settings.prefix, active, length);
     scratch.bills[PREFIX_BYTES_BILL] = bill;
     bill.refused
-}
-
-#[inline(always)]
-fn settle_others() {
-    if shape::has_any(OTHERS) {
-        limits_settle();
-    }
 }
 
 /// Settles the bills in the scratch.
