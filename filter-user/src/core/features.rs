@@ -75,7 +75,7 @@ fn is_needed(
         Feature::Services => !config.services.is_empty(),
         Feature::SourcePackets => packets(LimitName::Source),
         Feature::SourceBytes => limited(LimitName::Source(Class::Bytes)),
-        Feature::PrefixPackets => packets(LimitName::Prefix),
+        Feature::PrefixPackets => acts || packets(LimitName::Prefix),
         Feature::PrefixBytes => limited(LimitName::Prefix(Class::Bytes)),
         Feature::Fragments => {
             limited(LimitName::Fragments)
@@ -320,7 +320,10 @@ mod tests {
         let passive = wanted(&config, &State::default(), Some(&[]));
         config.detection.act = Act::Apply;
         let acting = wanted(&config, &State::default(), Some(&[]));
-        assert_eq!(names(acting & !passive), ["bans", "rules"]);
+        assert_eq!(
+            names(acting & !passive),
+            ["bans", "rules", "prefix_packets"]
+        );
         let mut state = State::default();
         for defence in Defence::ALL {
             let held = Held {

@@ -5,10 +5,12 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use jiff::Timestamp;
 
 use super::{
     facts::{Facts, Part},
     lists::{List, within},
+    state::State,
 };
 use crate::{
     api::types::ListKind,
@@ -92,6 +94,25 @@ const fn is_low(rate: Rate, scope: Scope) -> bool {
         Scope::All => true,
         Scope::Source => rate.packets < ENOUGH,
     }
+}
+
+/// Whether nothing may be done to a source, whatever it does: something protected or allowed is in it,
+/// or nobody can tell. A source is an IPv4 address or an IPv6 /64.
+pub fn is_untouchable(
+    source: IpAddr,
+    state: &State,
+    config: &Config,
+    facts: &Facts,
+    now: Timestamp,
+) -> bool {
+    let source = match source.to_canonical() {
+        address @ IpAddr::V4(_) => IpNet::from(address),
+        IpAddr::V6(address) => IpNet::V6(Ipv6Net::new_assert(address, 64).trunc()),
+    };
+    cannot_tell(facts).is_some()
+        || covers_protected(&[source], config, facts).is_some()
+        || !state.covering(ListKind::Allow, source, now).is_empty()
+        || state.list(ListKind::Allow).has_within(&source)
 }
 
 /// Without these, nobody can tell whom a block would cut off. Name servers may be unknown: a host

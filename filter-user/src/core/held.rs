@@ -180,6 +180,22 @@ pub const fn is_at_most(rate: LimitRate, other: LimitRate) -> bool {
     }
 }
 
+/// A rate with no more burst than another of the same measure.
+pub fn with_burst_of(rate: LimitRate, other: LimitRate) -> LimitRate {
+    match (rate, other) {
+        (LimitRate::Packets(rate), LimitRate::Packets(other)) => LimitRate::Packets(Rate {
+            burst: rate.burst.min(other.burst),
+            ..rate
+        }),
+        (LimitRate::Bytes(rate), LimitRate::Bytes(other)) => LimitRate::Bytes(ByteRate {
+            burst: rate.burst.min(other.burst),
+            ..rate
+        }),
+        (LimitRate::Packets(_), LimitRate::Bytes(_))
+        | (LimitRate::Bytes(_), LimitRate::Packets(_)) => rate,
+    }
+}
+
 /// What the controller lowers a limit to at most, so that an ordinary client still gets through; a
 /// prefix is granted what some clients need. `None` where it lowers none.
 pub const fn floor(limit: &LimitName) -> Option<LimitRate> {

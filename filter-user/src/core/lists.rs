@@ -94,6 +94,17 @@ impl List {
         found
     }
 
+    /// Whether an entry lies within a prefix.
+    pub fn has_within(&self, prefix: &IpNet) -> bool {
+        let mut manual = self.manual.range(*prefix..);
+        let first = manual.next().map(|(member, _)| member);
+        first.is_some_and(|member| prefix.contains(member))
+            || self
+                .imports
+                .values()
+                .any(|list| !within(&list.prefixes, prefix).is_empty())
+    }
+
     /// The entries behind a place, in the order of pages: by hand first, then the imported lists by
     /// name; only those of one list if a name is given.
     pub fn behind<'a>(

@@ -84,9 +84,11 @@ fn show(sample: &Sample, moment: Moment, interface: &impl Fn(u32) -> String) -> 
 }
 
 /// The beginning of a frame that is longer than what was captured of it.
-struct Beginning<'a> {
-    bytes: &'a [u8],
-    length: u32,
+pub(super) struct Beginning<'a> {
+    /// What was captured.
+    pub(super) bytes: &'a [u8],
+    /// How long the frame was.
+    pub(super) length: u32,
 }
 
 impl parse::Frame for Beginning<'_> {

@@ -1,6 +1,7 @@
 //! The daemon: one thread that owns everything that changes, and the control socket beside it.
 
 mod album;
+mod controller;
 mod cookies;
 mod defences;
 mod fit;
@@ -10,6 +11,7 @@ mod interfaces;
 mod known;
 mod limits;
 pub mod meter;
+mod observe;
 mod program;
 mod rounds;
 mod rulebook;

@@ -74,15 +74,15 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn read(&mut self, now: Instant) {
+        self.read_samples();
         match self.plane.counters() {
             Ok(counters) => {
                 self.troubles.remove("counters");
                 self.meter.read(now, counters);
+                self.step(now, counters);
             }
             Err(error) => self.trouble("counters", error.to_string()),
         }
-        let album = &mut self.album;
-        self.plane.samples(&mut |sample| album.keep(sample));
     }
 
     /// Forgets what has ended. The kernel ended it already; if it cannot be forgotten now, it will

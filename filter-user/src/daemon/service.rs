@@ -238,10 +238,14 @@ impl<D: Dataplane> Service for Daemon<D> {
         if command == Command::Reload {
             return self.reload(actor);
         }
-        if matches!(
-            command,
-            Command::Add { .. } | Command::Import { .. } | Command::AddRule { .. }
-        ) {
+        // What was found out two seconds ago has to do for the controller.
+        let is_controller = *actor == Actor::Controller;
+        if !is_controller
+            && matches!(
+                command,
+                Command::Add { .. } | Command::Import { .. } | Command::AddRule { .. }
+            )
+        {
             self.refresh_facts();
         }
         let situation = decide::Situation {
@@ -336,6 +340,7 @@ impl<D: Dataplane> Daemon<D> {
             Some(file) => format!("{} was read again", file.display()),
             None => "there is no configuration file; the defaults hold".to_owned(),
         };
+        self.driver.configure(&self.config);
         self.keep_slots();
         self.tend();
         self.story.configure(&self.config);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     album::Album,
+    controller::Driver,
     handle::Handle,
     known::{self, Keeping},
     meter::Meter,
@@ -37,6 +38,7 @@ use crate::{
         state::{Change, ModeChoice, Set},
     },
     dataplane::Dataplane,
+    detect::Memory,
     host::{self, surroundings::Surroundings},
     store::{Restored, Store},
 };
@@ -87,6 +89,7 @@ impl<D: Dataplane> Daemon<D> {
         } else {
             BTreeMap::new()
         };
+        let driver = Driver::new(&config.detection, Memory::default(), now);
         let mut daemon = Self {
             plane,
             store,
@@ -113,6 +116,7 @@ impl<D: Dataplane> Daemon<D> {
             protection: BTreeMap::new(),
             meter: Meter::default(),
             album: Album::default(),
+            driver,
             handle,
             since: clock::now(),
             losses,

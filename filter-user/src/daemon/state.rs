@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     album::Album,
+    controller::Driver,
     handle::Handle,
     interfaces::Protection,
     known::Keeping,
@@ -111,6 +112,7 @@ pub struct Daemon<D> {
     pub(super) protection: BTreeMap<String, Protection>,
     pub(super) meter: Meter,
     pub(super) album: Album,
+    pub(super) driver: Driver,
     pub(super) handle: Handle,
     pub(super) since: Timestamp,
     /// What went wrong at start and stays worth knowing.

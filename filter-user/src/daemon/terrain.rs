@@ -53,6 +53,8 @@ pub struct Terrain {
     is_known: bool,
     pub(super) composed: Option<Composed>,
     pub(super) local: Option<Local>,
+    /// The indices of protected interfaces that are there.
+    pub(super) indices: BTreeMap<String, u32>,
     /// The table of own addresses that the kernel has.
     told: Option<Box<LocalLines>>,
     /// The sets of ports that the kernel has.
@@ -87,6 +89,7 @@ impl Terrain {
             is_known: false,
             composed: None,
             local: None,
+            indices: BTreeMap::new(),
             told: None,
             written: BTreeMap::new(),
             renewal: now + RENEWAL,
@@ -135,6 +138,10 @@ impl<D: Dataplane> Daemon<D> {
         let protected: Vec<&Link> = links
             .iter()
             .filter(|link| self.config.interfaces.contains(&link.name))
+            .collect();
+        self.terrain.indices = protected
+            .iter()
+            .map(|link| (link.name.clone(), link.index))
             .collect();
         let mut unable = self.host.lacking();
         let mut hindrances = Unable::new();

@@ -1,5 +1,6 @@
 //! The daemon over maps in memory, on a host of which nothing is known.
 
+mod controller;
 mod defences;
 mod rules;
 

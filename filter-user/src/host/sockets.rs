@@ -119,8 +119,17 @@ const INFO: u16 = 2;
 /// Where `struct tcp_info` says how many bytes were acknowledged (`tcpi_bytes_acked`).
 const ACKNOWLEDGED: usize = 120;
 
-/// How many established connections each of these sources has whose data it acknowledged; the first
-/// [`PEERS`] are asked about, and those with none are left out. The kernel walks through all of its
+/// The source that an address is: itself, or of IPv6 its /64, by the first address.
+pub fn unit(address: IpAddr) -> IpAddr {
+    const HOSTS: u128 = u64::MAX as u128;
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !HOSTS).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// How many established connections each of these sources has whose data it acknowledged, by
+/// [`unit`]; the first [`PEERS`] are asked about, and those with none are left out. The kernel walks through all of its
 /// connections for it, once, and gives those of these sources.
 pub fn healthy(sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
     let mut healthy = BTreeMap::new();
@@ -143,9 +152,7 @@ pub fn healthy(sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
             let bytes = info.and_then(|(_, info)| info.get(ACKNOWLEDGED..)?.first_chunk());
             // The SYN of a connection that this host opened counts as one.
             if bytes.is_some_and(|bytes| u64::from_ne_bytes(*bytes) > 1) {
-                let count: &mut u32 = healthy
-                    .entry(socket.remote.ip().to_canonical())
-                    .or_default();
+                let count: &mut u32 = healthy.entry(unit(socket.remote.ip())).or_default();
                 *count = count.saturating_add(1);
             }
         }
@@ -163,11 +170,10 @@ fn from_any(sources: &[IpAddr]) -> Vec<u8> {
     const OPERATION: usize = 4;
     let condition = |source: &IpAddr| -> Vec<u8> {
         // An IPv4 address is also found where it came mapped into IPv6.
-        let (family, address) = match source.to_canonical() {
-            IpAddr::V4(address) => (INET, address.octets().to_vec()),
-            IpAddr::V6(address) => (INET6, address.octets().to_vec()),
+        let (family, bits, address) = match unit(*source) {
+            IpAddr::V4(address) => (INET, 32, address.octets().to_vec()),
+            IpAddr::V6(address) => (INET6, 64, address.octets().to_vec()),
         };
-        let bits = (address.len() * 8) as u8;
         let length = OPERATION + 8 + address.len();
         let over = (length + OPERATION) as u16;
         let mut bytes = vec![REMOTE, length as u8];
@@ -268,7 +274,7 @@ mod tests {
         // The last comes mapped into IPv6.
         for (bound, peer, other) in [
             ("127.0.0.1:0", "127.0.0.1", "127.0.0.9"),
-            ("[::1]:0", "::1", "::2"),
+            ("[::1]:0", "::1", "2001:db8::2"),
             ("[::]:0", "127.0.0.1", "127.0.0.9"),
         ] {
             let listener = TcpListener::bind(bound).unwrap();
@@ -284,7 +290,7 @@ mod tests {
             let count = |place| {
                 let found = healthy(&asked(place)).unwrap();
                 assert!(!found.contains_key(&other));
-                found.get(&peer).copied()
+                found.get(&unit(peer)).copied()
             };
             let before = count(0);
             std::io::Write::write_all(&mut server, b"hello").unwrap();

@@ -214,6 +214,13 @@ impl Store {
             .map_err(|error| self.error("writing", &error.into()))
     }
 
+    /// Fails every write from now on, as a full disk does.
+    #[cfg(test)]
+    pub fn refuse_writes(&self) {
+        let refused = self.database.pragma_update(None, "query_only", true);
+        refused.expect("a pragma");
+    }
+
     /// The state folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -190,6 +190,7 @@ impl Situation<'_> {
                 "the limit {limit} is {other}, which is not above {rate}"
             )));
         }
+        let rate = otherwise.map_or(rate, |other| held::with_burst_of(rate, other));
         let before = self.state.held.limits.get(limit);
         let is_new = before.is_none_or(|before| before.value != rate);
         let held = self.held(before, rate, duration, reason)?;

@@ -9,6 +9,7 @@ use crate::{
     core::{
         facts::Session,
         lists::{Imported, Note},
+        state::Change,
     },
 };
 
@@ -285,4 +286,51 @@ fn own_addresses_may_be_allowed_but_not_everything() {
     assert_eq!(allow("10.1.2.3"), None);
     let sentence = allow("0.0.0.0/1").expect("half of all addresses");
     assert!(sentence.contains("mode monitor"), "{sentence}");
+}
+
+#[test]
+fn sources_with_anything_protected_in_them_are_left_alone() {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let mut state = State::default();
+    for allowed in ["203.0.113.0/24", "2001:db8:5::7/128"] {
+        let prefix = allowed.parse().expect("a prefix");
+        let note = Note {
+            until: None,
+            ..note()
+        };
+        let _ = state.apply(Change::Manual(ListKind::Allow, prefix, Some(note)));
+    }
+    let facts = Facts {
+        gateways: vec!["192.0.2.1".parse().expect("an address")],
+        addresses: vec!["2001:db8:1::9".parse().expect("an address")],
+        ..Facts::default()
+    };
+    let config = Config::default();
+    let untouchable = |source: &str| {
+        let source = source.parse().expect("an address");
+        is_untouchable(source, &state, &config, &facts, now)
+    };
+    for source in [
+        "192.0.2.1",
+        "::ffff:192.0.2.1",
+        "203.0.113.200",
+        "2001:db8:1::",
+        "2001:db8:5::",
+    ] {
+        assert!(untouchable(source), "{source}");
+    }
+    for source in [
+        "192.0.2.2",
+        "203.0.112.1",
+        "2001:db8:1:1::",
+        "2001:db8:5:1::",
+    ] {
+        assert!(!untouchable(source), "{source}");
+    }
+    let blind = Facts {
+        unknown: [Part::Sessions].into(),
+        ..facts.clone()
+    };
+    let source = "192.0.2.2".parse().expect("an address");
+    assert!(is_untouchable(source, &state, &config, &blind, now));
 }

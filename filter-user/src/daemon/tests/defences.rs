@@ -45,7 +45,7 @@ fn set(ports: &[u16]) -> Ports {
 }
 
 /// A host that serves on ports 80 and 443 of TCP, and on 53 of UDP.
-fn host(config: &str) -> Host {
+pub(super) fn host(config: &str) -> Host {
     let host = Host::new(&format!("interfaces = [\"eth0\"]\n{config}"));
     let mut scene = host.surroundings.scene();
     scene.links = vec![
@@ -68,7 +68,7 @@ fn host(config: &str) -> Host {
 
 impl Host {
     /// A daemon that protects its interface.
-    fn protecting(&self) -> Daemon<Fake> {
+    pub(super) fn protecting(&self) -> Daemon<Fake> {
         let mut daemon = self.first();
         daemon.protect().expect("protected");
         daemon.tend();
@@ -81,7 +81,11 @@ impl Host {
 }
 
 impl Daemon<Fake> {
-    fn set_defence(&mut self, defence: Defence, mode: DefenceMode) -> Result<Outcome, Refusal> {
+    pub(super) fn set_defence(
+        &mut self,
+        defence: Defence,
+        mode: DefenceMode,
+    ) -> Result<Outcome, Refusal> {
         self.set_cookies(defence, mode, &[])
     }
 
@@ -114,13 +118,13 @@ impl Daemon<Fake> {
         self.plane.settings.defences_always & Defence::Cookies.bit() != 0
     }
 
-    fn shown(&mut self, defence: Defence) -> DefenceStatus {
+    pub(super) fn shown(&mut self, defence: Defence) -> DefenceStatus {
         let mut all = self.defence_status().expect("defences");
         all.remove(defence as usize)
     }
 
     /// Tends as it does after so much time.
-    fn tend_at(&mut self, later: Duration) {
+    pub(super) fn tend_at(&mut self, later: Duration) {
         let now = clock::monotonic() + later;
         self.survey(now).expect("a survey");
         self.tell_kernel(now).expect("told");
@@ -347,7 +351,8 @@ fn what_nobody_needs_any_more_is_taken_off() {
 
 #[test]
 fn what_leaves_is_looked_at_for_cookies_alone() {
-    let host = host("defences = { solicited = \"off\", closed_ports = \"off\" }");
+    let off = "defences = { cookies = \"off\", solicited = \"off\", closed_ports = \"off\" }";
+    let host = host(off);
     let mut daemon = host.protecting();
     assert!(daemon.plane.companions.egress.is_empty());
     let mut set = |mode| {
@@ -356,6 +361,11 @@ fn what_leaves_is_looked_at_for_cookies_alone() {
     };
     assert_eq!(set(DefenceMode::On), 2);
     assert_eq!(set(DefenceMode::Off), 0);
+    assert_eq!(
+        set(DefenceMode::Auto),
+        2,
+        "before the controller holds them"
+    );
 }
 
 #[test]

@@ -253,7 +253,9 @@ fn limits_are_lowered_and_no_others_word_is_touched() {
     assert_eq!(host.rate("source.syn"), "10/s");
     host.refuses(lower("source.syn", "300/s"), "not above 300/s");
     host.refuses(lower("source.bytes", "1MB/s"), "would have to be verified");
-    host.refuses(lower("prefix.syn", "1k/s"), "would have to be verified");
+    host.controller(lower("prefix.syn", "1k/s"))
+        .expect("where there was none");
+    assert_eq!(host.rate("prefix.syn"), "1k/s");
     let rate = |rate| LimitRate::Packets(Rate::per_second(rate));
     host.run(Command::SetLimit {
         name: LimitName::Source(Class::Syn),
