@@ -26,7 +26,6 @@ use crate::{
     detect::{
         Controller, Memory, Observed, Output, Snapshot, Standing,
         input::{Handshakes, InterfaceReading, Stack},
-        output::{News, Report},
     },
     host::{sockets, stack::Card},
 };
@@ -120,7 +119,11 @@ impl<D: Dataplane> Daemon<D> {
         match self.observe_all(now, counters) {
             Ok(snapshot) => {
                 self.troubles.remove("controller");
+                let began = clock::monotonic();
                 let output = self.driver.controller.step(&snapshot);
+                let took = began.elapsed();
+                let view = self.driver.controller.view().clone();
+                self.seen(&snapshot.traffic, &view, took);
                 self.act(output);
             }
             Err(refusal) => self.trouble("controller", refusal.message),
@@ -159,17 +162,6 @@ impl<D: Dataplane> Daemon<D> {
                 self.tell(&Actor::Controller, "controller.refused", &text);
             }
         }
-    }
-
-    /// Keeps what happened to incidents.
-    fn news(&mut self, news: News) {
-        let (kind, text) = match news {
-            News::Opened(report) => ("incident.opened", summary(&report, "began")),
-            News::Closed(report) => ("incident.closed", summary(&report, "is over")),
-            News::Notice(text) => ("controller.notice", text),
-            News::Updated(_) => return,
-        };
-        self.tell(&Actor::Controller, kind, &text);
     }
 
     /// What is to be told of this moment.
@@ -339,16 +331,6 @@ fn shown(command: &Command) -> String {
         | Command::Detach { .. }
         | Command::Reload => "do what is an operator's".to_owned(),
     }
-}
-
-/// An incident in a line.
-fn summary(report: &Report, what: &str) -> String {
-    let vectors: Vec<String> = report
-        .vectors
-        .iter()
-        .map(|it| format!("{} on {}", it.vector.text(), it.target))
-        .collect();
-    format!("incident {} {what}: {}", report.id, vectors.join(", "))
 }
 
 impl<D: Dataplane> Daemon<D> {

@@ -99,6 +99,7 @@ impl<D: Dataplane> Daemon<D> {
         if let Err(refusal) = written {
             tracing::error!("{refusal}");
         }
+        self.remember();
         self.story.end();
     }
 

@@ -63,6 +63,7 @@ impl<D: Dataplane> Daemon<D> {
             self.next.minute = now + MINUTE;
             self.shrink_program();
             self.keep_known(now);
+            self.remember();
         }
         if now >= self.next.look {
             self.next.look = now + LOOK;

@@ -38,7 +38,6 @@ use crate::{
         state::{Change, ModeChoice, Set},
     },
     dataplane::Dataplane,
-    detect::Memory,
     host::{self, surroundings::Surroundings},
     store::{Restored, Store},
 };
@@ -89,7 +88,7 @@ impl<D: Dataplane> Daemon<D> {
         } else {
             BTreeMap::new()
         };
-        let driver = Driver::new(&config.detection, Memory::default(), now);
+        let driver = Driver::new(&config.detection, story.memory().clone(), now);
         let mut daemon = Self {
             plane,
             store,

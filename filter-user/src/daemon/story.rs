@@ -135,6 +135,11 @@ impl Story {
         self.webhook.configure(config.webhook.clone());
     }
 
+    /// What an earlier controller learned.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Keeps what the controller learned: once a minute is often enough.
     pub(super) fn remember(&mut self, memory: &Memory) {
         if self.memory != *memory {
@@ -231,7 +236,7 @@ fn unfinished(archive: &Archive) -> Result<(u64, Vec<Report>), crate::store::Sto
 
 impl<D: Dataplane> Daemon<D> {
     /// Takes what the controller tells: it is journalled, kept, and told elsewhere.
-    pub fn news(&mut self, news: News) {
+    pub(super) fn news(&mut self, news: News) {
         match news {
             News::Opened(report) => {
                 log(&report, "incident.open");
@@ -254,7 +259,7 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     /// Notes what the controller sees, and what looking took.
-    pub fn seen(&mut self, traffic: &Traffic, view: &View, took: Duration) {
+    pub(super) fn seen(&mut self, traffic: &Traffic, view: &View, took: Duration) {
         let now = clock::monotonic();
         let story = &mut self.story;
         let since = story.looked.replace(now);
@@ -266,9 +271,9 @@ impl<D: Dataplane> Daemon<D> {
         story.view.clone_from(view);
     }
 
-    /// What an earlier controller learned.
-    pub fn memory(&self) -> &Memory {
-        &self.story.memory
+    /// Keeps what the controller learned.
+    pub(super) fn remember(&mut self) {
+        self.story.remember(self.driver.controller.memory());
     }
 
     fn close(&mut self, report: Box<Report>) {

@@ -65,7 +65,7 @@ fn told(daemon: &mut Daemon<Fake>) -> Vec<(String, String)> {
 fn an_incident_is_journalled_and_shown_before_it_is_written() {
     let host = Host::new("");
     let mut daemon = host.first();
-    assert_eq!(daemon.memory().next_incident, 1);
+    assert_eq!(daemon.story.memory().next_incident, 1);
     daemon.news(opened(1));
     daemon.news(News::Notice("a baseline was unfrozen".to_owned()));
     let page = daemon.incidents(None, 10).expect("a page");
@@ -108,7 +108,7 @@ fn incidents_outlive_a_restart_and_numbers_go_on() {
     }
     daemon.rest();
     let mut daemon = host.again(daemon);
-    assert_eq!(daemon.memory().next_incident, 4);
+    assert_eq!(daemon.story.memory().next_incident, 4);
     let page = daemon.incidents(Some(3), 1).expect("a page");
     assert_eq!(
         (page.incidents[0].id, page.next, page.total),
@@ -222,7 +222,7 @@ fn damage_to_history_costs_history_alone() {
     );
     assert!(!warnings.iter().any(|warning| warning.contains("recovered")));
     assert_eq!(daemon.incidents(None, 10).expect("a page").incidents, []);
-    assert_eq!(daemon.memory().next_incident, 1);
+    assert_eq!(daemon.story.memory().next_incident, 1);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_history_that_cannot_be_written_stops_nothing() {
     drop(newer);
     let mut daemon = host.start(fake(), false);
     assert!(
-        daemon.memory().next_incident > 1_000_000,
+        daemon.story.memory().next_incident > 1_000_000,
         "numbers that cannot be seen are not given again"
     );
     daemon.news(opened(9));
