@@ -5,18 +5,42 @@
 //! as an operator's, questions about sources, and news of incidents. It reads no clock, opens no
 //! file, and gives the same output for the same input; the daemon, the tests and the simulator drive
 //! the same one.
+//!
+//! A step goes this way: counters become rates ([`rates`], [`fates`]), observed packets become
+//! shares and crowds ([`profile`], [`crowd`]), both are held against what is usual ([`baseline`]) and
+//! weighed ([`evidence`]), what is unusual takes its phases ([`machine`], [`watch`]), decision is told
+//! ([`scene`]), and all of it is written down ([`incident`], [`view`]).
 
+pub mod account;
+pub mod baseline;
+mod controller;
+pub mod crowd;
+pub mod epoch;
+pub mod evidence;
+pub mod familiar;
+pub mod fates;
 pub mod fingerprint;
+pub mod incident;
 pub mod input;
+pub mod levels;
+pub mod machine;
 pub mod output;
 pub mod policy;
+pub mod profile;
+pub mod rates;
 pub mod scene;
 pub mod sketch;
+pub mod strain;
+#[cfg(test)]
+mod testing;
 pub mod threat;
 pub mod vector;
 pub mod view;
+pub mod watch;
+pub mod watched;
 
 pub use self::{
+    controller::Controller,
     input::{Fate, Observed, Snapshot, Standing},
     output::Output,
     scene::{Decided, Scene},
@@ -24,44 +48,3 @@ pub use self::{
     vector::{Phase, Target, Vector},
     view::{Memory, View},
 };
-use crate::config::detection::Detection;
-
-/// The machine. Whoever drives it gives it a [`Snapshot`] ten times a second.
-#[derive(Debug)]
-pub struct Controller {
-    config: Detection,
-    memory: Memory,
-    view: View,
-}
-
-impl Controller {
-    /// A controller that remembers what an earlier one learned.
-    pub fn new(config: Detection, memory: Memory) -> Self {
-        Self {
-            config,
-            memory,
-            view: View::default(),
-        }
-    }
-
-    /// Takes another configuration; what was learned stays.
-    pub fn configure(&mut self, config: Detection) {
-        self.config = config;
-    }
-
-    /// Takes what was read of a moment, and gives what is to be done.
-    pub fn step(&mut self, snapshot: &Snapshot) -> Output {
-        self.view.at = snapshot.now;
-        Output::default()
-    }
-
-    /// What is to outlive a restart.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// What it sees at the moment, for whoever looks.
-    pub fn view(&self) -> &View {
-        &self.view
-    }
-}

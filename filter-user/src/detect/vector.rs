@@ -70,6 +70,23 @@ impl Vector {
         }
     }
 
+    /// The class of traffic that speaks for it; none for handshakes, which are counted apart.
+    pub const fn class(self) -> Option<TrafficClass> {
+        match self {
+            Self::Syn => Some(TrafficClass::Syn),
+            Self::SynAck => Some(TrafficClass::SynAck),
+            Self::Ack => Some(TrafficClass::Ack),
+            Self::Close => Some(TrafficClass::Close),
+            Self::Connections => None,
+            Self::Udp => Some(TrafficClass::Udp),
+            Self::Reflection => Some(TrafficClass::Reflected),
+            Self::Icmp => Some(TrafficClass::Icmp),
+            Self::Fragments => Some(TrafficClass::Fragment),
+            Self::Protocols => Some(TrafficClass::Protocol),
+            Self::Malformed => Some(TrafficClass::Malformed),
+        }
+    }
+
     /// Its name, as in the API, in metrics and in the file.
     pub const fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::output::{Action, SourceReport, VectorReport};
+use super::{
+    baseline::Baselines,
+    output::{Action, SourceReport, VectorReport},
+};
 
 /// What the controller sees at the moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,8 +28,21 @@ pub struct View {
     pub incident: Option<u64>,
     /// What gives out first, if anything does: link, card, CPU, stack or application.
     pub bottleneck: Option<String>,
-    /// Packets of known good sources that are dropped, a second.
+    /// Packets of proven sources that are dropped, a second: who is hit that should not be.
     pub good_dropped: f64,
+    /// The last ten minutes by the second, oldest first.
+    pub history: Vec<Total>,
+}
+
+/// What came in a second, all classes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Total {
+    /// Packets a second.
+    pub packets: f64,
+    /// Of these, those that were stopped.
+    pub stopped: f64,
+    /// Bits a second.
+    pub bits: f64,
 }
 
 /// What comes in of a class of traffic.
@@ -47,4 +63,7 @@ pub struct ClassRate {
 pub struct Memory {
     /// Number of the next incident.
     pub next_incident: u64,
+    /// What is usual.
+    #[serde(default)]
+    pub baselines: Baselines,
 }

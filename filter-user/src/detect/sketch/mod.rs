@@ -8,7 +8,7 @@ mod top;
 
 pub use self::{
     distinct::{Distinct, address_number},
-    random::Random,
+    random::{Random, mix},
     reservoir::Reservoir,
     top::{Counted, TopK},
 };

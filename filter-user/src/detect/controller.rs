@@ -1,0 +1,259 @@
+//! The order of a step.
+
+use std::collections::VecDeque;
+
+use filter_common::abi::traffic::TrafficClass;
+
+use super::{
+    fingerprint::Fingerprints,
+    incident::{Incidents, Scenery},
+    input::Snapshot,
+    output::{Action, News, Output, SourceReport, VectorReport},
+    policy::Policy,
+    profile::Profile,
+    rates::{FAST, Rates, STEADY},
+    scene::{Decided, Scene},
+    strain::Meter,
+    threat::Threat,
+    vector::{Phase, Target, Vector},
+    view::{ClassRate, Memory, Total, View},
+    watch::Watch,
+    watched::Moment,
+};
+use crate::config::detection::Detection;
+
+/// Actions that the view has at most.
+const ACTIONS: usize = 64;
+/// Chooses which samples of calm are kept: the same for the same input.
+const SEED: u64 = 0x666C_6F6F_6477_616C;
+/// Sources that the view has at most.
+const SOURCES: usize = 32;
+
+/// The machine. Whoever drives it gives it a [`Snapshot`] ten times a second.
+#[derive(Debug)]
+pub struct Controller {
+    config: Detection,
+    memory: Memory,
+    view: View,
+    rates: Rates,
+    profile: Profile,
+    strain: Meter,
+    watch: Watch,
+    incidents: Incidents,
+    policy: Policy,
+    fingerprints: Fingerprints,
+    actions: VecDeque<Action>,
+    seconds: usize,
+}
+
+impl Controller {
+    /// A controller that remembers what an earlier one learned.
+    pub fn new(config: Detection, memory: Memory) -> Self {
+        Self {
+            config,
+            memory,
+            view: View::default(),
+            rates: Rates::default(),
+            profile: Profile::default(),
+            strain: Meter::default(),
+            watch: Watch::default(),
+            incidents: Incidents::default(),
+            policy: Policy::default(),
+            fingerprints: Fingerprints::new(SEED),
+            actions: VecDeque::new(),
+            seconds: 0,
+        }
+    }
+
+    /// Takes another configuration; what was learned stays.
+    pub fn configure(&mut self, config: Detection) {
+        self.config = config;
+    }
+
+    /// Takes what was read of a moment, and gives what is to be done.
+    pub fn step(&mut self, snapshot: &Snapshot) -> Output {
+        self.strain.read(snapshot);
+        let mut news = Vec::new();
+        if self.rates.read(snapshot) {
+            news = self.detect(snapshot);
+        }
+        let threats = self.watch.threats(&self.profile, snapshot.elapsed);
+        let told = self.incidents.step(
+            &Scenery {
+                snapshot,
+                rates: &self.rates,
+                profile: &self.profile,
+                watch: &self.watch,
+                threats: &threats,
+                strain: self.strain.strain(),
+            },
+            &mut self.memory.next_incident,
+        );
+        let decided = self.decide(snapshot, &threats);
+        self.incidents.act(&decided.actions);
+        for action in &decided.actions {
+            if self.actions.len() >= ACTIONS {
+                self.actions.pop_back();
+            }
+            self.actions.push_front(action.clone());
+        }
+        news.extend(told);
+        news.extend(decided.notices.into_iter().map(News::Notice));
+        self.look(snapshot, &threats);
+        Output {
+            commands: decided.commands,
+            ask: decided.ask,
+            news,
+        }
+    }
+
+    /// What is to outlive a restart.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// What it sees at the moment, for whoever looks.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn detect(&mut self, snapshot: &Snapshot) -> Vec<News> {
+        let moment = Moment {
+            now: snapshot.now,
+            elapsed: snapshot.elapsed,
+            config: &self.config,
+            rates: &self.rates,
+            strain: self.strain.strain(),
+        };
+        for vector in self.watch.onsets(&moment, &self.memory.baselines) {
+            self.profile.restart(vector, snapshot.elapsed);
+        }
+        let is_calm = Vector::ALL.iter().all(|vector| self.watch.is_calm(*vector));
+        self.profile.read(snapshot, &self.rates, is_calm);
+        self.watch
+            .step(&moment, &self.profile, &mut self.memory.baselines)
+    }
+
+    fn decide(&mut self, snapshot: &Snapshot, threats: &[Threat]) -> Decided {
+        let scene = Scene {
+            now: snapshot.now,
+            elapsed: snapshot.elapsed,
+            threats,
+            standings: &snapshot.standings,
+            snapshot,
+            config: &self.config,
+            calm: threats.is_empty(),
+            incident: self.incidents.number(),
+        };
+        let mut decided = self.policy.decide(&scene);
+        let hurts = self.strain.strain().hurts();
+        let found = self.fingerprints.consider(&scene, hurts);
+        decided.commands.extend(found.commands);
+        decided.ask.extend(found.ask);
+        decided.actions.extend(found.actions);
+        decided.notices.extend(found.notices);
+        decided
+    }
+
+    fn look(&mut self, snapshot: &Snapshot, threats: &[Threat]) {
+        let steady = self.rates.over(STEADY);
+        let baselines = &self.memory.baselines;
+        let rates = TrafficClass::ALL.iter().map(|class| {
+            let usual = Vector::of(*class).and_then(|vector| {
+                baselines
+                    .normal(vector, &Target::Host, snapshot.now, &self.config)
+                    .usual
+            });
+            let of = |by_class: &[f64]| {
+                let sum = by_class.get(*class as usize).copied().unwrap_or(0.0);
+                steady.per_second(sum)
+            };
+            ClassRate {
+                class: Vector::of(*class).map_or("other", Vector::name).to_owned(),
+                packets: of(&steady.packets),
+                bits: of(&steady.bytes) * 8.0,
+                usual,
+            }
+        });
+        let view = &mut self.view;
+        view.at = snapshot.now;
+        view.rates = rates.collect();
+        view.incident = self.incidents.number();
+        view.bottleneck = self.strain.strain().bottleneck();
+        view.actions = self.actions.iter().cloned().collect();
+        view.vectors = threats
+            .iter()
+            .map(|threat| report(threat, &self.incidents))
+            .collect();
+        view.sources = sources(threats, &self.incidents);
+        let fast = self.rates.over(FAST);
+        // A step's estimate leaps; a second's mean does not.
+        let good = fast.per_second(self.profile.proven_stopped());
+        view.good_dropped += (good - view.good_dropped) * fast.seconds.clamp(0.0, 1.0);
+        if view.good_dropped < 0.01 {
+            view.good_dropped = 0.0;
+        }
+        let seconds = self.rates.seconds();
+        if seconds != self.seconds {
+            self.seconds = seconds;
+            view.history = self
+                .rates
+                .history()
+                .map(|second| Total {
+                    packets: second.packets,
+                    stopped: second.stopped,
+                    bits: second.bits,
+                })
+                .collect();
+        }
+    }
+}
+
+/// A vector that is not calm: as the open incident knows it, else as it is now.
+fn report(threat: &Threat, incidents: &Incidents) -> VectorReport {
+    if let Some(report) = incidents.vector(threat.vector, &threat.target) {
+        return report;
+    }
+    VectorReport {
+        vector: threat.vector,
+        target: threat.target.clone(),
+        phase: threat.phase,
+        spoofed: threat.spoofed,
+        usual: threat.usual,
+        peak_packets: threat.rate,
+        peak_bits: 0.0,
+        mean_packets: threat.rate,
+        mean_bits: 0.0,
+        evidence: threat.evidence.clone(),
+    }
+}
+
+/// Sources that send most of what is not calm.
+fn sources(threats: &[Threat], incidents: &Incidents) -> Vec<SourceReport> {
+    let loud = threats
+        .iter()
+        .filter(|threat| matches!(threat.phase, Phase::Suspected | Phase::Attack));
+    let mut sources: Vec<SourceReport> = Vec::new();
+    for heavy in loud.flat_map(|threat| &threat.heavy) {
+        let (packets, error) = (heavy.rate as u64, heavy.error as u64);
+        match sources.iter_mut().find(|s| s.prefix == heavy.prefix) {
+            // The same observed packets tell two targets of one vector.
+            Some(source) => {
+                source.packets = source.packets.max(packets);
+                source.error = source.error.max(error);
+            }
+            None => sources.push(SourceReport {
+                prefix: heavy.prefix,
+                packets,
+                error,
+                may_be_forged: incidents.may_be_forged(&heavy.prefix),
+            }),
+        }
+    }
+    sources.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.prefix.cmp(&b.prefix)));
+    sources.truncate(SOURCES);
+    sources
+}
+
+#[cfg(test)]
+mod tests;

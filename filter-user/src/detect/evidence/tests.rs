@@ -1,0 +1,146 @@
+use super::*;
+use crate::detect::rates::Window;
+
+const NORMAL: Normal = Normal {
+    usual: Some(100.0),
+    threshold: 1_000.0,
+    ceiling: None,
+};
+
+/// A second in which `packets` of a vector came, of which `alien` belong to nothing.
+fn second(vector: Vector, packets: f64, alien: f64) -> Window {
+    let mut window = Window {
+        seconds: 1.0,
+        ..Window::default()
+    };
+    let class = vector.class().unwrap() as usize;
+    window.packets[class] = packets;
+    window.bytes[class] = packets * 80.0;
+    window.fates.alien[class] = alien;
+    window.fates.stopped[class] = alien;
+    window
+}
+
+fn weigh(vector: Vector, window: &Window, crowd: &Crowd, jumped: bool) -> Evidence {
+    Signs {
+        vector,
+        brisk: window,
+        steady: window,
+        normal: &NORMAL,
+        crowd,
+        strain: &Strain::default(),
+        jumped,
+        counts_handshakes: true,
+    }
+    .weigh()
+}
+
+fn many() -> Crowd {
+    Crowd {
+        samples: 200,
+        sources: 190,
+        heaviest: 0.1,
+        single: 0.95,
+        one_hop: 0.2,
+        ..Crowd::default()
+    }
+}
+
+#[test]
+fn syns_are_told_by_what_becomes_of_them() {
+    let mut window = second(Vector::Syn, 5_000.0, 0.0);
+    let flood = weigh(Vector::Syn, &window, &many(), true);
+    assert!(flood.score >= ENOUGH);
+    assert_eq!(flood.spoofed, Spoofed::Forged);
+    assert_eq!(flood.words, ["of 5000 SYNs/s, 0 become connections"]);
+    window.handshakes = 4_600.0;
+    let crowd = weigh(Vector::Syn, &window, &many(), true);
+    assert!(crowd.score <= BENIGN);
+    assert_eq!(crowd.spoofed, Spoofed::Real);
+}
+
+#[test]
+fn where_handshakes_are_not_counted_data_speaks() {
+    let mut window = second(Vector::Syn, 5_000.0, 0.0);
+    let signs = |window: &Window| {
+        Signs {
+            vector: Vector::Syn,
+            brisk: window,
+            steady: window,
+            normal: &NORMAL,
+            crowd: &Crowd::default(),
+            strain: &Strain::default(),
+            jumped: false,
+            counts_handshakes: false,
+        }
+        .weigh()
+        .score
+    };
+    assert!(signs(&window) >= ENOUGH);
+    window.packets[Vector::Ack.class().unwrap() as usize] = 40_000.0;
+    assert!(signs(&window) < ENOUGH);
+}
+
+#[test]
+fn connections_are_told_by_what_follows_them() {
+    let mut window = second(Vector::Ack, 4_400.0, 0.0);
+    window.handshakes = 4_000.0;
+    assert!(weigh(Vector::Connections, &window, &many(), true).score >= ENOUGH);
+    window.packets[Vector::Ack.class().unwrap() as usize] = 60_000.0;
+    assert!(weigh(Vector::Connections, &window, &many(), true).score <= BENIGN);
+}
+
+#[test]
+fn what_belongs_to_nothing_is_enough_and_what_is_proven_speaks_against_it() {
+    let crowd = Crowd {
+        samples: 100,
+        sources: 3,
+        heaviest: 1.0,
+        proven: 0.95,
+        ..Crowd::default()
+    };
+    let backup = second(Vector::Ack, 80_000.0, 100.0);
+    assert!(weigh(Vector::Ack, &backup, &crowd, true).score <= BENIGN);
+    // A flood beside it is one, though it is the smaller part.
+    let both = second(Vector::Ack, 80_000.0, 30_000.0);
+    assert!(weigh(Vector::Ack, &both, &crowd, true).score >= ENOUGH);
+}
+
+#[test]
+fn many_that_begin_at_once_are_no_crowd_of_people() {
+    let window = second(Vector::Udp, 50_000.0, 0.0);
+    assert!(weigh(Vector::Udp, &window, &many(), true).score >= ENOUGH);
+    assert!(weigh(Vector::Udp, &window, &many(), false).score < ENOUGH);
+    let few = Crowd {
+        samples: 200,
+        sources: 3,
+        heaviest: 1.0,
+        ..Crowd::default()
+    };
+    assert!(weigh(Vector::Udp, &window, &few, true).score <= BENIGN);
+}
+
+#[test]
+fn losses_of_the_stack_are_evidence() {
+    let window = second(Vector::Udp, 50_000.0, 0.0);
+    let strain = Strain {
+        udp: 5_000.0,
+        ..Strain::default()
+    };
+    let signs = Signs {
+        vector: Vector::Udp,
+        brisk: &window,
+        steady: &window,
+        normal: &NORMAL,
+        crowd: &Crowd::default(),
+        strain: &strain,
+        jumped: false,
+        counts_handshakes: true,
+    };
+    let evidence = signs.weigh();
+    assert!(evidence.score >= ENOUGH);
+    assert_eq!(
+        evidence.words,
+        ["5000 datagrams/s find a socket's buffer full"]
+    );
+}
