@@ -197,6 +197,13 @@ impl Floodwall {
         self.wait_until_ready()
     }
 
+    /// Ends the daemon at once and starts another over what it left, which has to find out anew
+    /// whether there is an attack.
+    pub fn restart(&mut self, sandbox: &Sandbox) -> Result<()> {
+        self.process = None;
+        self.run(sandbox)
+    }
+
     fn wait_until_ready(&mut self) -> Result<()> {
         let end = clock::now() + START;
         loop {

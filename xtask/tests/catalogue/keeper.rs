@@ -11,7 +11,7 @@ use std::{
 
 use xtask::lab::{
     attack::Attack,
-    catalogue::{Site, Subject, binary},
+    catalogue::{Setup, Site, Subject, binary},
     thread::last_cpu,
 };
 
@@ -36,6 +36,7 @@ pub fn with<R: Send>(attack: &Attack, work: impl FnOnce(&Site) -> R + Send) -> R
 fn built(mtu: u32) -> Site {
     Site::new(
         Subject::Floodwall,
+        Setup::Defended,
         &binary(None).unwrap(),
         mtu,
         last_cpu().unwrap(),

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use xtask::lab::{
     attack::{self, Attack},
-    catalogue::{Effort, Promise},
+    catalogue::{Effort, Promise, Setup},
 };
 
 /// Packets of a flood a second, where the row does not ask for more or less.
@@ -47,7 +47,7 @@ fn keep_their_promise(attacks: &[Attack]) {
         let effort = Effort::of(attack, PACE, TIME);
         let measured = keeper::with(attack, |site| effort.at(site)).unwrap();
         assert!(measured.sent > 0, "{}: nothing was sent", attack.name);
-        for complaint in Promise::of(attack).broken(&measured) {
+        for complaint in Promise::of(attack, Setup::Defended).broken(&measured) {
             broken.push(format!("{}: {complaint}", attack.name));
         }
     }

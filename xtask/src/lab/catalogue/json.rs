@@ -51,6 +51,9 @@ struct Site {
     arrived: u64,
     passed: u64,
     stopped: f64,
+    /// From the first packet to when 95 % were stopped, where that had to be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mitigated_ms: Option<f64>,
     answered: f64,
     p99_ms: f64,
     pages_per_second: f64,
@@ -128,6 +131,7 @@ fn site(measured: &Measured) -> Site {
         arrived: measured.arrived,
         passed: measured.passed,
         stopped: measured.stopped(),
+        mitigated_ms: measured.mitigated.map(millis),
         answered: measured.success(),
         p99_ms: millis(measured.web().quantile(0.99)),
         pages_per_second: measured.pages(),

@@ -1,7 +1,7 @@
 //! The catalogue as a page of the documentation.
 
 use super::{
-    Report, Row, Subject,
+    Report, Row, Setup, Subject,
     table::{HEADS, calm, cells, grouped, notes, verdict},
 };
 
@@ -33,10 +33,19 @@ pub fn of(report: &Report) -> String {
 fn head(report: &Report) -> String {
     let Report {
         machine,
+        setup,
         time,
         pace,
         ..
     } = report;
+    let setup = match setup {
+        Setup::Default => {
+            "floodwall has its default configuration in `enforce` mode: no rule, no limit and no defence is set by hand. Each attack meets a daemon that was started a moment before and has seen no other, so what meets it has to be found out: **ms to stop** is the time from the flood's first packet until 95 % of it are stopped (`-`: not within two seconds), and all other figures are counted behind these two seconds. What people noticed meanwhile stands in the notes."
+        }
+        Setup::Defended => {
+            "All defences are on, and no rule is written by hand. The configuration says what an operator knows of this server: no visitor opens twenty connections a second (`source.connections`), pings and tunnels are few (`icmp.echo`, `icmp.errors` and `protocols` at 200 packets a second), and a game and a DNS server take 5,000 packets a second each."
+        }
+    };
     let [floodwall, nothing, bare] = Subject::ALL;
     format!(
         "# The attack catalogue, measured
@@ -45,7 +54,9 @@ Written by `cargo xtask catalogue`; what it prints is this table. Measured on {m
 
 Everything happens in network namespaces of its own. **Web server, people and flood are pinned to one processor (CPU {cpu})**, as they share one on a host whose card interrupts the cores that also serve; the flood's thread goes first, as interrupts do. floodwall's daemon runs where it likes. Floods come at {pace} packets a second where the column does not say otherwise, in slices of a tenth of a second; each measurement lasts {seconds} s.
 
-All defences are on, and no rule is written by hand. The configuration says what an operator knows of this server: no visitor opens twenty connections a second (`source.connections`), pings and tunnels are few (`icmp.echo`, `icmp.errors` and `protocols` at 200 packets a second), and a game and a DNS server take 5,000 packets a second each. People are: visitors of the web over IPv4 and IPv6, each request following the last; people asking the server's DNS, and the server asking a resolver and a time server; players of a game over UDP; pings both ways; a stream that must not stall; and people behind a path of 1,280 bytes, which the server has to learn anew for each of them.
+{setup}
+
+People are: visitors of the web over IPv4 and IPv6, each request following the last; people asking the server's DNS, and the server asking a resolver and a time server; players of a game over UDP; pings both ways; a stream that must not stall; and people behind a path of 1,280 bytes, which the server has to learn anew for each of them.
 
 * **stopped**: the share of the flood that did not reach the host's stack, counted by a program behind the filter, not by the filter. **passed**: what did reach it.
 * Three figures are: behind {floodwall} / behind {nothing} / behind a {bare} of that same flood, which knows it by a hardware address and is the best that is possible. The three stand side by side and take turns.
@@ -72,7 +83,13 @@ mod tests {
 
     #[test]
     fn every_line_of_the_table_has_as_many_cells_as_the_head() {
-        let mut report = Report::new(0, Duration::from_secs(3), 200_000, Default::default());
+        let mut report = Report::new(
+            0,
+            Setup::Default,
+            Duration::from_secs(3),
+            200_000,
+            Default::default(),
+        );
         for name in ["syn-random", "a|b"] {
             report.rows.push(Row {
                 name: name.to_owned(),

@@ -26,6 +26,11 @@ pub struct Measured {
     pub strangers: u64,
     /// What everybody noticed.
     pub reports: Vec<Report>,
+    /// From the flood's first packet to when 95 % of it were stopped, where that had to be found out;
+    /// all else is counted behind that.
+    pub mitigated: Option<Duration>,
+    /// What everybody noticed until then.
+    pub meanwhile: Vec<Report>,
 }
 
 impl Measured {
@@ -44,6 +49,15 @@ impl Measured {
             if whose(who) {
                 sum.add(heard);
             }
+        }
+        sum
+    }
+
+    /// What all noticed before counting began.
+    pub fn meanwhile_heard(&self) -> Heard {
+        let mut sum = Heard::default();
+        for Report { heard, .. } in &self.meanwhile {
+            sum.add(heard);
         }
         sum
     }

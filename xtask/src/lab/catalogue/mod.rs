@@ -1,6 +1,10 @@
 //! `catalogue`: every attack against the same server, behind floodwall, behind nothing, and behind a
 //! bare drop of that same flood, with people at work beside it.
 //!
+//! floodwall runs with its default configuration, and each row meets a daemon that has seen nothing
+//! yet: what meets it, it has to find out by itself. `--defended` measures the defences alone, all of
+//! them switched on by hand.
+//!
 //! Server, people and flood share one processor, as they do on a host whose card interrupts the
 //! cores that also serve; else a flood and its defence cost nobody anything. The three sites stand
 //! side by side and take turns, so that what else happens on the machine happens to all.
@@ -10,6 +14,7 @@ mod effort;
 mod json;
 mod markdown;
 mod measured;
+mod mitigation;
 mod promise;
 mod site;
 mod table;
@@ -26,7 +31,7 @@ use clap::Args;
 pub use effort::Effort;
 pub use measured::Measured;
 pub use promise::Promise;
-pub use site::{Load, Site, Subject};
+pub use site::{Load, Setup, Site, Subject};
 
 use super::{
     attack::{self, Attack},
@@ -51,6 +56,10 @@ pub struct Catalogue {
     /// A second for each measurement and no search for what can be borne: for a first look
     #[arg(long)]
     quick: bool,
+    /// Every defence switched on by hand, and limits that an operator of this server would set,
+    /// instead of the default configuration
+    #[arg(long)]
+    defended: bool,
     /// Nothing but JSON on stdout
     #[arg(long)]
     json: bool,
@@ -73,6 +82,7 @@ pub struct Sites([Site; 3]);
 #[derive(Debug)]
 pub struct Report {
     machine: Machine,
+    setup: Setup,
     time: Duration,
     pace: u64,
     /// Of each subject, without a flood.
@@ -83,9 +93,10 @@ pub struct Report {
 
 impl Report {
     /// Without rows yet.
-    pub fn new(cpu: usize, time: Duration, pace: u64, calm: [Measured; 3]) -> Self {
+    pub fn new(cpu: usize, setup: Setup, time: Duration, pace: u64, calm: [Measured; 3]) -> Self {
         Self {
             machine: Machine::this(cpu),
+            setup,
             time,
             pace,
             calm,
@@ -129,25 +140,27 @@ impl Catalogue {
         let attacks = self.attacks()?;
         let binary = binary(self.floodwall.as_deref())?;
         let cpu = self.cpu.map_or_else(last_cpu, Ok)?;
-        let time = Duration::from_secs(if self.quick { 1 } else { 3 });
+        let time = Duration::from_secs(if self.quick { 1 } else { 2 });
+        let setup = self.setup();
         let (ordinary, jumbo): (Vec<_>, Vec<_>) =
             attacks.into_iter().partition(|attack| attack.mtu() == 1500);
 
-        let mut report = Report::new(cpu, time, self.pace, Default::default());
+        let mut report = Report::new(cpu, setup, time, self.pace, Default::default());
         for (mtu, attacks) in [(1500, ordinary), (9000, jumbo)] {
             if attacks.is_empty() {
                 continue;
             }
             eprintln!("three servers, each behind something else …");
-            let sites = Sites::new(&binary, mtu, cpu)?;
+            let mut sites = Sites::new(&binary, setup, mtu, cpu)?;
             report.calm = sites.each(|site| site.measure(None, Guests::default(), time))?;
             let mut seen = Vec::new();
             for attack in &attacks {
-                let mut row = self.row(&sites, attack, time)?;
+                let mut row = self.row(&mut sites, attack, time)?;
                 // One attack of a row is enough to know what can be borne.
                 if !self.quick && !seen.contains(&attack.row) {
                     seen.push(attack.row);
                     row.bears = ceiling::of(&sites.0, attack, &report.calm)?;
+                    sites.renew()?;
                 }
                 eprintln!("{}", table::line(&row));
                 report.rows.push(row);
@@ -180,24 +193,32 @@ impl Catalogue {
         Ok(chosen)
     }
 
-    fn row(&self, sites: &Sites, attack: &Attack, time: Duration) -> Result<Row> {
+    fn setup(&self) -> Setup {
+        if self.defended {
+            Setup::Defended
+        } else {
+            Setup::Default
+        }
+    }
+
+    fn row(&self, sites: &mut Sites, attack: &Attack, time: Duration) -> Result<Row> {
         let effort = Effort::of(attack, self.pace, time);
-        let by = sites.each(|site| effort.at(site))?;
+        let by = sites.each_anew(|site| effort.at(site))?;
         Ok(Row {
             name: attack.name.clone(),
             row: Some(attack.row),
             about: attack.about.to_owned(),
             pace: effort.pace,
             by,
-            promise: Some(Promise::of(attack)),
+            promise: Some(Promise::of(attack, self.setup())),
             bears: None,
         })
     }
 
     fn document(&self, report: &Report) -> Result<()> {
-        if self.quick || !self.rows.is_empty() {
+        if self.quick || self.defended || !self.rows.is_empty() {
             eprintln!(
-                "{DOCUMENT} stays as it is: it is written when every row was measured in full"
+                "{DOCUMENT} stays as it is: it is written when every row was measured in full, with the default configuration"
             );
             return Ok(());
         }
@@ -213,9 +234,9 @@ impl Catalogue {
 
 impl Sites {
     /// Builds them; server, people and flood will share a processor.
-    pub fn new(binary: &Path, mtu: u32, cpu: usize) -> Result<Self> {
+    pub fn new(binary: &Path, setup: Setup, mtu: u32, cpu: usize) -> Result<Self> {
         let [first, second, third] = Subject::ALL;
-        let site = |subject| Site::new(subject, binary, mtu, cpu);
+        let site = |subject| Site::new(subject, setup, binary, mtu, cpu);
         Ok(Self([site(first)?, site(second)?, site(third)?]))
     }
 
@@ -223,6 +244,23 @@ impl Sites {
     pub fn each(&self, measure: impl Fn(&Site) -> Result<Measured>) -> Result<[Measured; 3]> {
         let Self([first, second, third]) = self;
         Ok([measure(first)?, measure(second)?, measure(third)?])
+    }
+
+    /// Likewise; what floodwall learned and did of it is forgotten before the others are done.
+    pub fn each_anew(
+        &mut self,
+        measure: impl Fn(&Site) -> Result<Measured>,
+    ) -> Result<[Measured; 3]> {
+        let Self([first, second, third]) = self;
+        let measured = measure(first)?;
+        first.renew()?;
+        Ok([measured, measure(second)?, measure(third)?])
+    }
+
+    /// Has floodwall forget what it learned and did.
+    pub fn renew(&mut self) -> Result<()> {
+        let Self([first, ..]) = self;
+        first.renew()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{attack::Attack, people},
-    Measured, site,
+    Measured, Setup, site,
 };
 
 /// The share of a flood that must not reach the stack.
@@ -42,7 +42,11 @@ pub enum Promise {
 
 impl Promise {
     /// What an attack's row promises; of the same over IPv6 or in tags, what it promises over IPv4.
-    pub fn of(attack: &Attack) -> Self {
+    pub fn of(attack: &Attack, setup: Setup) -> Self {
+        let limit = match setup {
+            Setup::Default => site::LOWERED,
+            Setup::Defended => site::LIMIT,
+        };
         match (attack.base_row, attack.base) {
             // Fragments without the others are limited: what they belong to cannot be known.
             (_, "udp-frag" | "syn-fragments" | "v6-atomic-fragments") => {
@@ -56,7 +60,7 @@ impl Promise {
             (9 | 18, _) => Self::Held { attacked: "game" },
             (12, _) => Self::Held { attacked: "DNS in" },
             (13 | 15, _) => Self::Limited {
-                rate: site::LIMIT,
+                rate: limit,
                 attacked: "ping",
             },
             (PARTNER, _) => Self::PartnerServed,

@@ -22,12 +22,18 @@ use super::{
         sandbox::{self, Ns, Sandbox, hosts},
     },
     measured::Measured,
+    mitigation::{Look, mitigated},
 };
 
 /// Before the flood, so that connections stand and those who come regularly have come.
 const BEFORE: Duration = Duration::from_millis(200);
 /// Behind the flood, so that the last packets are where they belong before anything is counted.
 const AFTER: Duration = Duration::from_millis(50);
+
+/// How long floodwall has to find out by itself before anything is counted; twice what it may take.
+const FINDS: Duration = Duration::from_secs(2);
+/// Between looks at whether it has.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Requests are noted in generations of 2^16 ticks at most, or of 2^14 where a second has 250.
 const NOTED: Duration = Duration::from_secs(75);
@@ -58,6 +64,15 @@ impl fmt::Display for Subject {
     }
 }
 
+/// How floodwall is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// The default configuration, which enforces: what meets an attack has to be found by itself.
+    Default,
+    /// Every defence on from the start, and what an operator knows of this server.
+    Defended,
+}
+
 /// A sandbox in which one subject is measured.
 #[derive(Debug)]
 pub struct Site {
@@ -66,6 +81,7 @@ pub struct Site {
     guard: Guard,
     witness: Witness,
     sandbox: Sandbox,
+    setup: Setup,
     cpu: usize,
     built: Instant,
 }
@@ -78,6 +94,8 @@ enum Guard {
 
 /// The limits of ICMP and of other protocols, packets a second.
 pub const LIMIT: f64 = 200.0;
+/// The same by default: what `icmp.echo` and `icmp.errors` are, and what `protocols` is lowered to.
+pub const LOWERED: f64 = 1_000.0;
 
 /// What an operator knows of this server: no visitor opens twenty connections a second, nobody here
 /// uses tunnels, and what the services can take. Nothing else is written by hand.
@@ -116,6 +134,14 @@ pub enum Load<'a> {
 }
 
 impl Load<'_> {
+    /// Whether it goes on for as long as it is wanted.
+    fn lasts(&self) -> bool {
+        match self {
+            Self::Attack(..) => true,
+            Self::Feed(feed, _) => feed.goes_round(),
+        }
+    }
+
     /// Packets that have to be sent in a while for it to be this flood.
     fn least(&self, time: Duration) -> u64 {
         let pace = match self {
@@ -136,7 +162,13 @@ impl Load<'_> {
 impl Site {
     /// Builds a sandbox whose server stands behind a subject. Server, people and flood will share
     /// a processor.
-    pub fn new(subject: Subject, binary: &Path, mtu: u32, cpu: usize) -> Result<Self> {
+    pub fn new(
+        subject: Subject,
+        setup: Setup,
+        binary: &Path,
+        mtu: u32,
+        cpu: usize,
+    ) -> Result<Self> {
         let sandbox = Sandbox::new(&sandbox::Options {
             mtu,
             swallow: true,
@@ -151,9 +183,15 @@ impl Site {
             Subject::Bare => Guard::Program(attach("drop_flood")?),
             Subject::Floodwall => {
                 let mut config = Config::new("enforce");
-                config.more = KNOWN.to_owned();
-                let floodwall = Floodwall::start(&sandbox, binary, &config)?;
-                floodwall.defend()?;
+                let floodwall = match setup {
+                    Setup::Default => Floodwall::start(&sandbox, binary, &config)?,
+                    Setup::Defended => {
+                        config.more = KNOWN.to_owned();
+                        let floodwall = Floodwall::start(&sandbox, binary, &config)?;
+                        floodwall.defend()?;
+                        floodwall
+                    }
+                };
                 Guard::Floodwall(Box::new(floodwall))
             }
         };
@@ -163,6 +201,7 @@ impl Site {
             guard,
             witness,
             sandbox,
+            setup,
             cpu,
             built: clock::now(),
         })
@@ -171,7 +210,8 @@ impl Site {
     /// Waits until the defence holds that an attack is met by: what nobody asked for is known once
     /// this host's own requests were noted for a minute.
     pub fn await_defences(&self, attack: &Attack) -> Result<()> {
-        if attack.base == "amp-ntp-open" {
+        // What is met from the first minute on is what every host is met by.
+        if attack.base == "amp-ntp-open" || self.setup == Setup::Default && attack.row == 10 {
             interrupt::sleep(NOTED.saturating_sub(self.built.elapsed()))?;
         }
         Ok(())
@@ -185,19 +225,46 @@ impl Site {
         }
     }
 
-    /// Has people come for a while, and a flood after them; both are over when this returns.
+    /// Has the daemon forget what it learned and did: ends it and starts another. What the maps hold
+    /// of this host's own requests stays.
+    pub fn renew(&mut self) -> Result<()> {
+        let Guard::Floodwall(floodwall) = &mut self.guard else {
+            return Ok(());
+        };
+        match self.setup {
+            Setup::Default => floodwall.restart(&self.sandbox),
+            Setup::Defended => Ok(()),
+        }
+    }
+
+    /// Whether something has to be found out before a flood is met.
+    fn finds_out(&self) -> bool {
+        self.setup == Setup::Default && self.floodwall().is_some()
+    }
+
+    /// Has people come for a while, and a flood after them; both are over when this returns. Where
+    /// what meets the flood has to be found out, counting begins behind that.
     pub fn measure(
         &self,
         load: Option<Load<'_>>,
         guests: Guests,
         time: Duration,
     ) -> Result<Measured> {
-        let before = self.count()?;
+        let mut before = self.count()?;
         let people = People::start(&self.sandbox, guests, Some(self.cpu))?;
         interrupt::sleep(BEFORE)?;
         let least = load.as_ref().map_or(0, |load| load.least(time));
+        let lasts = load.as_ref().is_some_and(Load::lasts);
         let flood = load.map(|load| self.flood(load)).transpose()?;
-        people.forget();
+        people.take();
+        let (mut mitigated_after, mut meanwhile, mut sent_before) = (None, Vec::new(), 0);
+        if let Some(flood) = flood.as_ref().filter(|_| lasts && self.finds_out()) {
+            mitigated_after = mitigated(&self.watch()?);
+            before = self.count()?;
+            sent_before = flood.sent();
+            meanwhile = people.take();
+        }
+        let least = least + sent_before;
         let begun = clock::now();
         interrupt::sleep(time)?;
         // A busy machine can keep the generator waiting: then it takes longer.
@@ -206,6 +273,7 @@ impl Site {
             interrupt::sleep(time / 10)?;
         }
         let sent = flood.map(Flood::finish).transpose()?.unwrap_or_default();
+        let sent = sent.saturating_sub(sent_before);
         let time = begun.elapsed();
         let reports = people.finish()?;
         interrupt::sleep(AFTER)?;
@@ -221,7 +289,25 @@ impl Site {
             reasons: differences(&before.reasons, &after.reasons),
             strangers: since(before.strangers, after.strangers),
             reports,
+            mitigated: mitigated_after,
+            meanwhile,
         })
+    }
+
+    /// Looks at what passes until what meets the flood has been found.
+    fn watch(&self) -> Result<Vec<Look>> {
+        let begun = clock::now();
+        let mut looks = Vec::new();
+        while begun.elapsed() < FINDS {
+            let arrived = self.sandbox.traffic(Ns::Server, hosts::SERVER.interface)?;
+            looks.push(Look {
+                at: begun.elapsed(),
+                arrived: arrived.received,
+                passed: self.witness.flood()?,
+            });
+            interrupt::sleep(LOOK)?;
+        }
+        Ok(looks)
     }
 
     fn flood(&self, load: Load<'_>) -> Result<Flood> {

@@ -104,11 +104,12 @@ fn slower(row: &Row) -> Option<String> {
 }
 
 /// The heads of the table's columns.
-pub const HEADS: [&str; 11] = [
+pub const HEADS: [&str; 12] = [
     "row",
     "attack",
     "pace/s",
     "sent",
+    "ms to stop",
     "stopped %",
     "passed",
     "answered %",
@@ -119,11 +120,12 @@ pub const HEADS: [&str; 11] = [
 ];
 
 /// The line without a flood.
-pub fn calm(report: &Report) -> [String; 11] {
+pub fn calm(report: &Report) -> [String; 12] {
     let dash = || "-".to_owned();
     [
         dash(),
         "calm".to_owned(),
+        dash(),
         dash(),
         dash(),
         dash(),
@@ -137,7 +139,7 @@ pub fn calm(report: &Report) -> [String; 11] {
 }
 
 /// A line for an attack.
-pub fn cells(row: &Row) -> [String; 11] {
+pub fn cells(row: &Row) -> [String; 12] {
     let [floodwall, ..] = &row.by;
     let bears = match &row.bears {
         None => "-".to_owned(),
@@ -148,6 +150,7 @@ pub fn cells(row: &Row) -> [String; 11] {
         row.name.clone(),
         grouped(row.pace),
         grouped(floodwall.sent),
+        to_stop(floodwall),
         percent(floodwall.stopped()),
         grouped(floodwall.passed),
         three(&row.by, |it| percent(it.success())),
@@ -179,6 +182,14 @@ pub fn notes(row: &Row) -> Vec<String> {
             percent(partner(floodwall).success())
         ));
     }
+    let meanwhile = floodwall.meanwhile_heard();
+    if meanwhile.failed > 0 {
+        notes.push(format!(
+            "{name}: before that was counted, in the first two seconds, {} of {} requests failed.",
+            meanwhile.failed,
+            meanwhile.asked(),
+        ));
+    }
     let sufferers = floodwall.sufferers();
     if !sufferers.is_empty() {
         notes.push(format!(
@@ -191,6 +202,12 @@ pub fn notes(row: &Row) -> Vec<String> {
 
 fn three(by: &[Measured; 3], figure: impl Fn(&Measured) -> String) -> String {
     by.each_ref().map(figure).join(" / ")
+}
+
+fn to_stop(measured: &Measured) -> String {
+    measured
+        .mitigated
+        .map_or_else(|| "-".to_owned(), |time| time.as_millis().to_string())
 }
 
 fn p99(measured: &Measured) -> String {

@@ -130,14 +130,13 @@ impl People {
         Ok(Self { web, others })
     }
 
-    /// Forgets what was noticed so far.
-    pub fn forget(&self) {
-        for (_, client) in &self.web {
-            client.take();
-        }
-        for (_, regular) in &self.others {
-            regular.take();
-        }
+    /// What everybody noticed since the last call.
+    pub fn take(&self) -> Vec<Report> {
+        let web = self.web.iter().map(|(who, client)| (*who, client.take()));
+        let others = self.others.iter().map(|(who, it)| (*who, it.take()));
+        web.chain(others)
+            .map(|(who, heard)| Report { who, heard })
+            .collect()
     }
 
     /// Lets those who wait be served, and says what everybody noticed.

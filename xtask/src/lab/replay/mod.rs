@@ -18,7 +18,7 @@ pub use capture::{Capture, Link, Packet};
 pub use rewrite::{LONGEST, LeftOut, frame};
 
 use super::{
-    catalogue::{Load, Report, Row, Sites, binary},
+    catalogue::{Load, Report, Row, Setup, Sites, binary},
     flood::{ALBUM, Feed, Pace},
     people::Guests,
     thread::last_cpu,
@@ -43,6 +43,10 @@ pub struct Replay {
     /// How long with --loop, such as `5s`
     #[arg(long = "for", value_name = "TIME", default_value = "5s", value_parser = seconds, requires = "again")]
     time: Duration,
+    /// Every defence switched on by hand, and limits that an operator of this server would set,
+    /// instead of the default configuration
+    #[arg(long)]
+    defended: bool,
     /// Nothing but JSON on stdout
     #[arg(long)]
     json: bool,
@@ -108,22 +112,27 @@ impl Replay {
             );
             surveys.push((path, survey));
         }
-        let sites = Sites::new(&binary, 1500, cpu)?;
+        let setup = if self.defended {
+            Setup::Defended
+        } else {
+            Setup::Default
+        };
+        let mut sites = Sites::new(&binary, setup, 1500, cpu)?;
         let calm = sites.each(|site| site.measure(None, Guests::default(), SHORTEST))?;
-        let mut report = Report::new(cpu, self.time, self.pace, calm);
+        let mut report = Report::new(cpu, setup, self.time, self.pace, calm);
         for (path, survey) in surveys {
-            report.rows.push(self.row(&sites, path, &survey)?);
+            report.rows.push(self.row(&mut sites, path, &survey)?);
         }
         report.print(self.json)
     }
 
-    fn row(&self, sites: &Sites, path: &Path, survey: &Survey) -> Result<Row> {
+    fn row(&self, sites: &mut Sites, path: &Path, survey: &Survey) -> Result<Row> {
         let time = if self.again {
             self.time
         } else {
             Duration::from_secs_f64(survey.packets as f64 / self.pace as f64).max(SHORTEST)
         };
-        let by = sites.each(|site| {
+        let by = sites.each_anew(|site| {
             let feed = Replayed::new(path, self.again)?;
             let load = Load::Feed(Box::new(feed), Pace::PerSecond(self.pace));
             site.measure(Some(load), Guests::default(), time)
