@@ -151,6 +151,14 @@ impl Judge {
         self.scratch.candidates.is_empty()
     }
 
+    /// Notes that the packet belongs to no service.
+    #[inline(always)]
+    pub fn has_no_services(&mut self) {
+        if shape::has(Feature::Services) {
+            self.scratch.note_services(0);
+        }
+    }
+
     /// The services that the packet belongs to, as a set.
     #[inline(always)]
     pub fn services(&self) -> u64 {

@@ -109,6 +109,10 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
     if !shape::has(Feature::Rules) && !shape::has(Feature::Services) {
         return ControlFlow::Continue(());
     }
+    if judge.settings.has_no_rules() {
+        judge.has_no_services();
+        return ControlFlow::Continue(());
+    }
     judge.number(packet);
     rules_classify();
     if !shape::has(Feature::Rules) || judge.is_spared() || judge.has_no_candidates() {
@@ -130,7 +134,7 @@ extern "C" fn rules_classify() -> u32 {
         return 0;
     };
     let table = RuleTable;
-    scratch.rule_bank = settings.rule_bank & (BANKS - 1);
+    scratch.rule_bank = settings.bank();
     let bank = scratch.rule_bank.wrapping_mul(BANK_LINES);
     let Scratch {
         classes, numbers, ..

@@ -66,6 +66,9 @@ pub const HELD_ROW: u32 = 1;
 /// Rows of the map `SETTINGS`: a power of two.
 pub const SETTINGS_ROWS: u32 = 2;
 
+/// In [`Settings::rule_bank`]: neither a rule nor a service is in that half, and nobody need look.
+pub const NO_RULES: u32 = 2;
+
 /// A row of the map `SETTINGS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -109,7 +112,7 @@ pub struct Settings {
     pub emergency: u64,
     /// How long the fate of a fragmented packet is remembered, in ticks.
     pub fragment_hold: u64,
-    /// Which half of the rules is in force: 0 or 1.
+    /// Which half of the rules is in force, 0 or 1; and [`NO_RULES`] beside it.
     pub rule_bank: u32,
     /// A [`FragmentPolicy`].
     pub fragment_policy: u32,
@@ -142,6 +145,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Which half of the rules is in force: 0 or 1.
+    #[inline(always)]
+    pub const fn bank(&self) -> u32 {
+        self.rule_bank & 1
+    }
+
+    /// Whether there is neither a rule nor a service in it.
+    #[inline(always)]
+    pub const fn has_no_rules(&self) -> bool {
+        self.rule_bank & NO_RULES != 0
+    }
+
     /// The row in force at a tick, by the operator's row.
     #[inline(always)]
     pub const fn row_at(&self, tick: u64) -> u32 {

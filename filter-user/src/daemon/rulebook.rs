@@ -36,6 +36,8 @@ use crate::{
 pub struct Rulebook {
     /// The bank in force: 0 or 1.
     pub bank: u32,
+    /// Whether neither a rule nor a service is in it.
+    pub is_empty: bool,
     /// Slots by [`owner`].
     pub slots: BTreeMap<String, u32>,
 }
@@ -55,6 +57,7 @@ impl<D: Dataplane> Daemon<D> {
     pub(super) fn put_rules(&mut self, moment: Moment) -> Result<(), Refusal> {
         let all = rules::all(&self.config, &self.state);
         let services = rules::services(&self.config);
+        let is_empty = all.is_empty() && services.is_empty();
         let table = rules::table(&all, &services)?;
         let (slots, new) = self.rulebook.assigned(all.iter().map(owner));
         let entries = all
@@ -71,7 +74,11 @@ impl<D: Dataplane> Daemon<D> {
         self.plane
             .set_rules(bank, &CompiledRules { table, entries })
             .map_err(failed)?;
-        self.rulebook = Rulebook { bank, slots };
+        self.rulebook = Rulebook {
+            bank,
+            is_empty,
+            slots,
+        };
         Ok(())
     }
 
@@ -215,7 +222,10 @@ mod tests {
         };
         let (slots, new) = Rulebook::default().assigned(owners(&["1", "2", "3"]).into_iter());
         assert_eq!(new, [0, 1, 2]);
-        let book = Rulebook { bank: 0, slots };
+        let book = Rulebook {
+            slots,
+            ..Rulebook::default()
+        };
         let (slots, new) = book.assigned(owners(&["4", "3", "1"]).into_iter());
         assert_eq!((slots["3"], slots["1"]), (2, 0));
         // Rule 2 counts in slot 1 until the new rules are in force.

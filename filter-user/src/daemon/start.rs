@@ -101,7 +101,8 @@ impl<D: Dataplane> Daemon<D> {
             fixed,
             tables,
             rulebook: Rulebook {
-                bank: found.rule_bank & 1,
+                bank: found.bank(),
+                is_empty: false,
                 slots,
             },
             services: Protected::default(),

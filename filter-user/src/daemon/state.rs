@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use filter_common::abi::{lifeline::Lifelines, settings::Settings};
+use filter_common::abi::{
+    lifeline::Lifelines,
+    settings::{NO_RULES, Settings},
+};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -373,7 +376,7 @@ impl<D: Dataplane> Daemon<D> {
             &self.terrain.ground,
         )?;
         Ok(Settings {
-            rule_bank: self.rulebook.bank,
+            rule_bank: self.rulebook.bank | if self.rulebook.is_empty { NO_RULES } else { 0 },
             day: self.keeping.day,
             ..settings
         })

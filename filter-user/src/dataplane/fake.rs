@@ -308,7 +308,7 @@ impl Dataplane for Fake {
             held.rule_bank = self.settings.rule_bank;
         }
         match self.rules.get_mut(bank as usize) {
-            Some(slot) if bank != self.settings.rule_bank => {
+            Some(slot) if bank != self.settings.bank() => {
                 slot.clone_from(rules);
                 Ok(())
             }

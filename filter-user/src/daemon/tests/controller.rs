@@ -319,7 +319,7 @@ fn a_full_disk_stops_neither_the_controller_nor_who_ends_what_it_did() {
         .expect("added");
     assert!(daemon.has_always(Defence::Cookies) && daemon.meets(Ban, "203.0.113.7"));
     assert_eq!(
-        daemon.plane.rules[daemon.plane.settings.rule_bank as usize]
+        daemon.plane.rules[daemon.plane.settings.bank() as usize]
             .entries
             .len(),
         1

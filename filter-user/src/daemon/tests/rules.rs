@@ -37,12 +37,12 @@ impl Daemon<Fake> {
 
     /// The rules of the bank in force.
     fn in_force(&self) -> &[RuleEntry] {
-        &self.plane.rules[self.plane.settings.rule_bank as usize].entries
+        &self.plane.rules[self.plane.settings.bank() as usize].entries
     }
 
     /// The rules in force that a UDP packet to port 53 meets.
     fn met(&self) -> Vec<u32> {
-        let table = &self.plane.rules[self.plane.settings.rule_bank as usize].table;
+        let table = &self.plane.rules[self.plane.settings.bank() as usize].table;
         let mut classes = Classes::default();
         classes
             .find(table.as_slice(), 0, &Numbers::of(&plain_packet()))
@@ -86,11 +86,11 @@ fn a_rule_is_in_force_in_the_other_bank_and_gone_again() {
     let host = Host::new("rules = [\"pass udp dport 53 length > 1000\"]");
     let mut daemon = host.first();
     assert_eq!(daemon.in_force().len(), 1);
-    let bank = daemon.plane.settings.rule_bank;
+    let bank = daemon.plane.settings.bank();
     daemon
         .rule("limit 5/s burst 7 per source udp dport 53 payload 0x00ff/0x00ff at 3")
         .expect("added");
-    assert_eq!(daemon.plane.settings.rule_bank, bank ^ 1);
+    assert_eq!(daemon.plane.settings.bank(), bank ^ 1);
     let entry = daemon.in_force()[1];
     assert_eq!(entry.action, RuleAction::LimitSource as u8);
     assert_eq!((entry.offset, entry.compared, entry.shadow), (3, 2, 0));

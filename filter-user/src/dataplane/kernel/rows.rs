@@ -46,13 +46,14 @@ impl Rows {
     /// Sees to it that no row names a bank of rules that is to be written. What is not held at the
     /// moment, or was written without the operator's row, may name it.
     pub(super) fn release(&mut self, bank: u32) -> Result<(), DataplaneError> {
-        let in_force = self.operators()?.rule_bank;
-        if bank == in_force {
+        let in_force = self.operators()?;
+        if bank == in_force.bank() {
             return Err(DataplaneError(format!("bank {bank} of rules is in force")));
         }
-        self.hold_with(in_force)
+        self.hold_with(in_force.rule_bank)
     }
 
+    /// `bank` as in [`Settings::rule_bank`].
     fn hold_with(&mut self, bank: u32) -> Result<(), DataplaneError> {
         let mut held = self.held()?;
         if held.rule_bank == bank {
