@@ -62,9 +62,9 @@ pub const fn floor(vector: Vector) -> f64 {
         Vector::Ack => 20_000.0,
         // Ends of connections come as often as beginnings, from both sides and in bursts.
         Vector::Close => 3_000.0,
-        // A newsletter that brings 50 times 20 connections a second; an accepting process needs a
-        // core for more.
-        Vector::Connections => 1_000.0,
+        // A newsletter that brings 25 times 20 connections a second; few processes accept more on
+        // one core.
+        Vector::Connections => 500.0,
         // A call or a game is 50 a second, a video over QUIC some hundred: a hundred users.
         Vector::Udp => 10_000.0,
         // A resolver's and a time client's life are tens.

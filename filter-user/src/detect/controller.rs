@@ -40,10 +40,37 @@ pub struct Controller {
     strain: Meter,
     watch: Watch,
     incidents: Incidents,
-    policy: Policy,
-    fingerprints: Fingerprints,
+    decision: Decision,
     actions: VecDeque<Action>,
     seconds: usize,
+}
+
+/// What decides: defences, limits and bans first, then fingerprints of what still passes.
+#[derive(Debug)]
+struct Decision {
+    policy: Policy,
+    fingerprints: Fingerprints,
+}
+
+impl Default for Decision {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            fingerprints: Fingerprints::new(SEED),
+        }
+    }
+}
+
+impl Decision {
+    fn decide(&mut self, scene: &Scene<'_>, hurts: bool) -> Decided {
+        let mut decided = self.policy.decide(scene);
+        let found = self.fingerprints.consider(scene, hurts);
+        decided.commands.extend(found.commands);
+        decided.ask.extend(found.ask);
+        decided.actions.extend(found.actions);
+        decided.notices.extend(found.notices);
+        decided
+    }
 }
 
 impl Controller {
@@ -58,8 +85,7 @@ impl Controller {
             strain: Meter::default(),
             watch: Watch::default(),
             incidents: Incidents::default(),
-            policy: Policy::default(),
-            fingerprints: Fingerprints::new(SEED),
+            decision: Decision::default(),
             actions: VecDeque::new(),
             seconds: 0,
         }
@@ -78,26 +104,35 @@ impl Controller {
             news = self.detect(snapshot);
         }
         let threats = self.watch.threats(&self.profile, snapshot.elapsed);
-        let told = self.incidents.step(
-            &Scenery {
-                snapshot,
-                rates: &self.rates,
-                profile: &self.profile,
-                watch: &self.watch,
-                threats: &threats,
-                strain: self.strain.strain(),
-            },
-            &mut self.memory.next_incident,
-        );
-        let decided = self.decide(snapshot, &threats);
+        let scenery = Scenery {
+            snapshot,
+            rates: &self.rates,
+            profile: &self.profile,
+            watch: &self.watch,
+            threats: &threats,
+            strain: self.strain.strain(),
+        };
+        let next = &mut self.memory.next_incident;
+        self.incidents.open(&scenery, next);
+        let scene = Scene {
+            now: snapshot.now,
+            elapsed: snapshot.elapsed,
+            threats: &threats,
+            standings: &snapshot.standings,
+            snapshot,
+            config: &self.config,
+            calm: threats.is_empty(),
+            incident: self.incidents.number(),
+        };
+        let decided = self.decision.decide(&scene, scenery.strain.hurts());
         self.incidents.act(&decided.actions);
+        news.extend(self.incidents.step(&scenery));
         for action in &decided.actions {
             if self.actions.len() >= ACTIONS {
                 self.actions.pop_back();
             }
             self.actions.push_front(action.clone());
         }
-        news.extend(told);
         news.extend(decided.notices.into_iter().map(News::Notice));
         self.look(snapshot, &threats);
         Output {
@@ -132,27 +167,6 @@ impl Controller {
         self.profile.read(snapshot, &self.rates, is_calm);
         self.watch
             .step(&moment, &self.profile, &mut self.memory.baselines)
-    }
-
-    fn decide(&mut self, snapshot: &Snapshot, threats: &[Threat]) -> Decided {
-        let scene = Scene {
-            now: snapshot.now,
-            elapsed: snapshot.elapsed,
-            threats,
-            standings: &snapshot.standings,
-            snapshot,
-            config: &self.config,
-            calm: threats.is_empty(),
-            incident: self.incidents.number(),
-        };
-        let mut decided = self.policy.decide(&scene);
-        let hurts = self.strain.strain().hurts();
-        let found = self.fingerprints.consider(&scene, hurts);
-        decided.commands.extend(found.commands);
-        decided.ask.extend(found.ask);
-        decided.actions.extend(found.actions);
-        decided.notices.extend(found.notices);
-        decided
     }
 
     fn look(&mut self, snapshot: &Snapshot, threats: &[Threat]) {

@@ -163,6 +163,8 @@ impl Signs<'_> {
         let weight = match share {
             share if share < 0.3 => 1.0,
             share if share < 0.5 => 0.5,
+            // A flood may hide behind a crowd.
+            _ if rate - completed >= self.normal.threshold => 0.0,
             _ => -1.0,
         };
         evidence.add(weight, words);

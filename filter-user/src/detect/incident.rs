@@ -76,7 +76,7 @@ struct Open {
     /// Packets that an observed one stood for at most: what makes sources uncertain.
     unit: f64,
     ended: Duration,
-    told: Duration,
+    told: Option<Duration>,
     seconds: Duration,
     is_changed: bool,
     strongest: f64,
@@ -91,38 +91,44 @@ struct Open {
 }
 
 impl Incidents {
-    /// Takes a step. `next` is the number of the next incident, and rises when one opens.
-    pub fn step(&mut self, scenery: &Scenery<'_>, next: &mut u64) -> Vec<News> {
-        self.learn_proofs(scenery.snapshot);
-        let phases = || scenery.threats.iter().map(|threat| threat.phase);
-        let is_attacked = phases().any(|phase| phase == Phase::Attack);
-        let is_over = !is_attacked && !phases().any(|phase| phase == Phase::Recovering);
-        let mut news = Vec::new();
-        if self.open.is_none() && is_attacked {
+    /// Opens an incident if there is an attack and none is open. `next` is the number of the next
+    /// one, and rises.
+    pub fn open(&mut self, scenery: &Scenery<'_>, next: &mut u64) {
+        let mut phases = scenery.threats.iter().map(|threat| threat.phase);
+        if self.open.is_none() && phases.any(|phase| phase == Phase::Attack) {
             // Numbers begin with 1.
             let id = (*next).max(1);
             *next = id.saturating_add(1);
-            let mut open = Open::new(id, scenery);
-            open.step(scenery, is_attacked);
-            news.push(News::Opened(Box::new(open.report(&self.proven))));
-            self.open = Some(open);
-            return news;
+            self.open = Some(Open::new(id, scenery));
         }
-        let Some(open) = &mut self.open else {
-            return news;
-        };
+    }
+
+    /// Takes a step, after what was done in it, and tells of it.
+    pub fn step(&mut self, scenery: &Scenery<'_>) -> Option<News> {
+        self.learn_proofs(scenery.snapshot);
+        let open = self.open.as_mut()?;
+        let phases = || scenery.threats.iter().map(|threat| threat.phase);
+        let is_attacked = phases().any(|phase| phase == Phase::Attack);
+        let is_over = !is_attacked && !phases().any(|phase| phase == Phase::Recovering);
         open.step(scenery, is_attacked);
         let now = scenery.snapshot.elapsed;
         if is_over {
             open.report.end = Some(open.at(open.ended));
-            news.push(News::Closed(Box::new(open.report(&self.proven))));
+            let report = open.report(&self.proven);
             self.open = None;
-        } else if open.is_due(now) {
-            open.told = now;
-            open.is_changed = false;
-            news.push(News::Updated(Box::new(open.report(&self.proven))));
+            return Some(News::Closed(Box::new(report)));
         }
-        news
+        if !open.is_due(now) {
+            return None;
+        }
+        open.is_changed = false;
+        let is_told = open.told.replace(now).is_some();
+        let report = Box::new(open.report(&self.proven));
+        Some(if is_told {
+            News::Updated(report)
+        } else {
+            News::Opened(report)
+        })
     }
 
     /// Notes what was done.
@@ -203,7 +209,7 @@ impl Open {
             sources: TopK::new(512),
             unit: 1.0,
             ended: elapsed,
-            told: elapsed,
+            told: None,
             seconds: elapsed,
             is_changed: false,
             strongest: 0.0,
@@ -229,8 +235,10 @@ impl Open {
     }
 
     fn is_due(&self, now: Duration) -> bool {
-        let since = now.saturating_sub(self.told);
-        since >= SELDOM || self.is_changed && since >= OFTEN
+        self.told.is_none_or(|told| {
+            let since = now.saturating_sub(told);
+            since >= SELDOM || self.is_changed && since >= OFTEN
+        })
     }
 
     fn step(&mut self, scenery: &Scenery<'_>, is_attacked: bool) {

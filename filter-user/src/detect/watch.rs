@@ -13,7 +13,7 @@ use super::{
     output::News,
     profile::{Profile, Share},
     rates::{FAST, Rates, Window},
-    threat::Threat,
+    threat::{Heavy, Threat},
     vector::{Phase, Target, Vector},
     watched::{Moment, Place, Watched, Windows},
 };
@@ -290,9 +290,14 @@ impl Watch {
     /// What decision is told.
     pub fn threats(&self, profile: &Profile, now: Duration) -> Vec<Threat> {
         let restless = self.restless().into_iter();
+        // All places of a vector have the same senders.
+        let mut senders: BTreeMap<Vector, Vec<Heavy>> = BTreeMap::new();
         restless
             .map(|(vector, target, watched)| {
-                let seen = profile.seen(vector);
+                let heavy = senders.entry(vector).or_insert_with(|| {
+                    let seen = profile.seen(vector);
+                    seen.map(|seen| heavy(seen, now)).unwrap_or_default()
+                });
                 Threat {
                     vector,
                     target: target.clone(),
@@ -305,7 +310,7 @@ impl Watch {
                         .unwrap_or(0.0),
                     threshold: watched.normal.map_or(0.0, |normal| normal.threshold),
                     spoofed: watched.evidence.spoofed,
-                    heavy: seen.map(|seen| heavy(seen, now)).unwrap_or_default(),
+                    heavy: heavy.clone(),
                     evidence: watched.words(vector),
                 }
             })
