@@ -1,6 +1,7 @@
 //! The daemon: one thread that owns everything that changes, and the control socket beside it.
 
 mod album;
+mod companions;
 mod controller;
 mod cookies;
 mod defences;

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -27,7 +26,7 @@ use crate::{
         refusal::Refusal,
         state::State,
     },
-    dataplane::{Dataplane, DataplaneError, LocalLines},
+    dataplane::{Dataplane, LocalLines},
     host::{links::Link, network::Network, surroundings::Surroundings},
 };
 
@@ -67,15 +66,17 @@ pub struct Terrain {
     pub(super) switch: Switch,
     pub(super) life: Life,
     /// Interfaces whose way out is looked at, by index.
-    egress: BTreeMap<u32, String>,
+    pub(super) egress: BTreeMap<u32, String>,
     /// Whether it is known that no way out is looked at.
-    is_egress_bare: bool,
+    pub(super) is_egress_bare: bool,
     /// Whether completed handshakes are seen.
     pub(super) sees_handshakes: bool,
     /// Whether it is known that nothing sees them.
-    is_bare: bool,
+    pub(super) is_bare: bool,
+    /// When one of these programs was found taken off, if it is not long ago.
+    pub(super) loss: Option<Instant>,
     /// What was not possible at the last try, by defence.
-    hindrances: Unable,
+    pub(super) hindrances: Unable,
 }
 
 impl Terrain {
@@ -101,6 +102,7 @@ impl Terrain {
             is_egress_bare: false,
             sees_handshakes: false,
             is_bare: false,
+            loss: None,
             hindrances: Unable::new(),
         }
     }
@@ -169,7 +171,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         self.terrain.ground.unable = unable;
         self.terrain.hindrances = hindrances;
-        self.attach_all(&links);
+        self.attach_all(now, &links);
         let terrain = &mut self.terrain;
         terrain.ground.hindered = terrain.hindrances.keys().copied().collect();
         Ok(())
@@ -232,126 +234,6 @@ impl<D: Dataplane> Daemon<D> {
             .filter(|_| self.terrain.is_known);
         let state = self.effective();
         self.terrain.composed = known.map(|known| compose(&self.config, &state, known));
-    }
-
-    /// Attaches the programs that see what leaves and which handshakes complete, where somebody needs
-    /// them, and takes them off where nobody does.
-    fn attach_all(&mut self, links: &[Link]) {
-        let is_wanted = |defence| {
-            self.is_protecting() && defences::is_possible(&self.config, &self.state, defence)
-        };
-        // Answers tell the windows that the kernel's own do, which are seen on their way out.
-        let wants_egress = is_wanted(Defence::Solicited)
-            || is_wanted(Defence::ClosedPorts)
-            || is_wanted(Defence::Cookies);
-        let wants_sockets = is_wanted(Defence::Connections)
-            || is_wanted(Defence::Cookies)
-            || self.terrain.switch.is_in_use();
-        let result = if wants_egress {
-            self.attach_egress(links)
-        } else {
-            self.detach_egress(links)
-        };
-        if let Err(error) = result {
-            self.trouble("egress", error.to_string());
-        } else {
-            self.troubles.remove("egress");
-        }
-        match self.host.cgroup() {
-            Some(cgroup) if wants_sockets => self.attach_sockets(&cgroup),
-            Some(_) | None => self.detach_sockets(),
-        }
-    }
-
-    fn attach_sockets(&mut self, cgroup: &Path) {
-        let terrain = &mut self.terrain;
-        if terrain.sees_handshakes {
-            return;
-        }
-        terrain.is_bare = false;
-        let attached = self.plane.attach_sockets(cgroup);
-        terrain.sees_handshakes = attached.is_ok();
-        if let Err(error) = attached {
-            let hindrances = &mut terrain.hindrances;
-            hindrances.insert(Defence::Connections, error.to_string());
-        }
-    }
-
-    fn detach_sockets(&mut self) {
-        if !self.terrain.sees_handshakes && self.terrain.is_bare {
-            return;
-        }
-        self.terrain.sees_handshakes = false;
-        if let Err(error) = self.plane.detach_sockets() {
-            // It costs a little, and nothing else.
-            tracing::warn!("{error}");
-        }
-        self.terrain.is_bare = true;
-    }
-
-    /// The Ethernet interfaces to other hosts: what leaves by others comes back by these, wrapped up.
-    fn outward(links: &[Link]) -> BTreeMap<u32, String> {
-        let outward = links.iter().filter(|link| link.ethernet);
-        outward.map(|it| (it.index, it.name.clone())).collect()
-    }
-
-    fn attach_egress(&mut self, links: &[Link]) -> Result<(), DataplaneError> {
-        let outward = Self::outward(links);
-        let terrain = &mut self.terrain;
-        terrain.is_egress_bare = false;
-        let is_there = |index: &u32, _: &mut String| outward.contains_key(index);
-        terrain.egress.retain(is_there);
-        let mut problem = None;
-        for (index, name) in &outward {
-            if terrain.egress.contains_key(index) {
-                continue;
-            }
-            match self.plane.attach_egress(name) {
-                Ok(_) => {
-                    terrain.egress.insert(*index, name.clone());
-                }
-                Err(error) => {
-                    problem.get_or_insert(format!(
-                        "what leaves by {name} is not seen ({error}), so that nobody can tell what \
-                         this host asked for"
-                    ));
-                }
-            }
-        }
-        let since = &mut terrain.ground.solicited_since;
-        match problem {
-            // An interface that comes while the others are looked at has asked for nothing yet.
-            None if *since == u64::MAX => match self.plane.tick() {
-                Ok(tick) => *since = tick,
-                Err(error) => problem = Some(error.to_string()),
-            },
-            None => {}
-            Some(_) => *since = u64::MAX,
-        }
-        if let Some(problem) = problem {
-            terrain.hindrances.insert(Defence::Solicited, problem);
-        }
-        // Pins of interfaces that went.
-        for name in self.plane.egress_pinned()? {
-            if !outward.values().any(|there| *there == name) {
-                self.plane.detach_egress(&name)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn detach_egress(&mut self, links: &[Link]) -> Result<(), DataplaneError> {
-        self.terrain.ground.solicited_since = u64::MAX;
-        if self.terrain.is_egress_bare {
-            return Ok(());
-        }
-        let names = self.plane.egress_pinned()?;
-        for name in Self::outward(links).into_values().chain(names) {
-            self.plane.detach_egress(&name)?;
-        }
-        self.terrain.egress.clear();
-        self.terrain.is_egress_bare = true;
-        Ok(())
     }
 
     /// Whether the program sits on any interface.

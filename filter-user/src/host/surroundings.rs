@@ -174,6 +174,8 @@ pub mod made_up {
         pub network: Network,
         /// Interfaces.
         pub links: Vec<Link>,
+        /// Interfaces that are listed once more, and are gone then.
+        pub vanishing: Vec<Link>,
         /// Whether cards hide VLAN tags.
         pub hides_tags: bool,
         /// The root of control groups.
@@ -206,6 +208,7 @@ pub mod made_up {
                     ..Network::default()
                 },
                 links: Vec::new(),
+                vanishing: Vec::new(),
                 hides_tags: false,
                 cgroup: Some("/sys/fs/cgroup".into()),
                 lacking: Unable::new(),
@@ -249,7 +252,9 @@ pub mod made_up {
         }
 
         fn links(&mut self) -> io::Result<Vec<Link>> {
-            Ok(self.scene().links.clone())
+            let mut scene = self.scene();
+            let vanishing = std::mem::take(&mut scene.vanishing);
+            Ok([scene.links.as_slice(), &vanishing].concat())
         }
 
         fn hides_tags(&mut self, _: &str) -> bool {

@@ -326,6 +326,61 @@ fn requests_count_from_when_every_way_out_is_seen() {
 }
 
 #[test]
+fn a_program_that_somebody_takes_off_is_put_back_and_requests_count_anew() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    assert_eq!(daemon.plane.settings.solicited_since, 1_000_000);
+    let lost = |daemon: &mut Daemon<Fake>| {
+        let (events, _) = daemon.store.events(None, 100).expect("events");
+        let lost = events.iter().filter(|event| event.kind == "program.lost");
+        lost.map(|event| event.text.clone()).collect::<Vec<_>>()
+    };
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(lost(&mut daemon), Vec::<String>::new());
+
+    daemon.plane.companions.egress.remove("eth1");
+    daemon.plane.tick = 2_000_000;
+    daemon.tend_at(Duration::from_secs(2));
+    assert_eq!(daemon.plane.settings.solicited_since, 2_000_000);
+    assert!(daemon.plane.companions.egress.contains("eth1"));
+    let [text] = &lost(&mut daemon)[..] else {
+        panic!("{:?}", lost(&mut daemon));
+    };
+    assert!(text.contains("egress of eth1 was taken off"), "{text}");
+    let warnings = daemon.status().expect("a status").warnings;
+    assert!(warnings.contains(text), "{warnings:?}");
+
+    // Where it cannot be put back, nothing is judged by what was not noted.
+    daemon.plane.companions.egress.remove("eth1");
+    daemon.plane.companions.refusing.insert("eth1".to_owned());
+    daemon.tend_at(Duration::from_secs(3));
+    assert_eq!(daemon.plane.settings.solicited_since, u64::MAX);
+    assert!(!daemon.holds(Defence::Solicited));
+    daemon.plane.companions.refusing.clear();
+    daemon.tend_at(Duration::from_secs(4));
+    assert!(daemon.holds(Defence::Solicited));
+
+    daemon.plane.companions.sockets = None;
+    daemon.tend_at(Duration::from_secs(5));
+    assert!(daemon.plane.companions.sockets.is_some());
+    assert!(lost(&mut daemon).iter().any(|it| it.contains("handshakes")));
+    daemon.tend_at(Duration::from_secs(70));
+    assert_eq!(daemon.troubles, BTreeMap::new());
+}
+
+#[test]
+fn an_interface_with_another_name_was_seen_all_the_time() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon.plane.tick = 2_000_000;
+    host.surroundings.scene().links[2].name = "lan0".to_owned();
+    daemon.tend_at(Duration::from_secs(1));
+    let egress = &daemon.plane.companions.egress;
+    assert!(egress.contains("lan0") && !egress.contains("eth1"));
+    assert_eq!(daemon.plane.settings.solicited_since, 1_000_000);
+}
+
+#[test]
 fn what_nobody_needs_any_more_is_taken_off() {
     let host = host("defences.cookies = \"off\"");
     let mut daemon = host.protecting();

@@ -15,6 +15,8 @@ use crate::dataplane::{Companions, DataplaneError, EgressAttachment, EgressHook}
 pub struct FakeCompanions {
     /// Interfaces at whose egress it is.
     pub egress: BTreeSet<String>,
+    /// Interfaces whose egress cannot be attached to.
+    pub refusing: BTreeSet<String>,
     /// The control group at whose sockets it is.
     pub sockets: Option<PathBuf>,
     /// The share of bits for what was asked for.
@@ -35,6 +37,9 @@ const TCX: EgressAttachment = EgressAttachment {
 impl Companions for Fake {
     fn attach_egress(&mut self, interface: &str) -> Result<EgressAttachment, DataplaneError> {
         self.write()?;
+        if self.companions.refusing.contains(interface) {
+            return Err(DataplaneError(format!("{interface} refuses")));
+        }
         self.companions.egress.insert(interface.to_owned());
         Ok(TCX)
     }

@@ -12,6 +12,7 @@ use aya::programs::{
     links::FdLink,
     tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
 };
+use nix::{errno::Errno, net::if_::if_nametoindex};
 
 use super::{
     Kernel,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     dataplane::{DataplaneError, EgressAttachment, EgressHook},
-    host::{classifiers, links},
+    host::classifiers,
 };
 
 /// Where the classifier stands among those of clsact: first, for one before it may decide.
@@ -36,13 +37,11 @@ impl Kernel {
         interface: &str,
         hooks: &[EgressHook],
     ) -> Result<EgressAttachment, DataplaneError> {
-        let found = links::find(interface)
-            .map_err(|error| link_error(interface, error))?
-            .ok_or_else(|| unknown_interface(interface))?;
+        let index = index(interface)?.ok_or_else(|| unknown_interface(interface))?;
         let path = self.folder.egress(interface);
         let program = self.companions()?.egress()?;
         if let Some(link) = open(&path)? {
-            if info(&path, &link)?.target == u64::from(found.index) {
+            if info(&path, &link)?.target == u64::from(index) {
                 link.update(fd(program)?).map_err(|error| {
                     let tried = format!("replacing the program at the egress of {interface}");
                     DataplaneError::new(tried, error)
@@ -98,13 +97,12 @@ pub fn attachment(
     path: &Path,
     interface: &str,
 ) -> Result<Option<EgressAttachment>, DataplaneError> {
-    let found = links::find(interface).map_err(|error| link_error(interface, error))?;
-    let Some(found) = found else {
+    let Some(index) = index(interface)? else {
         return Ok(None);
     };
     if let Some(link) = open(path)? {
         let info = info(path, &link)?;
-        if info.target == u64::from(found.index) {
+        if info.target == u64::from(index) {
             return Ok(Some(EgressAttachment {
                 hook: EgressHook::Tcx,
                 program_id: info.program_id,
@@ -120,15 +118,24 @@ pub fn attachment(
 
 /// The id of our program among the classifiers of an interface's egress.
 fn classifier(interface: &str) -> Result<Option<u32>, DataplaneError> {
-    let found = links::find(interface).map_err(|error| link_error(interface, error))?;
-    let Some(found) = found else {
+    let Some(index) = index(interface)? else {
         return Ok(None);
     };
-    let all = classifiers::at_egress(found.index).map_err(|error| {
+    let all = classifiers::at_egress(index).map_err(|error| {
         DataplaneError::new(format!("asking for the classifiers of {interface}"), error)
     })?;
     let ours = all.into_iter().find(|it| it.name == EGRESS);
     Ok(ours.map(|it| it.program_id))
+}
+
+/// The index of an interface; `None` if there is none. The daemon asks every second, and a list of
+/// all is long where there are many.
+fn index(interface: &str) -> Result<Option<u32>, DataplaneError> {
+    match if_nametoindex(interface) {
+        Ok(index) => Ok(Some(index)),
+        Err(Errno::ENODEV) => Ok(None),
+        Err(error) => Err(link_error(interface, error)),
+    }
 }
 
 fn by_link(

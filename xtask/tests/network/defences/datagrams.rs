@@ -17,7 +17,7 @@ use xtask::lab::{
 };
 
 use super::{FAMILIES, defended};
-use crate::common::{PATIENCE, Protected};
+use crate::common::{PATIENCE, Protected, wait_until};
 
 const DNS: u16 = 53;
 const NTP: u16 = 123;
@@ -186,4 +186,24 @@ fn resolvers_ntp_clients_and_name_servers_live_on() {
         assert!(clock::now() < end, "an answer to a server is dropped");
         thread::sleep(Duration::from_millis(50));
     }
+
+    somebody_takes_the_program_off(&p);
+    for (here, outside) in FAMILIES {
+        let socket = of_server(here, 0);
+        ask(&socket, (outside, DNS).into(), &QUERY, "a name, later,");
+    }
+}
+
+/// Detaches what notes requests, whose pin stays, and waits until that is told.
+fn somebody_takes_the_program_off(p: &Protected) {
+    let pin = p.pins().join("egress").join(hosts::SERVER.interface);
+    let mut bpftool = p.sandbox.command(Ns::Server, "bpftool");
+    bpftool.args(["link", "detach", "pinned"]).arg(pin);
+    let output = bpftool.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    wait_until("the loss is told", || {
+        let events = p.json("events");
+        let events = events["events"].as_array().unwrap();
+        events.iter().any(|event| event["kind"] == "program.lost")
+    });
 }
