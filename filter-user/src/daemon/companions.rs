@@ -106,7 +106,7 @@ impl<D: Dataplane> Daemon<D> {
         self.terrain.is_egress_bare = false;
         self.find_lost(now, &outward);
         let terrain = &mut self.terrain;
-        let mut problem = None;
+        let mut refused = Vec::new();
         for (index, name) in &outward {
             if terrain.egress.contains_key(index) {
                 continue;
@@ -115,14 +115,25 @@ impl<D: Dataplane> Daemon<D> {
                 Ok(_) => {
                     terrain.egress.insert(*index, name.clone());
                 }
-                Err(error) => {
-                    problem.get_or_insert(format!(
-                        "what leaves by {name} is not seen ({error}), so that nobody can tell what \
-                         this host asked for"
-                    ));
-                }
+                Err(error) => refused.push((*index, name, error)),
             }
         }
+        if !refused.is_empty()
+            && let Ok(links) = self.host.links()
+        {
+            // Containers come and go: by what went meanwhile, nothing leaves.
+            let is_there = |index: u32, name: &str| {
+                let mut links = links.iter();
+                links.any(|link| link.index == index && link.name == name)
+            };
+            refused.retain(|(index, name, _)| is_there(*index, name));
+        }
+        let mut problem = refused.first().map(|(_, name, error)| {
+            format!(
+                "what leaves by {name} is not seen ({error}), so that nobody can tell what this host \
+                 asked for"
+            )
+        });
         let since = &mut terrain.ground.solicited_since;
         match problem {
             // An interface that comes while the others are looked at has asked for nothing yet.

@@ -369,6 +369,23 @@ fn a_program_that_somebody_takes_off_is_put_back_and_requests_count_anew() {
 }
 
 #[test]
+fn an_interface_that_goes_while_it_is_attached_to_is_no_loss() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon.plane.tick = 2_000_000;
+    host.surroundings.scene().vanishing = vec![link(9, "veth9")];
+    daemon.plane.companions.refusing.insert("veth9".to_owned());
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(daemon.holds(Defence::Solicited));
+    assert_eq!(daemon.plane.settings.solicited_since, 1_000_000);
+
+    // One that is there and refuses is.
+    host.surroundings.scene().links.push(link(9, "veth9"));
+    daemon.tend_at(Duration::from_secs(2));
+    assert_eq!(daemon.plane.settings.solicited_since, u64::MAX);
+}
+
+#[test]
 fn an_interface_with_another_name_was_seen_all_the_time() {
     let host = host("");
     let mut daemon = host.protecting();
