@@ -58,8 +58,8 @@ impl Mode {
             types::Mode::Enforce => answer?,
             types::Mode::Monitor => {
                 let without = |_: &Failure| {
-                    pins::monitor(&context.config.paths)?;
-                    Ok(monitored(body.duration.is_some()))
+                    let mended = pins::monitor(&context.config.paths)?;
+                    Ok(monitored(mended, body.duration.is_some()))
                 };
                 let (outcome, absent) = status::or_pins(answer, without)?;
                 if let Some(failure) = absent {
@@ -73,8 +73,9 @@ impl Mode {
 }
 
 /// What was done without a daemon.
-fn monitored(timed: bool) -> Outcome {
+fn monitored(mended: Option<String>, timed: bool) -> Outcome {
     let mut notes = vec!["monitor mode, set without a daemon: nothing is dropped".to_owned()];
+    notes.extend(mended);
     if timed {
         notes.push("nobody is there to end it: it lasts until it is changed again".to_owned());
     }

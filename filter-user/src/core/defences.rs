@@ -137,24 +137,29 @@ pub fn is_possible(config: &Config, state: &State, defence: Defence) -> bool {
     is_wanted(config, state, defence) || mode(config, state, defence) == DefenceMode::Auto
 }
 
+/// Whether SYNs are to be answered where cookies hold, and not only counted.
+pub fn is_answering(config: &Config, state: &State) -> bool {
+    settings::mode(config, state).enforced() & Reason::CookieAnswered.bit() != 0
+}
+
 /// Whether a defence is in force: wanted, and able to work here.
 pub fn is_in_force(config: &Config, state: &State, ground: &Ground, defence: Defence) -> bool {
+    let is_ready = is_wanted(config, state, defence)
+        && !ground.unable.contains_key(&defence)
+        && !ground.hindered.contains(&defence);
     match defence {
-        // They hold a little longer than they are wanted.
+        // They hold a little longer than they are wanted. What is only counted needs nothing ready.
         Defence::Cookies => {
             let is_wanted = || is_wanted(config, state, defence);
             ground.answers && (!ground.answers_held || is_wanted())
+                || is_ready && !is_answering(config, state)
         }
         Defence::Sockets
         | Defence::ClosedPorts
         | Defence::Solicited
         | Defence::Connections
         | Defence::Icmp
-        | Defence::Protocols => {
-            is_wanted(config, state, defence)
-                && !ground.unable.contains_key(&defence)
-                && !ground.hindered.contains(&defence)
-        }
+        | Defence::Protocols => is_ready,
     }
 }
 
@@ -264,7 +269,10 @@ mod tests {
     use filter_common::logic::hash::HashKey;
 
     use super::*;
-    use crate::core::state::{Change, Set};
+    use crate::{
+        api::types::Mode,
+        core::state::{Change, ModeChoice, Set},
+    };
 
     fn config(text: &str) -> Config {
         Config::parse(text, Path::new("f.toml")).expect(text)
@@ -326,7 +334,8 @@ mod tests {
 
     #[test]
     fn what_cannot_work_or_is_not_ready_does_not_hold() {
-        let config = config("defences = { cookies = \"on\", sockets = \"on\" }");
+        let config =
+            config("mode = \"enforce\"\ndefences = { cookies = \"on\", sockets = \"on\" }");
         let state = State::default();
         let mut ground = Ground::default();
         assert_eq!(
@@ -340,6 +349,36 @@ mod tests {
         assert_eq!(settings.defences_always, Defence::Cookies.bit());
         let gone = Defence::Sockets.bit() | Defence::Icmp.bit();
         assert_eq!(settings.defences_pressed & gone, 0);
+    }
+
+    #[test]
+    fn cookies_that_are_only_watched_need_nothing_ready() {
+        let config = config("defences.cookies = \"on\"");
+        let mut state = State::default();
+        let mut ground = Ground::default();
+        let is_set = |state: &State, ground: &Ground| {
+            let settings = in_kernel(&config, state, ground);
+            settings.defences_always & Defence::Cookies.bit() != 0
+        };
+        assert!(is_set(&state, &ground), "monitor mode");
+        ground.hindered.insert(Defence::Cookies);
+        assert!(!is_set(&state, &ground));
+        ground.hindered.clear();
+        let enforce = |reasons: &[Reason]| {
+            Change::Mode(set(ModeChoice {
+                mode: Mode::Enforce,
+                reasons: reasons.to_vec(),
+            }))
+        };
+        let _ = state.apply(enforce(&[Reason::Blocked]));
+        assert!(is_set(&state, &ground), "others are enforced");
+        for reasons in [&[][..], &[Reason::CookieAnswered]] {
+            let _ = state.apply(enforce(reasons));
+            assert!(
+                !is_set(&state, &ground),
+                "SYNs are answered once all is ready"
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{io, time::Instant};
 
-use filter_common::abi::{defence::Defence, reason::Reason};
+use filter_common::abi::defence::Defence;
 
 use super::state::{Daemon, failed};
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
         cookies::{Life, Step, Switch, Want, blame},
         defences,
         refusal::Refusal,
-        settings,
         state::{Change, Set},
     },
     dataplane::Dataplane,
@@ -98,7 +97,8 @@ impl<D: Dataplane> Daemon<D> {
 
     fn wants_cookies(&self) -> Want {
         let is_hindered = self.terrain.hindrance(Defence::Cookies).is_some();
-        if is_hindered {
+        // In monitor mode the host stays as it is.
+        if is_hindered || !defences::is_answering(&self.config, &self.state) {
             Want::Never
         } else if self.wants_by_hand() || self.wants_held() {
             Want::On
@@ -115,12 +115,9 @@ impl<D: Dataplane> Daemon<D> {
         defences::is_wanted(&self.config, &self.state, Defence::Cookies)
     }
 
-    /// Whether the controller does, where that is not only watched: it changes a setting of this host.
+    /// Whether the controller does.
     fn wants_held(&self) -> bool {
-        let enforced = settings::mode(&self.config, &self.state).enforced();
-        let answers = Reason::CookieAnswered.bit();
-        enforced & answers != 0
-            && defences::is_wanted(&self.config, &self.effective(), Defence::Cookies)
+        defences::is_wanted(&self.config, &self.effective(), Defence::Cookies)
     }
 
     /// Takes the next step to where the switch should be.

@@ -21,6 +21,7 @@ use crate::{
     },
     core::{defences, refusal::Refusal, state::State, why::Question},
     dataplane::{Counters, Dataplane},
+    stats::reasons,
 };
 
 /// From this share on, bits of what this host asked for are met by chance.
@@ -153,6 +154,13 @@ impl<D: Dataplane> Daemon<D> {
                     }
                     Some(ports) => notes.push(format!("defends TCP {ports}")),
                     None => {}
+                }
+                if !defences::is_answering(&self.config, &self.state) {
+                    notes.push(format!(
+                        "{} is only watched: nothing is answered, and net.ipv4.tcp_syncookies stays \
+                         as it is",
+                        reasons::name(Reason::CookieAnswered)
+                    ));
                 }
                 notes.extend(tcp());
             }

@@ -274,6 +274,7 @@ impl<D: Dataplane> Daemon<D> {
     /// Whether anything looks into the tables of ports and addresses.
     fn needs_tables(&self) -> bool {
         self.terrain.switch.is_in_use()
+            || defences::is_wanted(&self.config, &self.effective(), Defence::Cookies)
             || [Defence::Sockets, Defence::ClosedPorts, Defence::Solicited]
                 .into_iter()
                 .any(|defence| defences::is_possible(&self.config, &self.state, defence))

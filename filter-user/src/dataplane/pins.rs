@@ -198,15 +198,17 @@ pub(crate) fn remember(state: &Path, names: &[String]) -> anyhow::Result<Vec<Str
     Ok(losses)
 }
 
-/// Goes to monitor mode: nothing is dropped any more.
-pub fn monitor(paths: &Paths) -> anyhow::Result<()> {
+/// Goes to monitor mode: nothing is dropped or answered any more. Gives a sentence if a setting of the
+/// kernel was to be put back.
+pub fn monitor(paths: &Paths) -> anyhow::Result<Option<String>> {
     let mut pinned = Pinned::open(&bpffs::maps(&paths.bpf))?;
     let mut settings = pinned.settings()?;
     settings.enforced = 0;
     settings.held_until = 0;
     settings.emergency = u64::try_from(clock::now().as_second()).unwrap_or(1).max(1);
     pinned.set_settings(&settings)?;
-    Ok(())
+    let netns = network::look().netns;
+    Ok(put_back(&paths.state, netns, network::set_syncookies))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use filter_common::{
     logic::packet::TcpFlags,
 };
 
-use super::{defences::host, *};
+use super::{defences::serving as host, *};
 use crate::{
     api::types::DefenceState,
     config::defence::DefenceMode,
@@ -241,7 +241,8 @@ fn in_monitor_mode_all_is_held_and_nothing_answered() {
     daemon.controller(ban(&["203.0.113.7/32"])).expect("banned");
     assert!(daemon.has_always(Defence::Sockets));
     assert_eq!(daemon.met_settings().enforced, 0);
-    assert!(!daemon.has_always(Defence::Cookies));
+    assert!(daemon.has_always(Defence::Cookies), "to be counted");
+    assert!(!daemon.terrain.switch.answers());
     assert_eq!(host.surroundings.scene().syncookies, [1]);
     // An operator who enforces has them at once, and who watches again has none.
     let mode = |mode| Command::SetMode {
@@ -251,11 +252,11 @@ fn in_monitor_mode_all_is_held_and_nothing_answered() {
     };
     daemon.run(mode(Mode::Enforce)).expect("set");
     daemon.tend();
-    assert!(daemon.has_always(Defence::Cookies));
+    assert!(daemon.has_always(Defence::Cookies) && daemon.terrain.switch.answers());
     assert_eq!(daemon.met_settings().enforced, Reason::all_drops());
     daemon.run(mode(Mode::Monitor)).expect("set");
     daemon.tend();
-    assert!(!daemon.has_always(Defence::Cookies));
+    assert!(!daemon.terrain.switch.answers());
 }
 
 #[test]

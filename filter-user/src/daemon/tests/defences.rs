@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     api::types::{DefenceState, DefenceStatus},
     config::defence::DefenceMode,
-    core::ports::Ports,
+    core::{cookies::Switch, ports::Ports},
     host::{
         links::Link,
         listeners::{Listeners, Place},
@@ -44,8 +44,13 @@ fn set(ports: &[u16]) -> Ports {
     ports.iter().copied().collect()
 }
 
+/// A host that serves, where defences are enforced.
+fn host(config: &str) -> Host {
+    serving(&format!("mode = \"enforce\"\n{config}"))
+}
+
 /// A host that serves on ports 80 and 443 of TCP, and on 53 of UDP.
-pub(super) fn host(config: &str) -> Host {
+pub(super) fn serving(config: &str) -> Host {
     let host = Host::new(&format!("interfaces = [\"eth0\"]\n{config}"));
     let mut scene = host.surroundings.scene();
     scene.links = vec![
@@ -500,6 +505,38 @@ fn cookies_are_switched_in_order() {
     daemon.shrink_program();
     let features = daemon.plane.features.last().expect("a program");
     assert_eq!(features & Feature::Cookies.bit(), 0);
+}
+
+#[test]
+fn monitor_mode_leaves_the_kernel_as_it_is() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    assert_eq!(host.syncookies(), [1, 2]);
+    let set_mode = |daemon: &mut Daemon<Fake>, mode| {
+        daemon
+            .run(Command::SetMode {
+                mode,
+                reasons: Vec::new(),
+                duration: None,
+            })
+            .expect("set");
+    };
+    set_mode(&mut daemon, Mode::Monitor);
+    daemon.tend_at(Duration::from_secs(1));
+    assert!(matches!(daemon.terrain.switch, Switch::Draining(_)));
+    daemon.tend_at(Duration::from_secs(130));
+    assert_eq!(host.syncookies(), [1, 2, 1]);
+    assert!(daemon.answers(), "what would be answered is counted");
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[80, 443]));
+    let shown = daemon.shown(Defence::Cookies);
+    assert!(shown.notes[0].contains("only watched"), "{shown:?}");
+
+    // Nothing is answered before all is ready.
+    set_mode(&mut daemon, Mode::Enforce);
+    assert!(!daemon.answers());
+    daemon.tend_at(Duration::from_secs(131));
+    assert!(daemon.answers());
+    assert_eq!(host.syncookies(), [1, 2, 1, 2]);
 }
 
 #[test]
