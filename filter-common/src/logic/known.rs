@@ -177,7 +177,8 @@ pub const fn has_room(word: u64) -> bool {
 }
 
 /// The columns to clear when days have passed from `from` to `to`: those of the days between, and of
-/// the day after, in every mask of a word. All of them, if the calendar was set back.
+/// the day after, in every mask of a word. All of them, if the calendar was set back: whoever believes
+/// that does not know what passed.
 pub const fn outdated(from: u32, to: u32) -> u64 {
     let mut columns = 0;
     let mut day = match to.checked_sub(from) {

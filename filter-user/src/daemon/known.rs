@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use filter_common::logic::known::outdated;
+use filter_common::logic::known::{DAYS, outdated};
 
 use super::state::{Daemon, failed};
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
 pub(super) struct Keeping {
     /// The day that the kernel was told, counted from 1970.
     pub(super) day: u32,
+    /// Since when the calendar says a day long before that.
+    doubted: Option<Instant>,
     folder: PathBuf,
     /// When it is written next.
     due: Instant,
@@ -33,6 +35,11 @@ pub(super) struct Keeping {
 
 /// Between writings: what a crash of the host may forget.
 pub(super) const PERIOD: Duration = Duration::from_secs(3600);
+/// How long a calendar that was set far back is doubted: a host without a clock of its own starts with
+/// some day of the past, and learns a little later which it is.
+pub(super) const DOUBT: Duration = Duration::from_secs(3600);
+/// No day of this program is before it: 1 January 2025.
+const PLAUSIBLE: u32 = 20_089;
 
 /// The table that was kept, for new maps, which have to have its key; what is lost of it is told.
 pub(super) fn kept(folder: &Path, losses: &mut Vec<String>) -> Option<Known> {
@@ -46,18 +53,38 @@ impl Keeping {
     pub(super) fn new(folder: PathBuf, day: u32, now: Instant) -> Self {
         Self {
             day,
+            doubted: None,
             folder,
             due: now + PERIOD,
             writer: None,
         }
     }
+
+    /// Whether a day is taken for today's. A clock that was set back by less than the table has days
+    /// for catches up, and marks are of the last day until then.
+    fn believes(&mut self, today: u32, now: Instant) -> bool {
+        if today < PLAUSIBLE {
+            return false;
+        }
+        let back = self.day.saturating_sub(today);
+        if back < DAYS {
+            self.doubted = None;
+            return back == 0;
+        }
+        let since = *self.doubted.get_or_insert(now);
+        now.saturating_duration_since(since) >= DOUBT
+    }
 }
 
 impl<D: Dataplane> Daemon<D> {
     /// Forgets the days that are over. Settings then have to be put in force.
-    pub(super) fn forget_days(&mut self) -> Result<bool, Refusal> {
-        let today = today();
-        if today == self.keeping.day {
+    pub(super) fn forget_days(&mut self, now: Instant) -> Result<bool, Refusal> {
+        self.pass_to(today(), now)
+    }
+
+    /// Goes to the day that the calendar says, once that can be believed.
+    pub(super) fn pass_to(&mut self, today: u32, now: Instant) -> Result<bool, Refusal> {
+        if !self.keeping.believes(today, now) || today == self.keeping.day {
             return Ok(false);
         }
         let columns = outdated(self.keeping.day, today);
@@ -68,7 +95,7 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Does what is due once a minute.
     pub(super) fn keep_known(&mut self, now: Instant) {
-        let passed = self.forget_days().and_then(|has_passed| {
+        let passed = self.forget_days(now).and_then(|has_passed| {
             if has_passed {
                 self.put_settings()
             } else {
@@ -105,7 +132,8 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Beside everything else, for a disk may take its time.
     fn begin_writing(&mut self) -> Result<(), Refusal> {
-        if self.keeping.writer.is_some() {
+        // Marks of no day are of no use to anybody.
+        if self.keeping.writer.is_some() || self.keeping.day < PLAUSIBLE {
             return Ok(());
         }
         let known = Known {

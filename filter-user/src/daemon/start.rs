@@ -128,7 +128,7 @@ impl<D: Dataplane> Daemon<D> {
         if let Some(kept) = kept {
             daemon.plane.set_known(&kept.lines).map_err(failed)?;
         }
-        daemon.forget_days()?;
+        daemon.forget_days(now)?;
         daemon.survey(now)?;
         let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
         let held_until = if taken_over { found.held_until } else { 0 };

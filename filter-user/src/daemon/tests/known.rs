@@ -7,7 +7,7 @@ use filter_common::logic::{
 
 use super::*;
 use crate::{
-    daemon::known::PERIOD,
+    daemon::known::{DOUBT, PERIOD},
     store::known::{Known, save},
 };
 
@@ -104,6 +104,55 @@ fn days_that_pass_are_forgotten_before_they_come_again() {
     }
     assert_eq!(kept.count_ones(), 12);
     assert_eq!(daemon.troubles, BTreeMap::new());
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_makes_nobody_forgotten() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    let (day, now) = (today(&daemon), clock::monotonic());
+    daemon.plane.companions.known = table(0x7fff);
+    for earlier in [1, 3, 15] {
+        assert_eq!(daemon.pass_to(day - earlier, now), Ok(false));
+        assert_eq!(daemon.pass_to(day - earlier, now + 2 * DOUBT), Ok(false));
+    }
+    assert_eq!(daemon.keeping.day, day, "until the clock has caught up");
+    assert_eq!(daemon.plane.companions.known, table(0x7fff));
+    assert_eq!(daemon.pass_to(day + 1, now), Ok(true));
+}
+
+#[test]
+fn a_calendar_that_is_set_far_back_is_believed_after_a_while() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    let (day, now) = (today(&daemon), clock::monotonic());
+    daemon.plane.companions.known = table(0x7fff);
+    let past = day - 100;
+    assert_eq!(daemon.pass_to(past, now), Ok(false));
+    assert_eq!(daemon.pass_to(day, now + DOUBT / 2), Ok(false));
+    assert_eq!(daemon.pass_to(past, now + DOUBT), Ok(false), "doubted anew");
+    assert_eq!(daemon.plane.companions.known, table(0x7fff));
+    assert_eq!(daemon.pass_to(past, now + 2 * DOUBT), Ok(true));
+    assert_eq!(daemon.plane.companions.known, table(0));
+    assert_eq!(daemon.keeping.day, past);
+}
+
+#[test]
+fn before_a_plausible_date_nothing_is_forgotten_and_nothing_written() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    let (day, now) = (today(&daemon), clock::monotonic());
+    daemon.plane.companions.known = table(0x7fff);
+    for implausible in [0, 1, 19_000] {
+        assert_eq!(daemon.pass_to(implausible, now), Ok(false));
+        assert_eq!(daemon.pass_to(implausible, now + 2 * DOUBT), Ok(false));
+    }
+    assert_eq!(daemon.keeping.day, day);
+    assert_eq!(daemon.plane.companions.known, table(0x7fff));
+    // New maps have no day before the calendar tells one.
+    daemon.keeping.day = 0;
+    daemon.rest();
+    assert!(!host.state().join("known.bin").exists());
 }
 
 #[test]
