@@ -25,6 +25,8 @@ const ALWAYS: u32 = 2;
 const USUAL: u32 = 1;
 /// How long a cookie is accepted, in seconds.
 const COOKIE_LIFE: u64 = 120;
+/// The trouble of a setting that could not be kept anew.
+const UNKEPT: &str = "keeping syncookies";
 /// Who switches ports off of which no connection comes.
 const WATCH: &str = "floodwall, for no connection came of valid cookies";
 
@@ -129,7 +131,7 @@ impl<D: Dataplane> Daemon<D> {
             Want::Never
         };
         let before = self.terrain.switch;
-        let step = before.next(now, want);
+        let mut step = before.next(now, want);
         if want == Want::On {
             self.terrain.ground.answers_held = !self.wants_by_hand();
         }
@@ -145,7 +147,11 @@ impl<D: Dataplane> Daemon<D> {
             }
             Err(refusal) => {
                 self.trouble("syncookies", refusal.message);
-                return Ok(());
+                if step != Step::Stay {
+                    return Ok(());
+                }
+                // The kernel accepts no cookies any more: whoever were answered would be locked out.
+                step = Step::End;
             }
         }
         self.terrain.switch = before.done(step, now);
@@ -176,14 +182,30 @@ impl<D: Dataplane> Daemon<D> {
         let kept = syncookies::read(&folder).ok().flatten();
         // What is kept is older than what this daemon wrote.
         if kept.is_none() || old != ALWAYS {
-            let kept = Kept::new(old, self.terrain.network.netns);
-            syncookies::write(&folder, &kept).map_err(|error| {
-                failed(format!(
-                    "SYNs are not answered, for net.ipv4.tcp_syncookies could not be kept in {}: \
-                     {error}",
-                    folder.display()
-                ))
-            })?;
+            let netns = self.terrain.network.netns;
+            let written = syncookies::write(&folder, &Kept::new(old, netns));
+            match (written, kept.filter(|kept| kept.is_of(netns))) {
+                (Ok(()), _) => {
+                    self.troubles.remove(UNKEPT);
+                }
+                // What it was before is not lost, and a full disk is no reason to answer nobody.
+                (Err(error), Some(kept)) => self.trouble(
+                    UNKEPT,
+                    format!(
+                        "somebody set net.ipv4.tcp_syncookies to {old} while SYNs are answered, and that \
+                         could not be kept in {} ({error}): it will be {} again",
+                        folder.display(),
+                        kept.value
+                    ),
+                ),
+                (Err(error), None) => {
+                    return Err(failed(format!(
+                        "SYNs are not answered, for net.ipv4.tcp_syncookies could not be kept in {}: \
+                         {error}",
+                        folder.display()
+                    )));
+                }
+            }
         }
         self.host.set_syncookies(ALWAYS).map_err(|error| {
             failed(format!(
@@ -204,13 +226,13 @@ impl<D: Dataplane> Daemon<D> {
         let folder = &self.config.paths.state;
         let netns = self.terrain.network.netns;
         let host = &mut self.host;
-        syncookies::put_back(folder, netns, |value| host.set_syncookies(value))
-            .map(drop)
-            .map_err(|error| {
-                failed(format!(
-                    "net.ipv4.tcp_syncookies could not be put back ({error}); it will be tried again"
-                ))
-            })
+        syncookies::put_back(folder, netns, |value| host.set_syncookies(value)).map_err(|error| {
+            failed(format!(
+                "net.ipv4.tcp_syncookies could not be put back ({error}); it will be tried again"
+            ))
+        })?;
+        self.troubles.remove(UNKEPT);
+        Ok(())
     }
 
     /// Leaves no setting changed that nobody needs: there may be no other start for long. What the

@@ -1,6 +1,6 @@
 //! Defences over maps in memory, on a host that is made up.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use filter_common::{
     abi::{
@@ -610,6 +610,47 @@ fn a_setting_that_somebody_changes_is_set_again_and_comes_back_as_theirs() {
     assert_eq!(host.syncookies(), [1, 2, 0, 2]);
     let kept = syncookies::read(&host.state()).expect("a file");
     assert_eq!(kept.map(|kept| kept.value), Some(0));
+}
+
+/// Takes a round of the daemon while nothing can be written to a folder in place of its state.
+fn tend_where_nothing_is_written(daemon: &mut Daemon<Fake>, folder: &Path, later: Duration) {
+    let state = std::mem::replace(&mut daemon.config.paths.state, folder.to_owned());
+    let nobody = nix::unistd::Uid::from_raw(65_534);
+    let before = nix::unistd::setfsuid(nobody);
+    daemon.tend_at(later);
+    nix::unistd::setfsuid(before);
+    daemon.config.paths.state = state;
+}
+
+#[test]
+fn a_full_disk_does_not_end_cookies_whose_setting_is_kept() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    let full = host.folder.path().join("full");
+    fs::create_dir(&full).expect("a folder");
+    let [kept, copy] = [host.state(), full.clone()].map(|it| it.join("tcp_syncookies.json"));
+    fs::copy(kept, &copy).expect("a copy");
+    for (path, mode) in [
+        (host.folder.path(), 0o755),
+        (&full, 0o555),
+        (copy.as_path(), 0o644),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    }
+    host.surroundings.scene().syncookies.push(0);
+    tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(1));
+    assert_eq!(host.syncookies(), [1, 2, 0, 2]);
+    assert!(daemon.answers());
+    let trouble = &daemon.troubles["keeping syncookies"];
+    assert!(trouble.contains("will be 1 again"), "{trouble}");
+
+    // Where nothing is kept, what the kernel would refuse is not answered.
+    fs::remove_file(copy).expect("removed");
+    host.surroundings.scene().syncookies.push(0);
+    tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(2));
+    assert_eq!(host.syncookies(), [1, 2, 0, 2, 0]);
+    assert!(!daemon.answers());
+    assert!(daemon.troubles["syncookies"].contains("could not be kept"));
 }
 
 #[test]
