@@ -74,6 +74,8 @@ impl<D: Dataplane> Daemon<D> {
         terrain.is_bare = false;
         let attached = self.plane.attach_sockets(cgroup);
         terrain.sees_handshakes = attached.is_ok();
+        let is_all = self.host.has_all_processes(cgroup);
+        terrain.partial = (!is_all).then(|| cgroup.to_owned());
         if let Err(error) = attached {
             let hindrances = &mut terrain.hindrances;
             hindrances.insert(Defence::Connections, error.to_string());

@@ -261,7 +261,13 @@ impl<D: Dataplane> Daemon<D> {
             return Ok(());
         }
         let cookies = self.plane.cookie_ports(&ports).map_err(failed)?;
-        let readings: Vec<_> = ports.into_iter().zip(cookies).collect();
+        // Where not all of them are seen, those that never were prove nothing.
+        let sees_all = self.terrain.partial.is_none();
+        let readings: Vec<_> = ports
+            .into_iter()
+            .zip(cookies)
+            .filter(|(_, reading)| sees_all || reading.completed > 0)
+            .collect();
         let lifeless = self.terrain.life.observe(now, &readings);
         if lifeless.is_empty() {
             return Ok(());

@@ -163,6 +163,7 @@ impl<D: Dataplane> Daemon<D> {
                     ));
                 }
                 notes.extend(tcp());
+                notes.extend(self.partial_sight());
             }
             Defence::Sockets => notes.extend(tcp().chain(translated())),
             Defence::ClosedPorts => {
@@ -183,7 +184,8 @@ impl<D: Dataplane> Daemon<D> {
                     )
                 }));
             }
-            Defence::Connections | Defence::Icmp | Defence::Protocols => {}
+            Defence::Connections => notes.extend(self.partial_sight()),
+            Defence::Icmp | Defence::Protocols => {}
         }
         let left_out = self.terrain.local.iter().flat_map(|local| &local.left_out);
         let left_out: Vec<String> = left_out.map(ToString::to_string).collect();
@@ -200,6 +202,16 @@ impl<D: Dataplane> Daemon<D> {
             ));
         }
         notes
+    }
+
+    /// The sentence for handshakes of which not all are seen.
+    fn partial_sight(&self) -> Option<String> {
+        let cgroup = self.terrain.partial.as_ref()?;
+        Some(format!(
+            "only handshakes of programs below {} are seen, which is not the root of cgroup2: run \
+             floodwall in the host's namespace of control groups (docker: --cgroupns=host)",
+            cgroup.display()
+        ))
     }
 
     /// Defences that somebody switched.

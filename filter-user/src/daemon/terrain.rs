@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -71,6 +72,8 @@ pub struct Terrain {
     pub(super) is_egress_bare: bool,
     /// Whether completed handshakes are seen.
     pub(super) sees_handshakes: bool,
+    /// The control group that they are seen of, if processes of this host are in others, too.
+    pub(super) partial: Option<PathBuf>,
     /// Whether it is known that nothing sees them.
     pub(super) is_bare: bool,
     /// When one of these programs was found taken off, if it is not long ago.
@@ -101,6 +104,7 @@ impl Terrain {
             egress: BTreeMap::new(),
             is_egress_bare: false,
             sees_handshakes: false,
+            partial: None,
             is_bare: false,
             loss: None,
             hindrances: Unable::new(),

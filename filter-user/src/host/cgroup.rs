@@ -1,6 +1,19 @@
 //! Where the control groups of version 2 are mounted.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+/// The inode of the root of the hierarchy (`kernfs_create_root`), which is its id, too.
+const ROOT: u64 = 1;
+
+/// Whether a folder is the root that every process of this host is below. In a namespace of control
+/// groups, as containers have, what looks like it is the container's own group.
+pub fn is_whole(folder: &Path) -> bool {
+    fs::metadata(folder).is_ok_and(|about| about.ino() == ROOT)
+}
 
 /// The root of the hierarchy, as far as this process may see it.
 pub fn root() -> Option<PathBuf> {
@@ -35,6 +48,17 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_below_the_root_is_not_all() {
+        let root = root().filter(|root| is_whole(root));
+        let below = root.iter().flat_map(|root| {
+            let entries = fs::read_dir(root).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path())
+        });
+        assert!(below.into_iter().all(|path| !is_whole(&path)));
+        assert!(!is_whole(Path::new("/no/such/group")));
+    }
 
     #[test]
     fn the_root_is_found_among_mounts() {

@@ -48,6 +48,9 @@ pub trait Surroundings: Send {
     /// The root of the control groups of version 2.
     fn cgroup(&mut self) -> Option<PathBuf>;
 
+    /// Whether every process of this host is in that control group, or below it.
+    fn has_all_processes(&mut self, cgroup: &Path) -> bool;
+
     /// Defences that the kernel has no means for.
     fn lacking(&mut self) -> Unable;
 
@@ -129,6 +132,10 @@ impl Surroundings for ThisHost {
         self.cgroup.clone().or_else(cgroup::root)
     }
 
+    fn has_all_processes(&mut self, cgroup: &Path) -> bool {
+        cgroup::is_whole(cgroup)
+    }
+
     fn lacking(&mut self) -> Unable {
         self.lacking.clone()
     }
@@ -180,6 +187,8 @@ pub mod made_up {
         pub hides_tags: bool,
         /// The root of control groups.
         pub cgroup: Option<PathBuf>,
+        /// Whether processes of this host are in other groups, too.
+        pub is_container: bool,
         /// What the kernel lacks.
         pub lacking: Unable,
         /// What the stack lost.
@@ -211,6 +220,7 @@ pub mod made_up {
                 vanishing: Vec::new(),
                 hides_tags: false,
                 cgroup: Some("/sys/fs/cgroup".into()),
+                is_container: false,
                 lacking: Unable::new(),
                 stack: Stack::default(),
                 card: Card::default(),
@@ -263,6 +273,10 @@ pub mod made_up {
 
         fn cgroup(&mut self) -> Option<PathBuf> {
             self.scene().cgroup.clone()
+        }
+
+        fn has_all_processes(&mut self, _: &Path) -> bool {
+            !self.scene().is_container
         }
 
         fn lacking(&mut self) -> Unable {

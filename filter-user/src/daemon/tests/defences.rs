@@ -776,6 +776,40 @@ fn cookies_of_which_no_connection_comes_go_off_at_that_port() {
 }
 
 #[test]
+fn where_not_all_handshakes_are_seen_those_of_others_prove_nothing() {
+    let host = host("defences.cookies = \"on\"");
+    host.surroundings.scene().is_container = true;
+    let mut daemon = host.protecting();
+    let cookies = |accepted, completed| CookiePort {
+        accepted,
+        declined: 0,
+        completed,
+    };
+    daemon.plane.cookie_ports.insert(80, cookies(0, 1));
+    for second in 1..6 {
+        daemon
+            .plane
+            .cookie_ports
+            .insert(80, cookies(second * 10, 1));
+        daemon
+            .plane
+            .cookie_ports
+            .insert(443, cookies(second * 10, 0));
+        daemon.tend_at(Duration::from_secs(second));
+    }
+    assert_eq!(
+        daemon.told(PortSet::Cookies),
+        set(&[443]),
+        "a listener of this group completed handshakes before, and another is not seen"
+    );
+    for defence in [Defence::Cookies, Defence::Connections] {
+        let notes = daemon.shown(defence).notes;
+        let is_told = notes.iter().any(|it| it.contains("below /sys/fs/cgroup"));
+        assert!(is_told, "{notes:?}");
+    }
+}
+
+#[test]
 fn a_kernel_that_refuses_ports_is_told_and_nothing_holds() {
     let host = host("");
     let mut daemon = host.protecting();
