@@ -660,7 +660,7 @@ pub enum DefenceState {
     Waiting,
     /// It holds, on one CPU at least.
     Holding,
-    /// It cannot work here; the notes say why.
+    /// It cannot hold here, or not now; the notes say why.
     Unable,
 }
 

@@ -114,7 +114,8 @@ impl<D: Dataplane> Daemon<D> {
         if !defences::is_possible(&self.config, &self.state, defence) {
             return DefenceState::Off;
         }
-        if self.terrain.ground.unable.contains_key(&defence) {
+        let is_answered = defence == Defence::Cookies && self.terrain.switch.answers();
+        if self.terrain.hindrance(defence).is_some() && !is_answered {
             return DefenceState::Unable;
         }
         let settings = self.settings_in_force();

@@ -179,7 +179,7 @@ fn nothing_holds_before_it_is_known_what_is_translated() {
     assert!(!daemon.holds(Defence::Sockets) && !daemon.holds(Defence::ClosedPorts));
     assert!(daemon.holds(Defence::Icmp));
     let shown = daemon.shown(Defence::Sockets);
-    assert_eq!(shown.state, DefenceState::Waiting);
+    assert_eq!(shown.state, DefenceState::Unable);
     assert!(shown.notes[0].contains("not known yet"), "{shown:?}");
     host.surroundings.scene().translated = Some(Default::default());
     daemon.tend_at(Duration::from_secs(1));
