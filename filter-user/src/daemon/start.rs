@@ -55,6 +55,8 @@ impl<D: Dataplane> Daemon<D> {
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
         let loaded = plane.program().map_err(failed)?.features;
+        // Only what is lost of the state itself is asked back from the kernel.
+        let is_damaged = restored.is_unreconciled || !restored.losses.is_empty();
         let mut losses = restored.losses;
         let kept = if taken_over {
             None
@@ -139,7 +141,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         if taken_over {
             daemon.adopt_emergency(&found)?;
-            if is_unreconciled || !daemon.losses.is_empty() {
+            if is_damaged {
                 daemon.recover_mode(&found)?;
             }
         }
@@ -148,7 +150,7 @@ impl<D: Dataplane> Daemon<D> {
         if let Some(built) = &built {
             daemon.tables.expect_sets(built.near());
         }
-        daemon.restore_entries(taken_over, is_unreconciled)?;
+        daemon.restore_entries(taken_over, is_damaged)?;
         daemon.fit_rules()?;
         daemon.grow_program()?;
         if let Some(built) = built {
@@ -247,7 +249,7 @@ impl<D: Dataplane> Daemon<D> {
     ///
     /// All that the kernel has is known before anything is written, for a line of the gate is
     /// written as a whole.
-    fn restore_entries(&mut self, taken_over: bool, is_unreconciled: bool) -> Result<(), Refusal> {
+    fn restore_entries(&mut self, taken_over: bool, is_damaged: bool) -> Result<(), Refusal> {
         let moment = self.moment()?;
         let mut present: BTreeMap<(ListKind, IpNet), EntryValue> = BTreeMap::new();
         for kind in ListKind::ALL.into_iter().filter(|_| taken_over) {
@@ -259,7 +261,7 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
-        if is_unreconciled || !self.losses.is_empty() {
+        if is_damaged {
             for kind in ListKind::ALL {
                 self.recover(kind, &present, ends)?;
             }

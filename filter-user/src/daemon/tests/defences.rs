@@ -696,6 +696,27 @@ fn what_a_dead_daemon_left_changed_is_put_back_if_nothing_is_answered() {
 }
 
 #[test]
+fn a_setting_that_was_lost_is_told_and_nothing_else_is_doubted() {
+    let host = host("");
+    let daemon = host.protecting();
+    let mut fake = stop(daemon);
+    fs::write(host.state().join("tcp_syncookies.json"), "{").expect("damaged");
+    // Nobody knows of these, and the file says what is enforced.
+    let entry = key(&prefix("192.0.2.9/32"));
+    let blocked = fake.lists.entry(ListId::Block).or_default();
+    blocked.insert(entry, EntryValue::default());
+    fake.settings.enforced = 0;
+    let mut daemon = host.start(fake, true);
+    let [loss] = daemon.losses.as_slice() else {
+        panic!("{:?}", daemon.losses);
+    };
+    assert!(loss.contains("tcp_syncookies"), "{loss}");
+    assert_eq!(daemon.entries_of(Block), vec![]);
+    assert!(daemon.state.mode.is_none());
+    assert_ne!(daemon.plane.settings.enforced, 0);
+}
+
+#[test]
 fn a_daemon_that_stops_leaves_no_setting_changed_for_nothing() {
     let host = host("");
     let mut daemon = host.protecting();
