@@ -218,10 +218,10 @@ pub struct CookieSettings {
     pub known: Limit,
     /// The greatest segment that this host takes, by family: IPv4, IPv6.
     pub mss: [u32; 2],
-    /// The window scale that the kernel will use, where no SYN-ACK of the port was seen.
-    pub window_scale: u32,
     /// 1: the kernel's timestamps have no secret offset (`tcp_timestamps = 2`), so that answers can carry them.
     pub timestamps: u32,
+    /// Nothing.
+    pub reserved: u32,
     /// How long a listener is taken to be stamped, in ticks.
     pub stamp: u64,
 }

@@ -28,6 +28,7 @@ use filter_common::{
     },
 };
 
+use self::learned::Learned;
 pub use self::segment::Segment;
 use crate::{
     clock::Tick,
@@ -121,7 +122,9 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
     };
     match syn.cookie(segment, how & ENFORCED != 0) {
         Cookie::Made(cookie) => {
-            syn.note_terms(segment, cookie);
+            if !syn.note_terms(segment, cookie) {
+                return NOTHING;
+            }
             sample::answer(context, scratch.length, cpu);
             scratch.is_sent = send::send(context, scratch, destination_port, source_port).into();
             Reason::CookieAnswered as u32
@@ -210,20 +213,28 @@ impl Syn {
         }
     }
 
-    /// Notes how the SYN is answered.
+    /// Notes how the SYN is answered; false if the kernel is to answer it, so that its terms are
+    /// seen.
     #[inline(always)]
-    fn note_terms(&self, segment: &Segment, cookie: u32) {
+    fn note_terms(&self, segment: &Segment, cookie: u32) -> bool {
         let Some(scratch) = cpu::notes() else {
-            return;
+            return false;
         };
         let cookies = &self.settings.cookies;
-        let (window, window_scale) =
-            learned::window(self.port).unwrap_or((WINDOW, cookies.window_scale));
+        let learned = Learned::of(self.port);
+        let known = learned.window();
+        let (window, window_scale) = known.unwrap_or((WINDOW, 0));
         scratch.offer = Offer::default();
         let mut timestamp = 0;
         if cookies.timestamps != 0 {
             scratch.offer = segment.offer();
             if scratch.offer.has_timestamps != 0 {
+                if known.is_none() && scratch.offer.has_window_scale != 0 {
+                    if learned.takes_turn(self.port, self.settings) {
+                        return false;
+                    }
+                    scratch.offer.has_window_scale = 0;
+                }
                 timestamp = scratch.offer.timestamp_of_answer(milliseconds());
             }
         }
@@ -235,6 +246,7 @@ impl Syn {
             window_scale,
             timestamp,
         };
+        true
     }
 }
 

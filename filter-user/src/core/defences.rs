@@ -35,8 +35,6 @@ pub struct Ground {
     pub online: u64,
     /// The greatest segment that this host takes, by family: IPv4, IPv6.
     pub mss: [u32; 2],
-    /// The window scale of the kernel's own answers.
-    pub window_scale: u32,
     /// Whether the kernel's timestamps have no secret offset.
     pub timestamps: bool,
     /// The tick from which on all that this host asks for is noted; `u64::MAX` while it is not.
@@ -54,7 +52,6 @@ impl Default for Ground {
             answers_held: false,
             online: 1,
             mss: [1_460, 1_440],
-            window_scale: 0,
             timestamps: false,
             solicited_since: u64::MAX,
             netns: 0,
@@ -203,7 +200,6 @@ pub fn put(
     cookies.answers_prefix = settings::rate_limit(defences.answers_prefix, fixed)?;
     cookies.known = settings::budget(defences.known, hz)?;
     cookies.mss = ground.mss;
-    cookies.window_scale = ground.window_scale;
     cookies.timestamps = u32::from(ground.timestamps);
     cookies.stamp = hz.saturating_mul(STAMP);
     settings.connections = [

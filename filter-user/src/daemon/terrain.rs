@@ -64,6 +64,9 @@ pub struct Terrain {
     look: Instant,
     /// Sockets at the ports that cookies defend.
     identities: BTreeMap<u16, u64>,
+    /// What the windows of a port's SYN-ACKs depend on, of every port: its sockets, and the scale of
+    /// the kernel's own.
+    listeners: BTreeMap<u16, (u64, u32)>,
     pub(super) switch: Switch,
     pub(super) life: Life,
     /// Interfaces whose way out is looked at, by index.
@@ -99,6 +102,7 @@ impl Terrain {
             renewal: now + RENEWAL,
             look: now,
             identities: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             switch: Switch::default(),
             life: Life::default(),
             egress: BTreeMap::new(),
@@ -158,7 +162,6 @@ impl<D: Dataplane> Daemon<D> {
         let mtu = protected.iter().map(|link| link.mtu).filter(|mtu| *mtu > 0);
         let mtu = mtu.min().unwrap_or(1_500).min(u32::from(u16::MAX));
         ground.mss = [mtu.saturating_sub(40), mtu.saturating_sub(60)];
-        ground.window_scale = network.window_scale;
         ground.timestamps = network.timestamps == Some(2);
         ground.netns = network.netns;
         ground.online = network.online;
@@ -305,6 +308,7 @@ impl<D: Dataplane> Daemon<D> {
                 self.terrain.written.insert(set, ports);
             }
         }
+        self.forget_windows()?;
         self.forget_stamps()?;
         if let Some(local) = &self.terrain.local {
             let is_new = self.terrain.told.as_ref() != Some(&local.table);
@@ -314,6 +318,31 @@ impl<D: Dataplane> Daemon<D> {
                 self.terrain.told = Some(local.table.clone());
             }
         }
+        Ok(())
+    }
+
+    /// Other sockets at a port may have other windows.
+    fn forget_windows(&mut self) -> Result<(), Refusal> {
+        let terrain = &mut self.terrain;
+        let Some(known) = &terrain.known else {
+            return Ok(());
+        };
+        let scale = terrain.network.window_scale;
+        let places = known.tcp.iter();
+        let listeners: BTreeMap<u16, (u64, u32)> = places
+            .map(|(port, place)| (*port, (place.identity, scale)))
+            .collect();
+        let is_other =
+            |(port, about): &(&u16, &(u64, u32))| terrain.listeners.get(port) != Some(about);
+        let others: Vec<u16> = listeners
+            .iter()
+            .filter(is_other)
+            .map(|(port, _)| *port)
+            .collect();
+        if !others.is_empty() {
+            self.plane.forget_windows(&others).map_err(failed)?;
+        }
+        terrain.listeners = listeners;
         Ok(())
     }
 

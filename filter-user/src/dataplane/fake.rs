@@ -63,6 +63,8 @@ pub struct Fake {
     pub port_writes: Vec<PortSet>,
     /// How often stamps of listeners were forgotten.
     pub stamps_cleared: usize,
+    /// Ports whose windows were forgotten, in order.
+    pub windows_forgotten: Vec<u16>,
     /// What became of cookies, by port, where anything did.
     pub cookie_ports: BTreeMap<u16, CookiePort>,
     /// CPUs under pressure.
@@ -264,6 +266,11 @@ impl Dataplane for Fake {
     fn clear_stamps(&mut self) -> Result<(), DataplaneError> {
         self.write()?;
         self.stamps_cleared += 1;
+        Ok(())
+    }
+
+    fn forget_windows(&mut self, ports: &[u16]) -> Result<(), DataplaneError> {
+        self.windows_forgotten.extend(ports);
         Ok(())
     }
 

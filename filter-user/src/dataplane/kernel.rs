@@ -371,6 +371,10 @@ impl Dataplane for Kernel {
         Ok(())
     }
 
+    fn forget_windows(&mut self, ports: &[u16]) -> Result<(), DataplaneError> {
+        self.maps.own.forget_windows(ports)
+    }
+
     fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError> {
         self.maps.own.cookie_ports(ports)
     }

@@ -196,6 +196,9 @@ pub trait Dataplane: Companions + Send {
     /// Forgets which listeners take cookies: for when others may listen. The next SYN finds out.
     fn clear_stamps(&mut self) -> Result<(), DataplaneError>;
 
+    /// Forgets which windows the SYN-ACKs of these ports told: for when others listen there.
+    fn forget_windows(&mut self, ports: &[u16]) -> Result<(), DataplaneError>;
+
     /// What became of cookies at each of these ports, since the maps were made.
     fn cookie_ports(&mut self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError>;
 

@@ -437,7 +437,7 @@ fn answers_with_cookies_tell_what_the_kernel_told() {
     let mut bench = Bench::new();
     let listener = host::listener(OWN[0]);
     let port = host::port(&listener);
-    let force = cookies::force(port, bench.kernel.hz());
+    let force = cookies::unseen(port, bench.kernel.hz());
     let mut syn = Segment::syn(CLIENT[0], 1234, OWN[0], port);
     syn.options = usual_options(1_000_000);
     let scale = |answer: &Answer| {
@@ -447,8 +447,13 @@ fn answers_with_cookies_tell_what_the_kernel_told() {
         });
         scales.next_back()
     };
+    bench.put(&force);
+    let frame = syn.frame();
+    let fate = bench.run(&frame);
+    fate.assert(&frame, Clean, None, true);
     let before = cookies::ask(&mut bench, &force, &syn);
-    assert_eq!(scale(&before), Some(7), "what the daemon says");
+    assert_eq!(scale(&before), None, "the kernel told none yet");
+    assert!(before.options.len() > 2, "{before:?}");
 
     let told = |from, options: &[u8]| {
         let segment = Segment::syn(from, port, CLIENT[0], 1234);
@@ -464,10 +469,29 @@ fn answers_with_cookies_tell_what_the_kernel_told() {
         bench.kernel.run_egress(&others).expect("the program runs");
     }
     let after = cookies::ask(&mut bench, &force, &syn);
-    assert_eq!((scale(&after), after.window), (Some(7), before.window));
+    assert_eq!((scale(&after), after.window), (None, before.window));
 
     let own = told(OWN[0], &usual_options(1));
     bench.kernel.run_egress(&own).expect("the program runs");
     let after = cookies::ask(&mut bench, &force, &syn);
     assert_eq!((scale(&after), after.window), (Some(9), 64_000));
+
+    // Of listeners that share a port, each may have its own.
+    let mut other = usual_options(1);
+    *other.last_mut().expect("the scale") = 3;
+    bench
+        .kernel
+        .run_egress(&told(OWN[0], &other))
+        .expect("the program runs");
+    bench.kernel.run_egress(&own).expect("the program runs");
+    let after = cookies::ask(&mut bench, &force, &syn);
+    assert_eq!(scale(&after), None);
+
+    bench
+        .kernel
+        .forget_windows(&[port])
+        .expect("they are forgotten");
+    bench.kernel.run_egress(&own).expect("the program runs");
+    let after = cookies::ask(&mut bench, &force, &syn);
+    assert_eq!(scale(&after), Some(9));
 }

@@ -558,6 +558,28 @@ fn other_sockets_at_a_port_have_no_stamp() {
 }
 
 #[test]
+fn other_sockets_at_a_port_have_windows_of_their_own() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    assert_eq!(daemon.plane.windows_forgotten, [80, 443]);
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(daemon.plane.windows_forgotten, [80, 443]);
+    host.surroundings
+        .scene()
+        .listeners
+        .as_mut()
+        .expect("sockets")
+        .tcp
+        .insert(443, place(77));
+    daemon.tend_at(Duration::from_secs(2));
+    assert_eq!(daemon.plane.windows_forgotten, [80, 443, 443]);
+    // Larger buffers for all, as by a sysctl.
+    host.surroundings.scene().network.window_scale = 12;
+    daemon.tend_at(Duration::from_secs(3));
+    assert_eq!(daemon.plane.windows_forgotten, [80, 443, 443, 80, 443]);
+}
+
+#[test]
 fn where_the_setting_cannot_be_written_nothing_is_answered() {
     let host = host("");
     host.surroundings.scene().network.fixed_syncookies =

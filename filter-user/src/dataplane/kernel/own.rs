@@ -20,6 +20,7 @@ pub(super) struct Own {
     ports: Lines,
     stamps: Lines,
     cookie_ports: Array<MapData, CookiePort>,
+    syn_acks: Array<MapData, u32>,
 }
 
 /// Words of the map of stamps.
@@ -32,6 +33,7 @@ impl Own {
             ports: lines(ebpf, "PORTS", (PORT_SETS * PORT_WORDS) as usize)?,
             stamps: lines(ebpf, "STAMPS", STAMPS)?,
             cookie_ports: take(ebpf, "COOKIE_PORTS")?,
+            syn_acks: take(ebpf, "SYN_ACKS")?,
         })
     }
 
@@ -56,6 +58,15 @@ impl Own {
         for index in 0..STAMPS / WORDS {
             self.stamps.set(index, &Line::default());
         }
+    }
+
+    pub(super) fn forget_windows(&mut self, ports: &[u16]) -> Result<(), DataplaneError> {
+        for port in ports {
+            self.syn_acks
+                .set(u32::from(*port), 0, 0)
+                .map_err(|error| map_error("forgetting the windows of a port", error))?;
+        }
+        Ok(())
     }
 
     pub(super) fn cookie_ports(&self, ports: &[u16]) -> Result<Vec<CookiePort>, DataplaneError> {

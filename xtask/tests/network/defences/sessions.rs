@@ -8,10 +8,12 @@ use std::{
     thread,
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::{
     FAMILIES, PORT, Server, as_client, ask, call, defended, has_cookies, listen, set_setting,
 };
-use crate::common::{PATIENCE, wait_until};
+use crate::common::{PATIENCE, Protected, wait_until};
 
 /// Connections at the same time, from addresses and ports of the client's.
 const MANY: u16 = 2_000;
@@ -145,7 +147,7 @@ fn options(stream: &TcpStream) -> (bool, bool) {
 #[test]
 fn windows_are_scaled_where_timestamps_allow_it_and_right_where_not() {
     for (timestamps, scaled) in [("2", true), ("1", false), ("0", false)] {
-        let p = crate::common::Protected::enforcing();
+        let p = Protected::enforcing();
         set_setting(&p, "tcp_timestamps", timestamps);
         super::defend(&p);
         let listener = listen(&p, PORT);
@@ -162,6 +164,30 @@ fn windows_are_scaled_where_timestamps_allow_it_and_right_where_not() {
             serving.join().unwrap();
         }
     }
+}
+
+#[test]
+fn uploads_to_a_listener_with_a_small_buffer_do_not_stall() {
+    const BYTES: usize = 2_000_000;
+    let p = Protected::enforcing();
+    set_setting(&p, "tcp_timestamps", "2");
+    super::defend(&p);
+    let listener = listen(&p, PORT);
+    // What it has is taken over by its connections.
+    setsockopt(&listener, sockopt::RcvBuf, &8_192).unwrap();
+    wait_until("cookies defend the port", || has_cookies(&p, PORT));
+    for (to, from) in FAMILIES {
+        // The first is told what the kernel tells, and the others what was seen of that.
+        for _ in 0..3 {
+            let mut client = as_client(&p, || call((from, 0).into(), (to, PORT).into())).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            let sending = thread::spawn(move || client.write_all(&vec![1; BYTES]));
+            server.read_exact(&mut vec![0; BYTES]).unwrap();
+            sending.join().unwrap().unwrap();
+        }
+    }
+    assert!(p.count("cookie_answered") >= 5);
 }
 
 /// Lets this process have so many files open.
