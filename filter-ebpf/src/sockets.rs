@@ -17,7 +17,11 @@ use filter_common::{
 use crate::{
     clock::Tick,
     known, proven, settings,
-    state::{connections, cookies::counters, ports},
+    state::{
+        connections,
+        cookies::{counters, guests},
+        ports,
+    },
 };
 
 /// Bytes that a peer has to acknowledge before its connection speaks for it.
@@ -81,10 +85,12 @@ fn established(ops: *mut bpf_sock_ops, settings: &Settings) {
 /// acknowledged only after the connection began to end.
 #[inline(always)]
 fn changed(ops: *mut bpf_sock_ops, settings: &Settings) {
-    if field!(ops, bytes_acked) < ACKNOWLEDGED {
+    let Some(source) = remote(ops) else {
         return;
-    }
-    if let Some(source) = remote(ops) {
+    };
+    // A new SYN of theirs may meet what is left of the connection.
+    guests::note(&source, settings);
+    if field!(ops, bytes_acked) >= ACKNOWLEDGED {
         known::mark(&source, settings);
     }
 }

@@ -111,7 +111,7 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
         port: destination_port,
         settings,
     };
-    if guests::is_known(packet, settings) && syn.meets_connection() {
+    if guests::is_known(&packet.source, settings) && syn.meets_connection() {
         return NOTHING;
     }
     if !ceilings::have_room(packet, settings, cpu, is_good) {

@@ -68,7 +68,7 @@ extern "C" fn owner_find(context: *mut xdp_md, is_cookied: u32) -> u32 {
         Kind::Connection => {
             socket.release();
             if is_cookied != 0 {
-                cookies::guests::note(packet, settings);
+                cookies::guests::note(&packet.source, settings);
             }
             Reason::Established as u32
         }

@@ -112,6 +112,43 @@ fn a_port_of_a_client_is_used_again_while_the_server_waits_for_the_end_of_the_la
 }
 
 #[test]
+fn a_port_of_a_client_is_used_again_over_the_switching_on_of_cookies() {
+    let p = Protected::enforcing();
+    wait_until("handshakes are seen", || {
+        p.json("defence list")["defences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["name"] == "connections" && it["state"] != "unable")
+    });
+    let listener = listen(&p, PORT);
+    let call_again = |from: IpAddr, to: IpAddr| {
+        let client = as_client(&p, || call((from, 20_000).into(), (to, PORT).into()));
+        let mut client = client.unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(b"bye").unwrap();
+        // The server closes first, and keeps the connection in time-wait.
+        server.shutdown(Shutdown::Write).unwrap();
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"bye");
+        drop(client);
+        server.read_to_end(&mut heard).unwrap();
+    };
+    let (to, from) = FAMILIES[0];
+    call_again(from, to);
+    super::defend(&p);
+    wait_until("cookies defend the port", || has_cookies(&p, PORT));
+    // Who comes first is looked up, to have the listener take cookies.
+    let other = SocketAddr::from((Ipv4Addr::new(198, 51, 100, 7), 0));
+    let first = as_client(&p, || call(other, (to, PORT).into())).unwrap();
+    drop((first, listener.accept().unwrap()));
+    assert!(p.count("cookie_answered") > 0);
+    call_again(from, to);
+}
+
+#[test]
 fn a_service_that_starts_later_is_reached() {
     let p = defended();
     let (to, from) = FAMILIES[0];
