@@ -46,6 +46,8 @@ pub struct Composed {
     pub tcp_left_out: Vec<String>,
     /// What is left out of the checks of UDP.
     pub udp_left_out: Vec<String>,
+    /// What cookies leave out beside that.
+    pub cookies_left_out: Vec<String>,
 }
 
 impl Default for Ports {
@@ -271,6 +273,16 @@ pub fn compose(config: &Config, state: &State, known: &Known) -> Composed {
     let cookies = tcp_open.iter().filter(|port| wish.contains(*port));
     let mut cookies: Ports = cookies.collect();
     cookies.remove(&tcp_left_out);
+    let signing = known.tcp.iter().filter(|(_, place)| place.signs);
+    let mut signing: Ports = signing.map(|(port, _)| *port).collect();
+    signing.remove(&tcp_left_out);
+    cookies.remove(&signing);
+    let cookies_left_out = (!signing.is_empty()).then(|| {
+        format!(
+            "TCP {signing} gets no cookies: its socket signs its segments (MD5), and peers would \
+             refuse an answer without a signature"
+        )
+    });
     Composed {
         sets: [
             tcp_open,
@@ -283,6 +295,7 @@ pub fn compose(config: &Config, state: &State, known: &Known) -> Composed {
         ],
         tcp_left_out: tcp_words,
         udp_left_out: udp_words,
+        cookies_left_out: cookies_left_out.into_iter().collect(),
     }
 }
 
@@ -393,6 +406,23 @@ mod tests {
         assert_eq!(cookies(&state, &known), set(&[80]));
         known.translated.tcp = set(&[80]);
         assert_eq!(cookies(&state, &known), Ports::default());
+    }
+
+    #[test]
+    fn listeners_that_sign_get_no_cookies_and_are_checked_all_the_same() {
+        let config = config("defences.cookies = \"on\"");
+        let mut known = known();
+        let bgp = Place {
+            signs: true,
+            ..open()
+        };
+        known.tcp.insert(179, bgp);
+        let composed = compose(&config, &State::default(), &known);
+        assert_eq!(composed.get(PortSet::Cookies), &set(&[22, 80]));
+        assert!(composed.get(PortSet::TcpOpen).contains(179));
+        assert!(!composed.get(PortSet::TcpLeftOut).contains(179));
+        let said = &composed.cookies_left_out;
+        assert!(said[0].starts_with("TCP 179 gets no cookies"), "{said:?}");
     }
 
     #[test]

@@ -165,6 +165,7 @@ impl<D: Dataplane> Daemon<D> {
                 }
                 notes.extend(tcp());
                 notes.extend(self.partial_sight());
+                notes.extend(composed.iter().flat_map(|it| it.cookies_left_out.clone()));
             }
             Defence::Sockets => notes.extend(tcp().chain(translated())),
             Defence::ClosedPorts => {

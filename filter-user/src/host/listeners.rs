@@ -20,6 +20,8 @@ const SETTLED: Duration = Duration::from_secs(30);
 const EPHEMERAL: (u16, u16) = (32_768, 60_999);
 /// An attribute of a socket's options (`INET_DIAG_SOCKOPT`), since Linux 5.10.
 const OPTIONS: u16 = 22;
+/// An attribute of a socket that has keys (`INET_DIAG_MD5SIG`), told to CAP_NET_ADMIN.
+const KEYS: u16 = 18;
 /// `transparent` in `struct inet_diag_sockopt`, whose bits a compiler lays out by byte order.
 const TRANSPARENT: u8 = if cfg!(target_endian = "little") {
     1 << 5
@@ -34,6 +36,8 @@ pub struct Place {
     pub is_open: bool,
     /// Why they are not the whole truth.
     pub left_out: BTreeSet<String>,
+    /// Whether any signs its segments (RFC 2385): what is answered in its name would be refused.
+    pub signs: bool,
     /// What tells the sockets apart from others that were there before.
     pub identity: u64,
 }
@@ -117,7 +121,9 @@ fn note(
             "its socket is bound to {device}, and is not found from the protected interface"
         ));
     }
-    let is_transparent = attributes(rest).into_iter().any(|(kind, value)| {
+    let attributes = attributes(rest);
+    place.signs |= attributes.iter().any(|(kind, _)| *kind == KEYS);
+    let is_transparent = attributes.into_iter().any(|(kind, value)| {
         kind == OPTIONS && value.first().is_some_and(|it| it & TRANSPARENT != 0)
     });
     if is_transparent {
@@ -149,7 +155,10 @@ fn parse_range(text: &str) -> Option<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, UdpSocket};
+    use std::{
+        net::{TcpListener, UdpSocket},
+        os::fd::AsRawFd as _,
+    };
 
     use super::*;
 
@@ -233,6 +242,42 @@ mod tests {
         );
         let others = super::super::netlink::attribute(OPTIONS, &[!TRANSPARENT, 0xff]);
         assert!(noted(&socket("::", 80), &others).left_out.is_empty());
+    }
+
+    /// `struct tcp_md5sig` for one peer: its address, and a key of four bytes.
+    fn sign(listener: &TcpListener) {
+        const SIZE: usize = 216;
+        let mut about = [0_u8; SIZE];
+        let family = libc::AF_INET as u16;
+        about[..2].copy_from_slice(&family.to_ne_bytes());
+        about[4..8].copy_from_slice(&[192, 0, 2, 1]);
+        about[130..132].copy_from_slice(&4_u16.to_ne_bytes());
+        about[136..140].copy_from_slice(b"keys");
+        // SAFETY: the kernel reads so many bytes, which outlive the call.
+        let result = unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_MD5SIG,
+                about.as_ptr().cast(),
+                SIZE as libc::socklen_t,
+            )
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    }
+
+    #[test]
+    fn sockets_that_sign_are_found() {
+        let now = crate::clock::monotonic();
+        let plain = TcpListener::bind("0.0.0.0:0").expect("a listener");
+        let signing = TcpListener::bind("0.0.0.0:0").expect("a listener");
+        sign(&signing);
+        let found = look(&mut Watch::default(), now);
+        let signs = |listener: &TcpListener| {
+            let port = listener.local_addr().expect("bound").port();
+            found.tcp[&port].signs
+        };
+        assert!(signs(&signing) && !signs(&plain));
     }
 
     #[test]

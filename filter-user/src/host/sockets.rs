@@ -17,6 +17,9 @@ use super::netlink::{Connection, Raw, Wanted, attribute, attributes};
 const BY_FAMILY: u16 = 20;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// The extension without which the kernel does not tell that a socket has keys either
+/// (`inet_sk_diag_fill`).
+const WITH_INFO: u8 = 1 << (INFO - 1);
 /// States as a set: `TCP_LISTEN`; and of UDP, which has but two, `TCP_ESTABLISHED` and `TCP_CLOSE`.
 const LISTENING: u32 = 1 << 10;
 const UDP_CONNECTED: u8 = 1;
@@ -83,12 +86,12 @@ pub(super) fn each_bound(
     protocol: Protocol,
     mut take: impl FnMut(&Bound, &[u8]),
 ) -> io::Result<()> {
-    let (protocol, states) = match protocol {
-        Protocol::Tcp => (TCP, LISTENING),
-        Protocol::Udp => (UDP, UDP_STATES),
+    let (protocol, extensions, states) = match protocol {
+        Protocol::Tcp => (TCP, WITH_INFO, LISTENING),
+        Protocol::Udp => (UDP, 0, UDP_STATES),
     };
     for family in [INET, INET6] {
-        let request = request_of(family, protocol, states, 0);
+        let request = request_of([family, protocol, extensions], states, 0);
         for raw in connection.ask(BY_FAMILY, Wanted::All, &request)? {
             if let Some(socket) = read_bound(&raw.body) {
                 take(&socket, raw.body.get(MESSAGE..).unwrap_or_default());
@@ -141,7 +144,7 @@ pub fn healthy(sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
     for family in [INET, INET6] {
         let mut request = request(family, State::Established, None);
         let [_, _, extensions, ..] = &mut request;
-        *extensions = 1 << (INFO - 1);
+        *extensions = WITH_INFO;
         let body = [&request[..], &attribute(FILTER, &from_any(asked))].concat();
         for raw in connection.ask(BY_FAMILY, Wanted::All, &body)? {
             let Some(socket) = read(&raw, State::Established) else {
@@ -202,12 +205,12 @@ fn from_any(sources: &[IpAddr]) -> Vec<u8> {
 /// `struct inet_diag_req_v2`: family, protocol, extensions, padding, set of states, and a socket's
 /// identity (48 bytes), of which only the source port is looked at.
 fn request(family: u8, state: State, port: Option<u16>) -> [u8; 56] {
-    request_of(family, TCP, 1 << state as u8, port.unwrap_or(0))
+    request_of([family, TCP, 0], 1 << state as u8, port.unwrap_or(0))
 }
 
-fn request_of(family: u8, protocol: u8, states: u32, port: u16) -> [u8; 56] {
+fn request_of([family, protocol, extensions]: [u8; 3], states: u32, port: u16) -> [u8; 56] {
     let mut request = [0; 56];
-    let head = [family, protocol, 0, 0]
+    let head = [family, protocol, extensions, 0]
         .into_iter()
         .chain(states.to_ne_bytes());
     let bytes = head.chain(port.to_be_bytes());
