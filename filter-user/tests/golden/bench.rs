@@ -1,6 +1,11 @@
 //! The loaded program, alone in a bpffs of its own, on one CPU.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use filter_common::{
@@ -14,7 +19,7 @@ use filter_common::{
         service::{SERVICES, Service},
         traffic::{self, TrafficClass},
     },
-    logic::parse,
+    logic::{known, parse},
 };
 use filter_user::{
     api::types::ListKind,
@@ -22,8 +27,8 @@ use filter_user::{
     core::lists::key,
     daemon::tables::{Moment, Move, Tables},
     dataplane::{
-        CompiledRules, Counters, Dataplane, Image, ProgramReport, Traffic, bpffs::PinFolder,
-        kernel::Kernel,
+        Companions as _, CompiledRules, Counters, Dataplane, Image, ProgramReport, Traffic,
+        bpffs::PinFolder, kernel::Kernel,
     },
     rules::{
         Rule,
@@ -39,7 +44,7 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
-use crate::force::{Force, HASH_KEY, entry, only};
+use crate::force::{Force, HASH_KEY, address, entry, only};
 
 /// Lines of the source table.
 const SOURCES: u32 = 1 << 12;
@@ -230,6 +235,20 @@ impl Bench {
                 .expect("ports are written");
         }
         self.kernel.clear_stamps().expect("stamps are forgotten");
+    }
+
+    /// Sources that got data acknowledged on these days, and no others.
+    pub fn know(&mut self, sources: &[(&str, Range<u32>)]) {
+        let mut known = vec![known::Line::default(); 1 << known::LINES_LOG2];
+        for (source, days) in sources {
+            let places = known::Places::of(&address(source), &HASH_KEY);
+            for mask in &places.masks {
+                for day in days.clone() {
+                    known[places.line as usize][mask.word as usize] |= mask.bit(day);
+                }
+            }
+        }
+        self.kernel.set_known(&known).expect("a table");
     }
 
     /// Puts imported lists in place.

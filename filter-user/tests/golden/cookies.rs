@@ -390,12 +390,24 @@ fn answers_have_a_ceiling_in_all_and_for_each_prefix() {
         let answered = (0..count).filter(|_| host.bench.run(&frame).verdict == XDP_TX);
         answered.count()
     };
-    host.put(|force| force.with(|it| it.cookies.answers_prefix = only(3, hz)));
+    host.put(|force| force.with(|it| it.cookies.answers_prefix = only(6, hz)));
     assert_eq!(count(&mut host, "198.51.100.1", 9), 3);
     assert_eq!(count(&mut host, "198.51.100.200", 9), 0, "the same prefix");
     assert_eq!(count(&mut host, "198.51.101.1", 9), 3, "another");
     assert_eq!(count(&mut host, "2001:db8:1::1", 9), 3);
     assert_eq!(count(&mut host, "2001:db8:1:ffff::1", 9), 0, "the same /48");
+    // Who is known good has what his neighbours leave, beside what goes to the stack.
+    host.bench
+        .know(&[("198.51.101.9", 20_000..20_002), ("198.51.102.9", 0..0)]);
+    host.put(|force| {
+        force.with(|it| {
+            it.cookies.answers_prefix = only(6, hz);
+            it.cookies.known = only(2, hz);
+        })
+    });
+    assert_eq!(count(&mut host, "198.51.101.1", 9), 0);
+    assert_eq!(count(&mut host, "198.51.101.9", 9), 3);
+    assert_eq!(count(&mut host, "198.51.102.9", 9), 3, "a stranger");
     // Strangers have at most half of what there is, and lose at random from a quarter on.
     host.put(|force| {
         force.with(|it| it.cookies.answers = Limit::new(1, 800, hz, 1).expect("a limit"))

@@ -13,11 +13,11 @@ use filter_common::{
     },
     logic::bucket::{FRACTION_BITS, HALF_RANGE, Limit},
 };
-use filter_user::dataplane::{Companions as _, Dataplane as _};
+use filter_user::dataplane::Dataplane as _;
 
 use crate::{
     bench::Bench,
-    force::{Force, HASH_KEY, address, only},
+    force::{Force, only},
     frame::{TCP, UDP, syn, udp, v4, v6},
     row::{Row, Scenario, row},
 };
@@ -308,25 +308,13 @@ fn a_service_counts_what_it_was_sent() {
 /// They are known for two days of data, and not for having been seen a moment ago.
 #[test]
 fn who_is_known_good_goes_before_newcomers_and_no_further_than_the_ceiling() {
-    use filter_common::logic::known::{LINES_LOG2, Line, Places};
     let mut bench = Bench::new();
     let hz = bench.hz();
     bench.put(&calm().service(HERE, UDP, 452, packets(4, hz)));
-    let mut known = vec![Line::default(); 1 << LINES_LOG2];
-    for (source, days) in [
+    bench.know(&[
         ("192.0.2.161", 20_000..20_002),
         ("192.0.2.162", 20_000..20_001),
-    ] {
-        let places = Places::of(&address(source), &HASH_KEY);
-        for (mask, day) in places
-            .masks
-            .iter()
-            .flat_map(|it| days.clone().map(move |day| (it, day)))
-        {
-            known[places.line as usize][mask.word as usize] |= mask.bit(day);
-        }
-    }
-    bench.kernel.set_known(&known).expect("a table");
+    ]);
     for (source, reason) in [
         ("192.0.2.160", Clean),
         ("192.0.2.160", Clean),

@@ -40,14 +40,20 @@ pub fn have_room(packet: &Packet, settings: &Settings, cpu: &mut CpuState, is_go
             return false;
         }
     }
-    is_within_prefix(packet, settings) && bucket::take(&mut cpu.cookies, now, limit)
+    is_within_prefix(packet, settings, is_good) && bucket::take(&mut cpu.cookies, now, limit)
 }
 
+/// Those who are not known good have half of the prefix's bucket, so that nobody who forges in the
+/// names of their neighbours shuts known good out.
 #[inline(always)]
-fn is_within_prefix(packet: &Packet, settings: &Settings) -> bool {
-    let limit = &settings.cookies.answers_prefix;
+fn is_within_prefix(packet: &Packet, settings: &Settings, is_good: bool) -> bool {
+    let mut limit = settings.cookies.answers_prefix;
     if limit.is_none() {
         return true;
+    }
+    if !is_good {
+        // Room for one there is, however small the burst.
+        limit.depth = (limit.depth >> 1).max(limit.interval);
     }
     let family = packet.source.family();
     let mask = match family {
@@ -57,7 +63,7 @@ fn is_within_prefix(packet: &Packet, settings: &Settings) -> bool {
     let number = source_number(&packet.source) & mask;
     let slot = Slot::of_number(family, number, &settings.key, SHIFT);
     match ANSWERS.get_ptr_mut(slot.line >> SETS_LOG2) {
-        Some(line) => atomic::charge(line, &slot, Tick::now().moment(), limit, limit.interval),
+        Some(line) => atomic::charge(line, &slot, Tick::now().moment(), &limit, limit.interval),
         None => true,
     }
 }
