@@ -31,8 +31,8 @@ pub struct Ground {
     pub answers: bool,
     /// Whether that is for what the controller holds alone, so that it ends with it.
     pub answers_held: bool,
-    /// CPUs that run.
-    pub online: u64,
+    /// CPUs that receive at the same time, at most.
+    pub receiving: u64,
     /// The greatest segment that this host takes, by family: IPv4, IPv6.
     pub mss: [u32; 2],
     /// Whether the kernel's timestamps have no secret offset.
@@ -50,7 +50,7 @@ impl Default for Ground {
             hindered: BTreeSet::new(),
             answers: false,
             answers_held: false,
-            online: 1,
+            receiving: 1,
             mss: [1_460, 1_440],
             timestamps: false,
             solicited_since: u64::MAX,
@@ -190,10 +190,10 @@ pub fn put(
     let defences = &config.defences;
     (settings.defences_always, settings.defences_pressed) = sets(config, state, ground);
     // One bucket for each CPU, so that a CPU asks no other.
-    let online = ground.online.max(1);
+    let receiving = ground.receiving.max(1);
     let answers = crate::config::units::Rate {
-        packets: defences.answers.packets.div_ceil(online),
-        burst: defences.answers.burst.div_ceil(online),
+        packets: defences.answers.packets.div_ceil(receiving),
+        burst: defences.answers.burst.div_ceil(receiving),
     };
     let cookies = &mut settings.cookies;
     cookies.answers = settings::cpu_limit(answers, hz)?;
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn the_ceiling_of_answers_is_shared_by_the_cpus() {
         let ground = Ground {
-            online: 4,
+            receiving: 4,
             ..Ground::default()
         };
         let settings = in_kernel(&Config::default(), &State::default(), &ground);

@@ -17,6 +17,7 @@ use super::{
     state::{Daemon, failed},
 };
 use crate::{
+    api::types::AttachMode,
     clock,
     core::{
         cookies::{Life, Switch},
@@ -164,7 +165,12 @@ impl<D: Dataplane> Daemon<D> {
         ground.mss = [mtu.saturating_sub(40), mtu.saturating_sub(60)];
         ground.timestamps = network.timestamps == Some(2);
         ground.netns = network.netns;
-        ground.online = network.online;
+        ground.receiving = receiving(
+            self.host.as_mut(),
+            &protected,
+            &self.protection,
+            network.online,
+        );
         if let Some(why) = &network.fixed_syncookies {
             unable.entry(Defence::Cookies).or_insert(why.clone());
         }
@@ -385,6 +391,29 @@ impl<D: Dataplane> Daemon<D> {
         ports
             .map(|ports| ports.iter().collect())
             .unwrap_or_default()
+    }
+}
+
+/// How many CPUs receive at the same time: as many as the cards have queues, and no more than run.
+/// In the stack, other CPUs may take over from those of the queues (RPS).
+fn receiving(
+    host: &mut dyn Surroundings,
+    protected: &[&Link],
+    protection: &BTreeMap<String, Protection>,
+    online: u64,
+) -> u64 {
+    let queues = |link: &&Link| match protection.get(&link.name) {
+        Some(Protection::On(attachment)) if attachment.mode == AttachMode::Native => {
+            host.queues(link)
+        }
+        Some(Protection::On(_)) => None,
+        // Nothing arrives by it.
+        Some(Protection::Off(_) | Protection::Detached) | None => Some(0),
+    };
+    let all: Option<u64> = protected.iter().map(queues).sum();
+    match all {
+        Some(queues) if queues > 0 => queues.min(online),
+        Some(_) | None => online,
     }
 }
 

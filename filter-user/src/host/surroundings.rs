@@ -45,6 +45,10 @@ pub trait Surroundings: Send {
     /// Whether the card of an interface takes VLAN tags off frames before anybody sees them.
     fn hides_tags(&mut self, interface: &str) -> bool;
 
+    /// How many queues a card receives by; `None` where CPUs are not bound to queues, or nobody
+    /// knows.
+    fn queues(&mut self, link: &Link) -> Option<u64>;
+
     /// The root of the control groups of version 2.
     fn cgroup(&mut self) -> Option<PathBuf>;
 
@@ -128,6 +132,15 @@ impl Surroundings for ThisHost {
         ethtool::offloads(interface).is_ok_and(|offloads| offloads.rx_vlan)
     }
 
+    fn queues(&mut self, link: &Link) -> Option<u64> {
+        // A virtual device is received from by whatever CPU sends.
+        if link.kind.is_some() {
+            return None;
+        }
+        let channels = ethtool::channels(&link.name).ok()?;
+        Some(u64::from(channels.receiving)).filter(|queues| *queues > 0)
+    }
+
     fn cgroup(&mut self) -> Option<PathBuf> {
         self.cgroup.clone().or_else(cgroup::root)
     }
@@ -185,6 +198,8 @@ pub mod made_up {
         pub vanishing: Vec<Link>,
         /// Whether cards hide VLAN tags.
         pub hides_tags: bool,
+        /// Queues of each card, if anybody knows.
+        pub queues: Option<u64>,
         /// The root of control groups.
         pub cgroup: Option<PathBuf>,
         /// Whether processes of this host are in other groups, too.
@@ -219,6 +234,7 @@ pub mod made_up {
                 links: Vec::new(),
                 vanishing: Vec::new(),
                 hides_tags: false,
+                queues: None,
                 cgroup: Some("/sys/fs/cgroup".into()),
                 is_container: false,
                 lacking: Unable::new(),
@@ -269,6 +285,10 @@ pub mod made_up {
 
         fn hides_tags(&mut self, _: &str) -> bool {
             self.scene().hides_tags
+        }
+
+        fn queues(&mut self, _: &Link) -> Option<u64> {
+            self.scene().queues
         }
 
         fn cgroup(&mut self) -> Option<PathBuf> {

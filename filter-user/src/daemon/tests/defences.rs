@@ -580,6 +580,24 @@ fn other_sockets_at_a_port_have_windows_of_their_own() {
 }
 
 #[test]
+fn the_ceiling_of_answers_is_divided_among_those_that_receive() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    let mut interval = |queues| {
+        let mut scene = host.surroundings.scene();
+        (scene.network.online, scene.queues) = (8, queues);
+        drop(scene);
+        daemon.tend_at(Duration::from_secs(1));
+        daemon.plane.settings.cookies.answers.interval
+    };
+    let whole = interval(Some(1));
+    let mut parts = |queues| (interval(queues) + whole / 2) / whole;
+    assert_eq!(parts(Some(2)), 2);
+    assert_eq!(parts(Some(64)), 8, "no more than run");
+    assert_eq!(parts(None), 8);
+}
+
+#[test]
 fn where_the_setting_cannot_be_written_nothing_is_answered() {
     let host = host("");
     host.surroundings.scene().network.fixed_syncookies =
