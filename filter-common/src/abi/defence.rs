@@ -245,9 +245,39 @@ pub struct CookiePort {
     pub declined: u64,
     /// Handshakes that the kernel completed, cookie or not.
     pub completed: u64,
+    /// Sources of such cookies in the last seconds: `generation:16 | a bit for each hash:48`.
+    pub sources: u64,
 }
 
-map_value!(LocalLine: 64, CookieSettings: 96, CookiePort: 24);
+/// Bits for sources in [`CookiePort::sources`].
+const SOURCE_BITS: u32 = 48;
+
+impl CookiePort {
+    /// The word of sources with one more, by a hash of it.
+    #[inline(always)]
+    pub const fn with_source(sources: u64, generation: u64, hash: u64) -> u64 {
+        let generation = generation << SOURCE_BITS;
+        let bit = 1_u64.wrapping_shl(((hash >> 32).wrapping_mul(SOURCE_BITS as u64) >> 32) as u32);
+        let before = sources & ((1 << SOURCE_BITS) - 1);
+        if sources ^ before == generation {
+            sources | bit
+        } else {
+            generation | bit
+        }
+    }
+
+    /// The bits of sources that are not in an earlier reading.
+    pub const fn new_sources(&self, before: &Self) -> u64 {
+        let bits = self.sources & ((1 << SOURCE_BITS) - 1);
+        if self.sources >> SOURCE_BITS == before.sources >> SOURCE_BITS {
+            bits & !before.sources
+        } else {
+            bits
+        }
+    }
+}
+
+map_value!(LocalLine: 64, CookieSettings: 96, CookiePort: 32);
 
 #[cfg(test)]
 mod tests {
@@ -263,6 +293,21 @@ mod tests {
         assert_eq!(LocalLine::index(&v4), LocalLine::index(&v6));
         assert!(line.insert(&Address::v4(7)) && !line.insert(&Address::v4(8)));
         assert!(line.insert(&v4), "what is there needs no room");
+    }
+
+    #[test]
+    fn sources_are_counted_once_in_a_generation() {
+        let port = |sources| CookiePort {
+            sources,
+            ..CookiePort::default()
+        };
+        let new = |now: u64, before: u64| port(now).new_sources(&port(before)).count_ones();
+        let one = CookiePort::with_source(0, 0xffff, 7 << 40);
+        let two = CookiePort::with_source(one, 0xffff, u64::MAX);
+        assert_eq!((new(one, 0), new(two, 0), new(two, one)), (1, 2, 1));
+        assert_eq!(CookiePort::with_source(two, 0xffff, 7 << 40), two);
+        let next = CookiePort::with_source(two, 0x1_0000, 7 << 40);
+        assert_eq!((new(next, two), next >> 48), (1, 0), "the next begins anew");
     }
 
     #[test]

@@ -61,7 +61,7 @@ extern "C" fn owner_find(context: *mut xdp_md, is_cookied: u32) -> u32 {
                 meets_listener(context, packet, flags, &socket, is_cookied != 0, settings);
             socket.release();
             if verdict == Reason::CookieAccepted as u32 {
-                cookies::counters::accepted(destination_port);
+                cookies::counters::accepted(destination_port, &packet.source, settings);
             }
             verdict
         }

@@ -10,7 +10,7 @@ use crate::{
     clock,
     core::{
         actor::Actor,
-        cookies::{Life, Step, Switch, Want, blame},
+        cookies::{Step, Switch, Want, blame},
         defences,
         refusal::Refusal,
         state::{Change, Set},
@@ -255,36 +255,61 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Switches cookies off at ports where valid ones come back and no connection follows.
     pub(super) fn prove_life(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.give_back(now)?;
         let ports = self.defended_ports();
         if ports.is_empty() || !self.terrain.sees_handshakes {
-            self.terrain.life = Life::default();
+            self.terrain.life.rest();
             return Ok(());
         }
         let cookies = self.plane.cookie_ports(&ports).map_err(failed)?;
+        let readings: Vec<_> = ports.into_iter().zip(cookies).collect();
         // Where not all of them are seen, those that never were prove nothing.
         let sees_all = self.terrain.partial.is_none();
-        let readings: Vec<_> = ports
-            .into_iter()
-            .zip(cookies)
-            .filter(|(_, reading)| sees_all || reading.completed > 0)
-            .collect();
-        let lifeless = self.terrain.life.observe(now, &readings);
+        let lifeless = self.terrain.life.observe(now, &readings, sees_all);
         if lifeless.is_empty() {
             return Ok(());
         }
         let since = clock::now();
-        let changes = lifeless.iter().map(|port| {
+        let mut changes = Vec::new();
+        for port in &lifeless {
+            let pause = self.terrain.life.fail(*port);
+            if let Some(set) = self.state.cookie_ports.get(port) {
+                let before = (now + pause, set.clone());
+                self.terrain.suspended.insert(*port, before);
+            }
             let set = Set {
                 value: false,
                 by: WATCH.to_owned(),
                 since,
-                until: None,
+                until: Some(since + pause),
             };
-            Change::CookiePort(*port, Some(set))
-        });
+            changes.push(Change::CookiePort(*port, Some(set)));
+        }
         let text = self.lifeless(&lifeless);
         tracing::error!("{text}");
-        self.carry_out(changes.collect(), &Actor::Daemon, "cookies.failed", &text)?;
+        self.carry_out(changes, &Actor::Daemon, "cookies.failed", &text)?;
+        self.recompose();
+        self.write_tables()
+    }
+
+    /// What an operator set is in force again where a pause has ended, unless somebody said otherwise
+    /// meanwhile.
+    fn give_back(&mut self, now: Instant) -> Result<(), Refusal> {
+        let paused = &self.state.cookie_ports;
+        let over = |port: &u16| paused.get(port).is_none_or(|set| set.by != WATCH);
+        let ended = self.terrain.suspended.extract_if(.., |port, _| over(port));
+        let is_over = |until: &Option<_>| until.is_some_and(|until| until <= clock::now());
+        let changes: Vec<Change> = ended
+            .filter(|(port, (until, set))| {
+                *until <= now && !paused.contains_key(port) && !is_over(&set.until)
+            })
+            .map(|(port, (_, set))| Change::CookiePort(port, Some(set)))
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let text = "what was set of cookies at ports is in force again after a pause";
+        self.carry_out(changes, &Actor::Daemon, "cookies.resumed", text)?;
         self.recompose();
         self.write_tables()
     }
@@ -294,9 +319,10 @@ impl<D: Dataplane> Daemon<D> {
         let known = self.terrain.known.as_ref();
         let translates = known.is_some_and(|known| !known.translated.words.is_empty());
         format!(
-            "cookies are off at TCP {}: valid ones came back, and no connection came of them for a \
-             second. To blame is likely: {}. Once that is mended, `floodwall defence set cookies on \
-             --port {}`",
+            "cookies are off for a while at TCP {}: valid ones came back from several sources, and no \
+             connection came of them for a second. To blame is likely: {}. They are tried again by \
+             themselves; once that is mended, at once with `floodwall defence set cookies on --port \
+             {}`",
             list.join(", "),
             blame(self.terrain.network.strict_conntrack, translates),
             list.join(" --port "),
@@ -328,6 +354,21 @@ impl<D: Dataplane> Daemon<D> {
                  clients get through"
                     .to_owned(),
             );
+        }
+        let unseen: Vec<String> = self
+            .terrain
+            .life
+            .unseen()
+            .iter()
+            .map(u16::to_string)
+            .collect();
+        if !unseen.is_empty() {
+            warnings.push(format!(
+                "SYNs to TCP {} are answered, and whether connections come of it is not seen, for only \
+                 processes of this container's control group are: watch that clients get through, or \
+                 name the host's cgroup2 with [paths] cgroup",
+                unseen.join(", ")
+            ));
         }
         warnings
     }

@@ -26,7 +26,7 @@ use crate::{
         local::Local,
         ports::{Composed, Known, Ports, compose},
         refusal::Refusal,
-        state::State,
+        state::{Set, State},
     },
     dataplane::{Dataplane, LocalLines},
     host::{links::Link, network::Network, surroundings::Surroundings},
@@ -70,6 +70,8 @@ pub struct Terrain {
     listeners: BTreeMap<u16, (u64, u32)>,
     pub(super) switch: Switch,
     pub(super) life: Life,
+    /// What operators set of ports where cookies are off for a while, and when that ends.
+    pub(super) suspended: BTreeMap<u16, (Instant, Set<bool>)>,
     /// Interfaces whose way out is looked at, by index.
     pub(super) egress: BTreeMap<u32, String>,
     /// Whether it is known that no way out is looked at.
@@ -106,6 +108,7 @@ impl Terrain {
             listeners: BTreeMap::new(),
             switch: Switch::default(),
             life: Life::default(),
+            suspended: BTreeMap::new(),
             egress: BTreeMap::new(),
             is_egress_bare: false,
             sees_handshakes: false,

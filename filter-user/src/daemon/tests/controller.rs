@@ -574,7 +574,7 @@ fn a_moment_is_read_whole() {
         CookiePort {
             accepted: 4,
             completed: 3,
-            declined: 0,
+            ..CookiePort::default()
         },
     );
     let watched = Sample {

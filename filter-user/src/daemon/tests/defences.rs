@@ -798,8 +798,10 @@ fn cookies_of_which_no_connection_comes_go_off_at_that_port() {
     let handshakes = |daemon: &mut Daemon<Fake>, second, port: u16, accepted, completed| {
         let cookies = CookiePort {
             accepted,
-            declined: 0,
             completed,
+            // Another source each time.
+            sources: (1_u64 << second) - 1,
+            ..CookiePort::default()
         };
         daemon.plane.cookie_ports.insert(port, cookies);
         daemon.tend_at(Duration::from_secs(second));
@@ -825,7 +827,9 @@ fn cookies_of_which_no_connection_comes_go_off_at_that_port() {
     assert_eq!(status.overrides[0].name, "defence.cookies.443");
     assert_eq!(status.overrides[0].value, "off");
 
-    // It stays so over a restart, until an operator says otherwise.
+    // It ends by itself, and stays so over a restart until then, unless an operator says otherwise.
+    let ends = status.overrides[0].until.expect("an end");
+    assert!(ends <= clock::now() + Duration::from_secs(60));
     let mut daemon = host.again(daemon);
     daemon.protect().expect("protected");
     daemon.tend();
@@ -843,8 +847,9 @@ fn where_not_all_handshakes_are_seen_those_of_others_prove_nothing() {
     let mut daemon = host.protecting();
     let cookies = |accepted, completed| CookiePort {
         accepted,
-        declined: 0,
         completed,
+        sources: 0b1111,
+        ..CookiePort::default()
     };
     daemon.plane.cookie_ports.insert(80, cookies(0, 1));
     for second in 1..6 {
@@ -868,6 +873,30 @@ fn where_not_all_handshakes_are_seen_those_of_others_prove_nothing() {
         let is_told = notes.iter().any(|it| it.contains("below /sys/fs/cgroup"));
         assert!(is_told, "{notes:?}");
     }
+}
+
+#[test]
+fn what_an_operator_set_of_a_port_is_back_after_a_pause() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    daemon
+        .set_cookies(Defence::Cookies, DefenceMode::On, &[443])
+        .expect("on");
+    daemon.tend();
+    for second in 1..5_u64 {
+        let cookies = CookiePort {
+            accepted: second,
+            sources: (1 << second) - 1,
+            ..CookiePort::default()
+        };
+        daemon.plane.cookie_ports.insert(443, cookies);
+        daemon.tend_at(Duration::from_secs(second));
+    }
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[]));
+    let _ = daemon.state.apply(Change::CookiePort(443, None));
+    daemon.tend_at(Duration::from_secs(70));
+    assert_eq!(daemon.told(PortSet::Cookies), set(&[443]));
+    assert!(daemon.state.cookie_ports[&443].value);
 }
 
 #[test]

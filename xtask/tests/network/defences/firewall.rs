@@ -1,6 +1,11 @@
 //! What cookies change on this host, and what keeps them from working.
 
-use std::fs;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    thread,
+    time::Duration,
+};
 
 use xtask::lab::sandbox::Ns;
 
@@ -31,8 +36,9 @@ fn cookies_go_off_where_a_firewall_wants_to_see_the_syn() {
     nft(&p, Ns::Server, STRICT);
     // Each is answered, and none of them gets through.
     let mut calls = Vec::new();
-    for _ in 0..5 {
-        let mut call = as_client(&p, connect).unwrap();
+    for host in 1..=5 {
+        let from = SocketAddr::from((Ipv4Addr::new(198, 51, 100, host), 0));
+        let mut call = as_client(&p, || call(from, (to, PORT).into())).unwrap();
         std::io::Write::write_all(&mut call, &10_u32.to_be_bytes()).unwrap();
         // Kept open: to conntrack, a FIN of what it never saw is not new but invalid, and passes.
         calls.push(call);
@@ -45,6 +51,35 @@ fn cookies_go_off_where_a_firewall_wants_to_see_the_syn() {
     let stream = as_client(&p, connect).unwrap();
     ask(&stream, 10).unwrap();
     drop(stream);
+    server.stop(&p);
+}
+
+#[test]
+fn cookies_stay_on_where_a_rule_blocks_one_address() {
+    let p = defended();
+    let server = Server::start(&p, PORT);
+    let (to, from) = FAMILIES[0];
+    nft(
+        &p,
+        Ns::Server,
+        "table inet jail { chain input { type filter hook input priority 0
+            ip saddr 198.51.100.7 tcp dport 8080 drop } }",
+    );
+    let before = p.count("cookie_accepted");
+    let jailed = SocketAddr::from((Ipv4Addr::new(198, 51, 100, 7), 0));
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        // It is answered, and says what nobody hears, again and again.
+        let mut call = as_client(&p, || call(jailed, (to, PORT).into())).unwrap();
+        std::io::Write::write_all(&mut call, &10_u32.to_be_bytes()).unwrap();
+        calls.push(call);
+    }
+    thread::sleep(Duration::from_secs(4));
+    assert!(p.count("cookie_accepted") >= before + 10);
+    assert!(has_cookies(&p, PORT));
+    let stream = as_client(&p, || call((from, 0).into(), (to, PORT).into())).unwrap();
+    ask(&stream, 10).unwrap();
+    drop((stream, calls));
     server.stop(&p);
 }
 
