@@ -21,5 +21,6 @@ pub mod refusal;
 pub mod rules;
 pub mod settings;
 pub mod shadow;
+pub mod silence;
 pub mod state;
 pub mod why;

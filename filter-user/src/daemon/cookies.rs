@@ -3,9 +3,15 @@
 
 use std::{io, time::Instant};
 
-use filter_common::abi::defence::Defence;
+use filter_common::abi::{
+    defence::{Defence, PortSet},
+    reason::Reason,
+};
 
-use super::state::{Daemon, failed};
+use super::{
+    meter::happened,
+    state::{Daemon, failed},
+};
 use crate::{
     clock,
     core::{
@@ -13,6 +19,7 @@ use crate::{
         cookies::{Step, Switch, Want, blame},
         defences,
         refusal::Refusal,
+        silence::{self, Count},
         state::{Change, Set},
     },
     dataplane::Dataplane,
@@ -256,6 +263,7 @@ impl<D: Dataplane> Daemon<D> {
     /// Switches cookies off at ports where valid ones come back and no connection follows.
     pub(super) fn prove_life(&mut self, now: Instant) -> Result<(), Refusal> {
         self.give_back(now)?;
+        self.listen_for_silence(now)?;
         let ports = self.defended_ports();
         if ports.is_empty() || !self.terrain.sees_handshakes {
             self.terrain.life.rest();
@@ -290,6 +298,36 @@ impl<D: Dataplane> Daemon<D> {
         self.carry_out(changes, &Actor::Daemon, "cookies.failed", &text)?;
         self.recompose();
         self.write_tables()
+    }
+
+    /// Has nothing answered where answers reach nobody.
+    fn listen_for_silence(&mut self, now: Instant) -> Result<(), Refusal> {
+        /// Ports that are looked at: a look is a call for each.
+        const MOST: usize = 256;
+        // Where nobody tells of handshakes, calm and silence are the same.
+        let Some(composed) = self.terrain.composed.as_ref() else {
+            return Ok(());
+        };
+        if !self.terrain.sees_handshakes {
+            return Ok(());
+        }
+        let ports: Vec<u16> = composed.get(PortSet::TcpOpen).iter().take(MOST).collect();
+        let readings = self.plane.cookie_ports(&ports).map_err(failed)?;
+        let answers = self.terrain.switch.answers();
+        let mut count = Count::default();
+        for reading in readings {
+            count.accepted = count.accepted.saturating_add(reading.accepted);
+            count.completed = count.completed.saturating_add(reading.completed);
+        }
+        if answers {
+            let counters = self.plane.counters().map_err(failed)?;
+            count.answered = happened(&counters, Reason::CookieAnswered).packets;
+        }
+        if self.terrain.silence.observe(now, answers, count) {
+            tracing::error!("{}", silence::SAID);
+            self.tell(&Actor::Daemon, "cookies.failed", silence::SAID);
+        }
+        Ok(())
     }
 
     /// What an operator set is in force again where a pause has ended, unless somebody said otherwise

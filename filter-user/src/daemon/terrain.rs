@@ -26,6 +26,7 @@ use crate::{
         local::Local,
         ports::{Composed, Known, Ports, compose},
         refusal::Refusal,
+        silence::{self, Silence},
         state::{Set, State},
     },
     dataplane::{Dataplane, LocalLines},
@@ -70,6 +71,8 @@ pub struct Terrain {
     listeners: BTreeMap<u16, (u64, u32)>,
     pub(super) switch: Switch,
     pub(super) life: Life,
+    /// Whether answers reach anybody.
+    pub(super) silence: Silence,
     /// What operators set of ports where cookies are off for a while, and when that ends.
     pub(super) suspended: BTreeMap<u16, (Instant, Set<bool>)>,
     /// Interfaces whose way out is looked at, by index.
@@ -108,6 +111,7 @@ impl Terrain {
             listeners: BTreeMap::new(),
             switch: Switch::default(),
             life: Life::default(),
+            silence: Silence::default(),
             suspended: BTreeMap::new(),
             egress: BTreeMap::new(),
             is_egress_bare: false,
@@ -159,6 +163,9 @@ impl<D: Dataplane> Daemon<D> {
             .collect();
         let mut unable = self.host.lacking();
         let mut hindrances = Unable::new();
+        if self.terrain.silence.holds(now) {
+            hindrances.insert(Defence::Cookies, silence::SAID.to_owned());
+        }
         self.look_at_sockets(now, &protected, &mut hindrances);
         self.terrain.network = self.host.network();
         let network = &self.terrain.network;

@@ -900,6 +900,41 @@ fn what_an_operator_set_of_a_port_is_back_after_a_pause() {
 }
 
 #[test]
+fn where_answers_reach_nobody_nothing_is_answered_for_a_while() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    let look = |daemon: &mut Daemon<Fake>, second, answered, completed| {
+        let cookies = CookiePort {
+            completed,
+            ..CookiePort::default()
+        };
+        daemon.plane.cookie_ports.insert(443, cookies);
+        let at = usize::from(Reason::CookieAnswered.code());
+        let mut counters = daemon.plane.counters().expect("counters");
+        counters[at].packets = answered;
+        daemon.plane.counters = Some(counters);
+        daemon.tend_at(Duration::from_secs(second));
+    };
+    for second in 1..20 {
+        look(&mut daemon, second, 0, second);
+    }
+    daemon
+        .set_defence(Defence::Cookies, DefenceMode::On)
+        .expect("on");
+    for second in 1..14 {
+        look(&mut daemon, second, second * 100, 19);
+    }
+    assert!(!daemon.answers());
+    let warnings = daemon.status().expect("a status").warnings;
+    assert!(
+        warnings.iter().any(|it| it.contains("XDP sends back")),
+        "{warnings:?}"
+    );
+    daemon.tend_at(Duration::from_secs(700));
+    assert!(daemon.answers(), "they are tried again");
+}
+
+#[test]
 fn a_kernel_that_refuses_ports_is_told_and_nothing_holds() {
     let host = host("");
     let mut daemon = host.protecting();

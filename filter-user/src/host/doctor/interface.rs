@@ -100,6 +100,7 @@ pub(super) fn unknown(name: &str, links: &[Link]) -> Finding {
 pub(super) fn judge(seen: &Seen, attach: AttachPreference) -> Vec<Finding> {
     let mut findings = vec![link(&seen.link), driver(seen, attach)];
     findings.extend(mtu(seen, attach));
+    findings.extend(sends_back(seen, attach));
     findings.push(queues(seen));
     findings.extend(offloads(seen));
     findings.extend(programs(seen));
@@ -161,6 +162,20 @@ fn driver(seen: &Seen, attach: AttachPreference) -> Finding {
             Finding::warning(subject, text, lower)
         }
     }
+}
+
+/// A veth gives what a program sends back to its other end, which takes it only with a program of its
+/// own or with GRO (`veth_xdp_xmit`); from here it cannot be seen.
+fn sends_back(seen: &Seen, attach: AttachPreference) -> Option<Finding> {
+    let is_veth = seen.link.kind.as_deref() == Some("veth");
+    (is_veth && attach != AttachPreference::Generic).then(|| {
+        Finding::warning(
+            format!("{}: answers", seen.link.name),
+            "the other end of a veth takes answers with cookies only if it has GRO or an XDP program, \
+             which cannot be seen from here",
+            "ethtool -K PEER gro on, where the other end is; or attach = \"generic\"",
+        )
+    })
 }
 
 fn mtu(seen: &Seen, attach: AttachPreference) -> Option<Finding> {

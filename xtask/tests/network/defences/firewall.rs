@@ -14,6 +14,16 @@ use super::{
 };
 use crate::common::{Config, Protected, wait_until};
 
+/// Drops what one address sends.
+const JAIL: &str = "
+table inet jail {
+    chain input {
+        type filter hook input priority 0
+        ip saddr 198.51.100.7 tcp dport 8080 drop
+    }
+}
+";
+
 /// Drops what begins without a SYN, as the stack sees it.
 const STRICT: &str = "
 table inet strict {
@@ -59,12 +69,7 @@ fn cookies_stay_on_where_a_rule_blocks_one_address() {
     let p = defended();
     let server = Server::start(&p, PORT);
     let (to, from) = FAMILIES[0];
-    nft(
-        &p,
-        Ns::Server,
-        "table inet jail { chain input { type filter hook input priority 0
-            ip saddr 198.51.100.7 tcp dport 8080 drop } }",
-    );
+    nft(&p, Ns::Server, JAIL);
     let before = p.count("cookie_accepted");
     let jailed = SocketAddr::from((Ipv4Addr::new(198, 51, 100, 7), 0));
     let mut calls = Vec::new();
