@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn each_trouble_is_one_finding_with_its_remedy() {
         type Change = fn(&mut Seen);
-        let cases: [(Change, Verdict, &str, &str); 12] = [
+        let cases: [(Change, Verdict, &str, &str); 13] = [
             (
                 |s| s.link.up = false,
                 Verdict::Warning,
@@ -378,6 +378,12 @@ mod tests {
                 Verdict::Warning,
                 "link",
                 "cable",
+            ),
+            (
+                |s| s.link.kind = Some("veth".into()),
+                Verdict::Warning,
+                "answers",
+                "gro on",
             ),
             (
                 |s| {
