@@ -25,6 +25,10 @@ impl<D: Dataplane> Daemon<D> {
     /// Attaches the programs that see what leaves and which handshakes complete, where somebody needs
     /// them and they are not, and takes them off where nobody does.
     pub(super) fn attach_all(&mut self, now: Instant, links: &[Link]) {
+        if self.protection.is_empty() && !self.config.interfaces.is_empty() {
+            // Not known yet what is protected: what an earlier daemon left stays.
+            return;
+        }
         if self.terrain.loss.is_some_and(|loss| now >= loss + MEMORY) {
             self.terrain.loss = None;
             self.troubles.remove(LOST);
@@ -108,10 +112,15 @@ impl<D: Dataplane> Daemon<D> {
         self.terrain.is_egress_bare = false;
         self.find_lost(now, &outward);
         let terrain = &mut self.terrain;
+        let is_first = terrain.egress.is_empty();
         let mut refused = Vec::new();
         for (index, name) in &outward {
             if terrain.egress.contains_key(index) {
                 continue;
+            }
+            // Where an earlier daemon had all of them looked at, what was noted still counts.
+            if is_first && !matches!(self.plane.egress_attachment(name), Ok(Some(_))) {
+                terrain.ground.solicited_since = u64::MAX;
             }
             match self.plane.attach_egress(name) {
                 Ok(_) => {

@@ -131,6 +131,9 @@ impl<D: Dataplane> Daemon<D> {
             daemon.plane.set_known(&kept.lines).map_err(failed)?;
         }
         daemon.forget_days(now)?;
+        if taken_over {
+            daemon.terrain.ground.solicited_since = found.solicited_since;
+        }
         daemon.survey(now)?;
         let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
         let held_until = if taken_over { found.held_until } else { 0 };

@@ -518,7 +518,7 @@ fn refusals_are_told_once_and_stop_nothing() {
         ["the controller wanted to hold sockets, which was not done: sockets is off, by the file"]
     );
     assert_eq!(daemon.events("controller.notice").len(), 2);
-    assert_eq!(daemon.events("incident.opened").len(), 2);
+    assert_eq!(daemon.events("incident.open").len(), 2);
     assert_eq!(daemon.events("defence.hold").len(), 1, "held on in silence");
 }
 

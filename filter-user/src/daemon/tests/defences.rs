@@ -845,10 +845,10 @@ fn where_not_all_handshakes_are_seen_those_of_others_prove_nothing() {
     let host = host("defences.cookies = \"on\"");
     host.surroundings.scene().is_container = true;
     let mut daemon = host.protecting();
-    let cookies = |accepted, completed| CookiePort {
+    let cookies = |accepted: u64, completed| CookiePort {
         accepted,
         completed,
-        sources: 0b1111,
+        sources: (1 << (accepted / 10)) - 1,
         ..CookiePort::default()
     };
     daemon.plane.cookie_ports.insert(80, cookies(0, 1));

@@ -113,11 +113,23 @@ static ICMP: [Ladder; 4] = [
 ];
 static FRAGMENTS: [Ladder; 1] = [of_all(
     LimitName::Fragments,
-    &[even(20_000), even(5_000), even(2_000), even(1_000)],
+    &[
+        even(20_000),
+        even(5_000),
+        even(2_000),
+        even(1_000),
+        even(500),
+    ],
 )];
 static PROTOCOLS: [Ladder; 1] = [of_all(
     LimitName::Protocols,
-    &[even(20_000), even(5_000), even(2_000), even(1_000)],
+    &[
+        even(20_000),
+        even(5_000),
+        even(2_000),
+        even(1_000),
+        even(500),
+    ],
 )];
 
 /// The limits that meet a vector, those that spare most first.
@@ -141,11 +153,14 @@ impl Ladder {
         self.rungs.get(rung).copied()
     }
 
-    /// The next rung for all together that leaves twice what is usual.
-    pub fn next(&self, rung: Option<usize>, threat: &Threat) -> Option<usize> {
-        let next = below(rung);
-        let rate = self.rate(next)?;
-        (rate.packets as f64 >= 2.0 * threat.usual).then_some(next)
+    /// The lowest rung for all together that leaves twice what is usual: nobody is told from others
+    /// there, so that to go down slowly would spare nobody.
+    pub fn lowest(&self, rung: Option<usize>, threat: &Threat) -> Option<usize> {
+        let leaves = |at: &usize| {
+            let rate = self.rate(*at);
+            rate.is_some_and(|rate| rate.packets as f64 >= 2.0 * threat.usual)
+        };
+        (below(rung)..self.rungs.len()).rev().find(leaves)
     }
 
     /// The next rung, whoever is hit.

@@ -120,7 +120,11 @@ impl Limits {
             let age = grounds.holds.age(defence, scene.elapsed);
             age.is_none_or(|age| age < DEFENCE)
         };
-        if defence.is_some_and(waits) {
+        // What only limits shows at once what it leaves.
+        let only_limits = ladders(threat.vector)
+            .iter()
+            .any(|ladder| ladder.scope == Scope::All);
+        if !only_limits && defence.is_some_and(waits) {
             return;
         }
         let mut of_sources = None;
@@ -211,7 +215,7 @@ fn choose(
             | LimitName::Connections(_)
             | LimitName::Service(..) => true,
         };
-        let rung = ladder.next(now, threat).filter(|_| fits)?;
+        let rung = ladder.lowest(now, threat).filter(|_| fits)?;
         return Some((rung, "twice what is usual still passes".to_owned()));
     }
     // Who forges sources has as many as he likes, and each of them is under any limit; reflectors
