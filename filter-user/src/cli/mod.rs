@@ -22,6 +22,7 @@ mod samples;
 mod service;
 mod stats;
 mod status;
+mod top;
 mod value;
 mod why;
 
@@ -76,6 +77,8 @@ enum Command {
     Status(status::Status),
     /// Show rates of the last second
     Stats(stats::Stats),
+    /// Watch attacks and act on them, on one screen
+    Top(top::Top),
     /// Drop sources, or see which are dropped
     #[command(subcommand)]
     Block(block::Block),
@@ -162,6 +165,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run(command) => command.execute(context, &cli.options)?,
         Command::Status(command) => command.execute(context)?,
         Command::Stats(command) => command.execute(context)?,
+        Command::Top(command) => command.execute(context)?,
         Command::Block(command) => command.execute(context)?,
         Command::Ban(command) => command.execute(context)?,
         Command::Allow(command) => command.execute(context)?,

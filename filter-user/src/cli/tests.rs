@@ -22,6 +22,7 @@ fn every_command_of_the_design_is_understood() {
         "status",
         "status --json",
         "stats --watch",
+        "top",
         "block add 192.0.2.1 2001:db8::/32 --for 1h --reason scan --dry-run --force",
         "block del 192.0.2.1/24",
         "block list --list feed --limit 5 --json",

@@ -199,6 +199,7 @@ impl Controller {
             .iter()
             .map(|threat| report(threat, &self.incidents))
             .collect();
+        view.vectors_now = threats.iter().map(|threat| threat.rate).collect();
         view.sources = sources(threats, &self.incidents);
         let fast = self.rates.over(FAST);
         // A step's estimate leaps; a second's mean does not.

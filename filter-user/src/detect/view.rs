@@ -20,7 +20,10 @@ pub struct View {
     pub rates: Vec<ClassRate>,
     /// Vectors that are not calm.
     pub vectors: Vec<VectorReport>,
-    /// Sources that send most now, most first.
+    /// What each of them brings at the moment, packets a second, in the same order.
+    #[serde(default)]
+    pub vectors_now: Vec<f64>,
+    /// Sources that send most now, most first: packets a second.
     pub sources: Vec<SourceReport>,
     /// What was done of late, newest first.
     pub actions: Vec<Action>,

@@ -43,6 +43,24 @@ pub fn rate(number: f64) -> String {
     format!("{}/s", grouped(whole))
 }
 
+/// A rate in at most seven columns below a thousand billion: `12.3k/s`.
+pub fn short_rate(number: f64) -> String {
+    let mut rest = number.max(0.0);
+    let mut unit = "";
+    for larger in ["k", "M", "G"] {
+        if rest < 999.5 {
+            break;
+        }
+        rest /= 1000.0;
+        unit = larger;
+    }
+    if unit.is_empty() || rest >= 99.95 {
+        format!("{rest:.0}{unit}/s")
+    } else {
+        format!("{rest:.1}{unit}/s")
+    }
+}
+
 /// Bits a second as `1.2 Gbit/s`, in powers of 1000.
 pub fn bits(number: f64) -> String {
     let mut rest = number.max(0.0);
@@ -106,6 +124,15 @@ mod tests {
     #[test]
     fn rates_are_whole() {
         assert_eq!([0.0, 1234.6].map(rate), ["0/s", "1,235/s"]);
+    }
+
+    #[test]
+    fn short_rates_have_three_figures() {
+        let shown = [0.0, 999.4, 999.6, 12_345.0, 99_960.0, 2.5e6, 1e12, f64::NAN].map(short_rate);
+        let expected = [
+            "0/s", "999/s", "1.0k/s", "12.3k/s", "100k/s", "2.5M/s", "1000G/s", "0/s",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

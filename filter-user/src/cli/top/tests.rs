@@ -1,0 +1,6 @@
+//! What the screen shows, and what keys do.
+
+mod keys;
+mod panes;
+mod scenes;
+mod texts;
