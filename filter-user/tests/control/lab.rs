@@ -21,7 +21,7 @@ use filter_user::{
     daemon::handle::{Handle, Service},
     detect::{
         Phase, Target, Vector, View,
-        output::{Report, Spoofed, VectorReport},
+        output::{Report, SourceReport, Spoofed, VectorReport},
     },
     metrics::{Deliveries, Metrics, Steps},
 };
@@ -357,6 +357,12 @@ impl Service for Fake {
         Ok(View {
             at: time(),
             incident: Some(3),
+            sources: vec![SourceReport {
+                prefix: "198.51.100.7/32".parse().unwrap(),
+                packets: 5_000,
+                error: 10,
+                may_be_forged: true,
+            }],
             ..View::default()
         })
     }

@@ -7,3 +7,4 @@ mod cli;
 mod lab;
 mod metrics;
 mod socket;
+mod top;

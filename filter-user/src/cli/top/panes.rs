@@ -93,10 +93,15 @@ pub fn columns(pane: Pane, is_wide: bool) -> Vec<Column> {
             text("sources", 6, 9),
             rest("evidence", 7),
         ],
-        (Pane::Sources, _) => vec![
+        (Pane::Sources, false) => vec![
             rest("source", 0),
             rate("about", 1, 8),
             text("forged", 2, 13),
+        ],
+        (Pane::Sources, true) => vec![
+            text("source", 0, 43),
+            rate("about", 1, 8),
+            rest("forged", 2),
         ],
         (Pane::Reasons, false) => vec![rest("reason", 0), rate("stopped", 1, 14)],
         (Pane::Reasons, true) => vec![
@@ -106,12 +111,13 @@ pub fn columns(pane: Pane, is_wide: bool) -> Vec<Column> {
         ],
         (Pane::Actions, false) => vec![rest("what", 0), text("until", 1, 16)],
         (Pane::Actions, true) => vec![
-            text("at", 2, 9),
+            text("at", 2, 10),
             text("what", 0, 42),
             rest("why", 3),
             text("until", 1, 16),
         ],
-        (Pane::Defences, _) => vec![rest("what", 0), text("until", 1, 16)],
+        (Pane::Defences, false) => vec![rest("what", 0), text("until", 1, 16)],
+        (Pane::Defences, true) => vec![text("what", 0, 48), rest("until", 1)],
     }
 }
 
@@ -314,7 +320,7 @@ fn action(did: &output::Action, scene: &Scene) -> Row {
         cells: vec![
             what.clone(),
             texts::until(did.until, scene.stats.at),
-            texts::clock(did.at),
+            texts::since(did.at, scene.stats.at),
             why.clone(),
         ],
         details: vec![

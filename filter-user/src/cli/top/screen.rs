@@ -144,9 +144,9 @@ fn head<'a>(app: &App, scene: &Scene, now: Timestamp) -> Vec<Line<'a>> {
             let open = scene.began.map_or_else(String::new, |began| {
                 let seconds = began.duration_until(now).as_secs().max(0).cast_unsigned();
                 let lasted = format_duration(std::time::Duration::from_secs(seconds));
-                format!(" since {}, {lasted}", texts::clock(began))
+                format!(" since {} ({lasted})", texts::since(began, now))
             });
-            Span::styled(format!("INCIDENT {id} open{open}"), loud(app, Tone::Bad))
+            Span::styled(format!("INCIDENT {id}{open}"), loud(app, Tone::Bad))
         }
         None => Span::styled("no incident", loud(app, Tone::Good)),
     }];
@@ -158,9 +158,9 @@ fn head<'a>(app: &App, scene: &Scene, now: Timestamp) -> Vec<Line<'a>> {
         None => Span::raw("; no bottleneck"),
     });
     if scene.view.good_dropped >= 0.5 {
-        let rate = number::rate(scene.view.good_dropped);
+        let rate = number::short_rate(scene.view.good_dropped);
         third.push(Span::styled(
-            format!("; proven sources lose {rate}"),
+            format!("; proven lose {rate}"),
             loud(app, Tone::Warning),
         ));
     }
@@ -175,7 +175,7 @@ fn silence<'a>(app: &App, since: Timestamp, why: &str, scene: Option<&Scene>) ->
     let bad = loud(app, Tone::Bad);
     let last = scene.map_or_else(String::new, |scene| {
         let at = texts::clock(scene.stats.at);
-        format!("; below is what it said at {at}; what is in the kernel goes on without it")
+        format!("; below is what it said at {at}; the kernel goes on without it")
     });
     let since = texts::clock(since);
     vec![
@@ -184,7 +184,7 @@ fn silence<'a>(app: &App, since: Timestamp, why: &str, scene: Option<&Scene>) ->
             bad,
         ),
         Line::styled(safe(why), bad),
-        Line::raw(format!("press q to leave{last}")),
+        Line::raw(format!("q leaves{last}")),
     ]
 }
 

@@ -20,14 +20,22 @@ pub fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()
 }
 
-/// The end of something, likewise; with its day unless that is today.
-pub fn until(end: Option<Timestamp>, now: Timestamp) -> String {
+/// A point in time, likewise; its day, unless that is today.
+pub fn since(at: Timestamp, now: Timestamp) -> String {
     let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
-    match end {
-        None => "no end".to_owned(),
-        Some(end) if day(end) == day(now) => format!("until {}", clock(end)),
-        Some(end) => format!("until {}", day(end)),
+    if day(at) == day(now) {
+        clock(at)
+    } else {
+        day(at)
     }
+}
+
+/// The end of something, likewise.
+pub fn until(end: Option<Timestamp>, now: Timestamp) -> String {
+    end.map_or_else(
+        || "no end".to_owned(),
+        |end| format!("until {}", since(end, now)),
+    )
 }
 
 /// Whether sources are forged, in a word.

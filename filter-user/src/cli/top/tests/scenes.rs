@@ -8,9 +8,9 @@ use crate::{
     api::types::*,
     cli::top::{app::App, feed::Heard},
     detect::{
-        ClassRate, Phase, Target, Vector, View,
+        Phase, Target, Vector, View,
         output::{self, SourceReport, Spoofed, VectorReport},
-        view::Total,
+        view::{ClassRate, Total},
     },
 };
 
