@@ -112,7 +112,7 @@ pub fn columns(pane: Pane, is_wide: bool) -> Vec<Column> {
         (Pane::Actions, false) => vec![rest("what", 0), text("until", 1, 16)],
         (Pane::Actions, true) => vec![
             text("at", 2, 10),
-            text("what", 0, 42),
+            text("what", 0, 32),
             rest("why", 3),
             text("until", 1, 16),
         ],

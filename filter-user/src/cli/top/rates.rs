@@ -114,12 +114,15 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, style: impl Fn(Tone) -
             .iter()
             .map(|value| value.map(|v| bar(v, most, steps)));
         let bars: Vec<Option<u64>> = bars.collect();
-        let sparkline = Sparkline::default()
-            .data(bars)
-            .max(steps)
-            .absent_value_symbol("·")
-            .style(style);
+        let sparkline = Sparkline::default().data(bars).max(steps).style(style);
         frame.render_widget(sparkline, graph);
+        // What is not known is not nothing.
+        let ground = bottom(graph);
+        for (at, value) in (ground.x..ground.right()).zip(&seconds) {
+            if value.is_none() {
+                frame.buffer_mut()[(at, ground.y)].set_char('·');
+            }
+        }
     }
 }
 
