@@ -99,6 +99,8 @@ mod tests {
                 by: Default::default(),
                 promise: None,
                 bears: None,
+                learned: false,
+                learned: false,
             });
         }
         let page = of(&report);

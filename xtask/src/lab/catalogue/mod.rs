@@ -44,6 +44,10 @@ use ceiling::Bears;
 
 /// Where the table goes, from the workspace's root.
 const DOCUMENT: &str = "docs/catalogue.md";
+/// How long floodwall has to know calm traffic before it writes rules of its own, with some to spare.
+const LEARNS: Duration = Duration::from_secs(120);
+/// Rows of floods that only what calm traffic looks like tells from it.
+const LEARNED: [u8; 3] = [9, 12, 18];
 /// Names the workspace's root in the environment; `cargo xtask` sets it.
 const WORKSPACE: &str = "FLOODWALL_WORKSPACE";
 
@@ -132,6 +136,8 @@ pub struct Row {
     pub promise: Option<Promise>,
     /// The fastest flood that can be borne, with floodwall and without.
     pub bears: Option<[Bears; 2]>,
+    /// Whether floodwall had seen calm traffic for a while before.
+    pub learned: bool,
 }
 
 impl Catalogue {
@@ -153,18 +159,20 @@ impl Catalogue {
             eprintln!("three servers, each behind something else …");
             let mut sites = Sites::new(&binary, setup, mtu, cpu)?;
             report.calm = sites.each(|site| site.measure(None, Guests::default(), time))?;
-            let mut seen = Vec::new();
-            for attack in &attacks {
-                let mut row = self.row(&mut sites, attack, time)?;
-                // One attack of a row is enough to know what can be borne.
-                if !self.quick && !seen.contains(&attack.row) {
-                    seen.push(attack.row);
-                    row.bears = ceiling::of(&sites.0, attack, &report.calm)?;
-                    sites.renew()?;
-                }
-                eprintln!("{}", table::line(&row));
-                report.rows.push(row);
+            let (learned, others): (Vec<_>, Vec<_>) = attacks
+                .into_iter()
+                .partition(|attack| self.has_to_learn(attack));
+            if !learned.is_empty() {
+                eprintln!("calm traffic to know, for {} s …", LEARNS.as_secs());
+                sites.0[0].measure(None, Guests::default(), LEARNS)?;
+                self.rows(&mut sites, &learned, &mut report, |sites, measure| {
+                    sites.each(measure)
+                })?;
+                sites.renew()?;
             }
+            self.rows(&mut sites, &others, &mut report, |sites, measure| {
+                sites.each_anew(measure)
+            })?;
         }
         report.rows.sort_by_key(|row| row.row);
         report.print(self.json)?;
@@ -201,18 +209,47 @@ impl Catalogue {
         }
     }
 
-    fn row(&self, sites: &mut Sites, attack: &Attack, time: Duration) -> Result<Row> {
-        let effort = Effort::of(attack, self.pace, time);
-        let by = sites.each_anew(|site| effort.at(site))?;
-        Ok(Row {
-            name: attack.name.clone(),
-            row: Some(attack.row),
-            about: attack.about.to_owned(),
-            pace: effort.pace,
-            by,
-            promise: Some(Promise::of(attack, self.setup())),
-            bears: None,
-        })
+    /// Whether what meets the attack has to be told from calm traffic.
+    fn has_to_learn(&self, attack: &Attack) -> bool {
+        !self.quick && !self.defended && LEARNED.contains(&attack.base_row)
+    }
+
+    /// Measures attacks, one after the other.
+    fn rows(
+        &self,
+        sites: &mut Sites,
+        attacks: &[Attack],
+        report: &mut Report,
+        each: impl Fn(&mut Sites, &dyn Fn(&Site) -> Result<Measured>) -> Result<[Measured; 3]>,
+    ) -> Result<()> {
+        for attack in attacks {
+            let effort = Effort::of(attack, self.pace, report.time);
+            let by = each(sites, &|site| effort.at(site))?;
+            // One attack of a row is enough to know what can be borne.
+            let is_first = report.rows.iter().all(|row| row.row != Some(attack.row));
+            let bears = if self.quick || !is_first {
+                None
+            } else {
+                let bears = ceiling::of(&sites.0, attack, &report.calm)?;
+                if !self.has_to_learn(attack) {
+                    sites.renew()?;
+                }
+                bears
+            };
+            let row = Row {
+                name: attack.name.clone(),
+                row: Some(attack.row),
+                about: attack.about.to_owned(),
+                pace: effort.pace,
+                by,
+                promise: Some(Promise::of(attack, self.setup())),
+                bears,
+                learned: self.has_to_learn(attack),
+            };
+            eprintln!("{}", table::line(&row));
+            report.rows.push(row);
+        }
+        Ok(())
     }
 
     fn document(&self, report: &Report) -> Result<()> {

@@ -182,6 +182,11 @@ pub fn notes(row: &Row) -> Vec<String> {
             percent(partner(floodwall).success())
         ));
     }
+    if row.learned {
+        notes.push(format!(
+            "{name}: floodwall had seen two minutes of calm traffic before."
+        ));
+    }
     let meanwhile = floodwall.meanwhile_heard();
     if meanwhile.failed > 0 {
         notes.push(format!(

@@ -146,6 +146,7 @@ impl Replay {
             by,
             promise: None,
             bears: None,
+            learned: false,
         })
     }
 }
