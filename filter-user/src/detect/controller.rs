@@ -121,7 +121,10 @@ impl Controller {
             standings: &snapshot.standings,
             snapshot,
             config: &self.config,
-            calm: threats.is_empty(),
+            // What is suspected for days is not calm either way; what becomes an attack is forgotten.
+            calm: !threats
+                .iter()
+                .any(|threat| matches!(threat.phase, Phase::Attack | Phase::Recovering)),
             incident: self.incidents.number(),
         };
         let decided = self.decision.decide(&scene, scenery.strain.hurts());
