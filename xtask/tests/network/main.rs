@@ -16,6 +16,7 @@ mod api;
 mod attach;
 mod block;
 mod configuration;
+mod controller;
 mod defences;
 mod flooded;
 mod import;
