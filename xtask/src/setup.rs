@@ -17,7 +17,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 6] = [
     Tool {
         program: "cc",
         package: "gcc",
@@ -37,6 +37,16 @@ const TOOLS: [Tool; 4] = [
         program: "nsenter",
         package: "util-linux",
         purpose: "tests and demo run programs inside their network namespaces with it",
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        purpose: "tests have a host firewall with it",
+    },
+    Tool {
+        program: "bpftool",
+        package: "bpftool",
+        purpose: "tests take a program off as anybody may",
     },
 ];
 
