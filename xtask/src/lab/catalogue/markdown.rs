@@ -100,7 +100,6 @@ mod tests {
                 promise: None,
                 bears: None,
                 learned: false,
-                learned: false,
             });
         }
         let page = of(&report);
