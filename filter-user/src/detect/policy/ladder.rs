@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use filter_common::abi::settings::Class;
 use ipnet::IpNet;
 
-use super::sources::{Judgement, Sources, neighbourhood, unit_of};
+use super::{
+    regulars::Regulars,
+    sources::{Judgement, Sources, neighbourhood, unit_of},
+};
 use crate::{
     config::{
         limit::{LimitName, LimitRate, Sender},
@@ -216,7 +219,7 @@ impl Gain {
 
 /// What single senders send, packets a second, and what may be held against them.
 #[derive(Clone, Debug, Default)]
-pub struct Loads(Vec<(f64, Judgement)>);
+pub struct Loads(Vec<(IpNet, f64, Judgement)>);
 
 impl Loads {
     /// Of the sources of a threat that are known one by one.
@@ -230,7 +233,7 @@ impl Loads {
         Self(
             loads
                 .into_iter()
-                .map(|(unit, load)| (load, sources.judgement(&unit)))
+                .map(|(unit, load)| (unit, load, sources.judgement(&unit)))
                 .collect(),
         )
     }
@@ -260,9 +263,19 @@ impl Loads {
         Self(
             loads
                 .into_iter()
-                .map(|(prefix, (members, whole))| (members.max(whole), judgement(&prefix)))
+                .map(|(prefix, (members, whole))| (prefix, members.max(whole), judgement(&prefix)))
                 .collect(),
         )
+    }
+
+    /// The same, where something speaks for those who send much without any attack.
+    pub fn sparing(mut self, regulars: &Regulars) -> Self {
+        for (prefix, _, judgement) in &mut self.0 {
+            if *judgement != Judgement::Good && regulars.within(prefix) {
+                *judgement = Judgement::Healthy;
+            }
+        }
+        self
     }
 
     fn gain(&self, rung: usize, rate: f64, cap: f64) -> Gain {
@@ -270,7 +283,7 @@ impl Loads {
             rung,
             ..Gain::default()
         };
-        for (load, judgement) in &self.0 {
+        for (_, load, judgement) in &self.0 {
             let off = load.min(cap) - rate;
             if off <= 0.0 || off.is_nan() {
                 continue;

@@ -8,6 +8,7 @@ use super::{
     holds::Holds,
     ladder::{Ladder, Loads, Scope, ladders, limit},
     lease::{Lease, Recall, TERM},
+    regulars::Regulars,
     sources::Sources,
     strain::Strain,
     wishes::{first_defence, is_active, is_at_open_udp},
@@ -28,11 +29,18 @@ const TIGHT: Duration = Duration::from_secs(10);
 /// How long a defence has to show what it does before limits are lowered.
 const DEFENCE: Duration = Duration::from_secs(2);
 
+/// The share of what is too much of which nothing more has to be stopped.
+const MET: f64 = 0.9;
+/// A step helps if it leaves no more than this share.
+const HELPS: f64 = 0.9;
+
 /// What lowering depends on beside the scene.
 #[derive(Clone, Copy, Debug)]
 pub struct Grounds<'a> {
     /// Who is a stranger.
     pub sources: &'a Sources,
+    /// Who sends much without any attack.
+    pub regulars: &'a Regulars,
     /// What the stack loses.
     pub strain: &'a Strain,
     /// Which defences hold.
@@ -48,6 +56,8 @@ struct Lowered {
     /// How many rungs it was down when it was needed last: it comes back by as many steps.
     depth: usize,
     stepped: Duration,
+    /// What passed of the threat when it went down the last time, packets a second.
+    passed: f64,
     /// Since when less passes than should.
     tight: Option<Duration>,
     /// The rung below which too little passed.
@@ -78,7 +88,7 @@ impl Limits {
                     lowered.need(scene.elapsed, threat, desk);
                 }
             }
-            if threat.passed > threat.threshold {
+            if threat.passed > threat.threshold && !is_met(threat) {
                 self.lower(scene, threat, grounds, desk);
             }
         }
@@ -138,7 +148,9 @@ impl Limits {
             if ladder.scope == Scope::Source {
                 of_sources = now.and_then(|rung| ladder.rate(rung));
             }
-            let Some((rung, because)) = choose(ladder, now, of_sources, scene, threat, grounds)
+            let before = lowered.map(|it| it.passed);
+            let Some((rung, because)) =
+                choose(ladder, now, before, of_sources, scene, threat, grounds)
             else {
                 continue;
             };
@@ -147,7 +159,7 @@ impl Limits {
                 continue;
             }
             let why = format!("{}; {because}", words::describe(threat));
-            self.step(scene, ladder, rung, why, desk);
+            self.step(scene, ladder, rung, threat.passed, why, desk);
             return;
         }
     }
@@ -157,6 +169,7 @@ impl Limits {
         scene: &Scene<'_>,
         ladder: &'static Ladder,
         rung: usize,
+        passed: f64,
         why: String,
         desk: &mut Desk<'_>,
     ) {
@@ -171,6 +184,7 @@ impl Limits {
         match self.lowered.get_mut(&ladder.name) {
             Some(lowered) => {
                 lowered.rung = rung;
+                lowered.passed = passed;
                 lowered.depth = depth;
                 lowered.stepped = scene.elapsed;
                 lowered.lease.renew(scene.elapsed);
@@ -183,6 +197,7 @@ impl Limits {
                     ladder,
                     lease: Lease::new(scene.elapsed, linger),
                     rung,
+                    passed,
                     depth,
                     stepped: scene.elapsed,
                     tight: None,
@@ -195,10 +210,19 @@ impl Limits {
     }
 }
 
-/// The rung that a limit should go down to, and why. Sources have a limit `of_sources` already.
+/// Whether nearly all that is too much is stopped already: who sends it is not who passes, and a
+/// limit would hit only those.
+fn is_met(threat: &Threat) -> bool {
+    let stopped = threat.rate - threat.passed;
+    threat.passed <= 2.0 * threat.threshold && stopped >= MET * (threat.rate - threat.threshold)
+}
+
+/// The rung that a limit should go down to, and why. Sources have a limit `of_sources` already, and
+/// `before` it went down the last time, so much passed.
 fn choose(
     ladder: &Ladder,
     now: Option<usize>,
+    before: Option<f64>,
     of_sources: Option<Rate>,
     scene: &Scene<'_>,
     threat: &Threat,
@@ -230,7 +254,8 @@ fn choose(
     let loads = match ladder.scope {
         Scope::Prefix => Loads::of_prefixes(threat, grounds.sources, of_sources),
         Scope::Source | Scope::All => Loads::of_sources(threat, grounds.sources),
-    };
+    }
+    .sparing(grounds.regulars);
     if let Some(gain) = ladder.useful(now, threat, &loads) {
         let because = format!(
             "{} senders for whom nothing speaks are above, by {}",
@@ -239,7 +264,11 @@ fn choose(
         );
         return Some((gain.rung, because));
     }
-    // Nothing tells good from bad: everybody gets his share, where the stack loses anyway.
+    // Nothing tells good from bad: everybody gets his share, where the stack loses anyway, and while
+    // that takes anything off; else it hits only those who always send much.
+    if before.is_some_and(|before| threat.passed > HELPS * before) {
+        return None;
+    }
     let lost = grounds
         .strain
         .loses_datagrams()

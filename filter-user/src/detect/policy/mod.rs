@@ -11,6 +11,7 @@ mod holds;
 mod ladder;
 mod lease;
 mod limits;
+mod regulars;
 mod sources;
 mod strain;
 mod wishes;
@@ -28,6 +29,7 @@ use self::{
     holds::Holds,
     ladder::least,
     limits::{Grounds, Limits},
+    regulars::Regulars,
     sources::Sources,
     strain::Strain,
     wishes::Circumstances,
@@ -43,6 +45,7 @@ pub struct Policy {
     budget: Budget,
     strain: Strain,
     sources: Sources,
+    regulars: Regulars,
     holds: Holds,
     limits: Limits,
     bans: Bans,
@@ -64,6 +67,7 @@ impl Policy {
         self.budget.advance(scene.elapsed);
         self.strain.read(scene);
         self.sources.learn(scene.standings, scene.elapsed);
+        self.regulars.observe(scene);
         self.bans.observe(scene, &mut self.sources);
 
         let mut desk = Desk::new(scene, &mut self.budget);
@@ -79,6 +83,7 @@ impl Policy {
         self.holds.update(scene, &wishes, &mut desk);
         let grounds = Grounds {
             sources: &self.sources,
+            regulars: &self.regulars,
             strain: &self.strain,
             holds: &self.holds,
         };

@@ -121,17 +121,60 @@ fn nobody_is_limited_before_his_standing_is_known() {
 }
 
 #[test]
-fn where_the_stack_loses_datagrams_everybody_gets_a_share() {
+fn where_the_stack_loses_datagrams_everybody_gets_a_share_while_that_helps() {
     let mut host = Host::new();
     let mut flood = threat(Vector::Udp, UDP, Spoofed::Unknown);
     flood.heavy.clear();
-    for _ in 0..100 {
-        host.snapshot.stack.udp_drops += 500;
-        host.step(std::slice::from_ref(&flood));
-    }
-    assert_eq!(host.limits(), ["source.udp 2k/s", "prefix.udp 10k/s"]);
+    let lose = |host: &mut Host, flood: &Threat| {
+        for _ in 0..100 {
+            host.snapshot.stack.udp_drops += 500;
+            host.step(std::slice::from_ref(flood));
+        }
+    };
+    lose(&mut host, &flood);
+    assert_eq!(host.limits(), ["source.udp 20k/s", "prefix.udp 100k/s"]);
+    flood.passed *= 0.8;
+    lose(&mut host, &flood);
+    assert_eq!(host.limits(), ["source.udp 10k/s", "prefix.udp 50k/s"]);
     let (_, action) = host.actions.first().expect("one");
     assert!(action.why.ends_with("of datagrams"), "{}", action.why);
+}
+
+#[test]
+fn who_sent_much_before_is_no_stranger_though_nothing_else_speaks_for_him() {
+    let tunnel: IpAddr = "198.51.7.7".parse().expect("an address");
+    let run = |seconds: u64| {
+        let mut host = Host::new();
+        let mut flood = udp(&mut host, 1, 100_000.0);
+        for _ in 0..seconds * 10 {
+            let one = Observed {
+                protocol: 17,
+                ..packet(tunnel, TrafficClass::Udp, Fate::Passed, false)
+            };
+            host.snapshot.observed = vec![one; 5];
+            host.step(&[]);
+        }
+        for heavy in &mut flood.heavy {
+            heavy.prefix = tunnel.into();
+        }
+        host.know(&tunnel.to_string(), |_| {});
+        host.run(5, &[flood]);
+        host.limits()
+    };
+    assert_ne!(run(5), [""; 0], "a moment is no custom");
+    assert_eq!(run(60), [""; 0]);
+}
+
+#[test]
+fn where_a_defence_stops_nearly_all_no_limit_hits_what_passes() {
+    let mut host = Host::new();
+    let mut flood = udp(&mut host, 1, 100_000.0);
+    flood.passed = 1.2 * flood.threshold;
+    host.run(5, std::slice::from_ref(&flood));
+    assert_eq!(host.limits(), [""; 0]);
+    flood.passed = 0.5 * flood.rate;
+    host.run(5, &[flood]);
+    assert_ne!(host.limits(), [""; 0]);
 }
 
 #[test]
