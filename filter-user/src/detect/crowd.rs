@@ -110,6 +110,11 @@ impl Crowd {
         self.each = (least > 1.0).then(|| rate / least);
     }
 
+    /// Whether enough was observed to say anything.
+    pub const fn is_known(&self) -> bool {
+        self.samples >= ENOUGH
+    }
+
     /// Whether a few sources send most of it.
     pub fn is_few(&self) -> bool {
         self.samples >= ENOUGH && self.heaviest >= 0.8

@@ -30,6 +30,8 @@ pub struct Signs<'a> {
     pub strain: &'a Strain,
     /// Whether it came at once: no crowd of people does.
     pub jumped: bool,
+    /// The share of data that belongs to the port where most handshakes are completed, 0 to 1.
+    pub talk: f64,
     /// Whether handshakes were ever counted since the controller began.
     pub counts_handshakes: bool,
 }
@@ -39,6 +41,8 @@ pub struct Signs<'a> {
 pub struct Evidence {
     /// What it comes to.
     pub score: f64,
+    /// Whether enough was observed for the lack of evidence to mean anything.
+    pub is_known: bool,
     /// What speaks for an attack, or against, in words with figures.
     pub words: Vec<String>,
     /// Whether sources are forged.
@@ -64,7 +68,10 @@ struct Parts {
 impl Signs<'_> {
     /// Weighs everything.
     pub fn weigh(&self) -> Evidence {
-        let mut evidence = Evidence::default();
+        let mut evidence = Evidence {
+            is_known: self.crowd.is_known(),
+            ..Evidence::default()
+        };
         let parts = self.parts();
         self.weigh_fates(parts, &mut evidence);
         let completed = match self.vector {
@@ -177,8 +184,9 @@ impl Signs<'_> {
         if completed <= 0.0 {
             return;
         }
-        // One ACK of each belongs to the handshake.
-        let data = (self.steady.rate(Vector::Ack).passed / completed - 1.0).max(0.0);
+        // One ACK of each belongs to the handshake; a backup at another port does not.
+        let data = self.steady.rate(Vector::Ack).passed * self.talk;
+        let data = (data / completed - 1.0).max(0.0);
         let words = format!("{data:.1} packets follow each handshake");
         if data < 2.0 {
             evidence.add(1.0, words);

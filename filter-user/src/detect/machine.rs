@@ -5,7 +5,7 @@
 //! | calm | suspected | four times the threshold in one step, or above it for 0.3 s |
 //! | suspected | under attack | still above it 0.1 s later, and there is evidence; or above the ceiling |
 //! | suspected | calm | below four fifths of it for 2 s; or ten minutes without evidence |
-//! | under attack | recovering | below 0.7 of it for a second; or 3 s of evidence to the contrary |
+//! | under attack | recovering | below 0.7 of it for a second; or 3 s of evidence to the contrary; or a minute without any |
 //! | recovering | under attack | above it again, and nothing speaks against it |
 //! | recovering | calm | nothing for as long as the configuration says |
 //!
@@ -36,6 +36,8 @@ const ENDS: Duration = Duration::from_secs(1);
 const CONTRARY: Duration = Duration::from_secs(3);
 /// How long suspicion lasts at least before it is more.
 const CONFIRM: Duration = Duration::from_millis(90);
+/// How long nothing must speak for an attack before it is over, whatever comes in.
+const FADES: Duration = Duration::from_secs(60);
 /// How long the last attack is remembered.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// How long suspicion may last without evidence.
@@ -60,6 +62,8 @@ pub struct Reading {
     pub normal: Normal,
     /// What speaks for an attack.
     pub score: f64,
+    /// Whether enough was observed for nothing to speak for it.
+    pub is_known: bool,
 }
 
 /// A vector at a target.
@@ -75,7 +79,7 @@ pub struct Track {
     below: Option<Duration>,
     /// Since when there is evidence to the contrary.
     contrary: Option<Duration>,
-    /// Since when it has been suspected without evidence.
+    /// Since when there has been no evidence.
     baseless: Option<Duration>,
     /// When the last attack ended.
     ended: Option<Duration>,
@@ -229,6 +233,11 @@ impl Track {
             }
         } else {
             self.contrary = None;
+        }
+        if reading.score > 0.0 || !reading.is_known {
+            self.baseless = None;
+        } else if is_past(*self.baseless.get_or_insert(now), FADES) {
+            return Phase::Recovering;
         }
         Phase::Attack
     }

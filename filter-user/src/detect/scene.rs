@@ -26,7 +26,8 @@ pub struct Scene<'a> {
     pub snapshot: &'a Snapshot,
     /// What the file says of the controller.
     pub config: &'a Detection,
-    /// Whether there is no threat at all, so that what comes in may be taken for usual.
+    /// Whether nothing is under attack, or was a moment ago, so that what comes in may be taken for
+    /// usual. What is merely suspected may be: a backup is, for as long as it takes.
     pub calm: bool,
     /// Number of the incident that is open, if one is.
     pub incident: Option<u64>,

@@ -18,10 +18,14 @@ use super::{
     watched::{Moment, Place, Watched, Windows},
 };
 
+use crate::config::detection::Detection;
+
 /// Services of a vector that are watched at most.
 const SERVICES: usize = 16;
 /// By which factor within two seconds something must rise to have come at once.
 const JUMP: f64 = 8.0;
+/// Below how many times what came before it is over.
+const BACK: f64 = 2.0;
 /// How often what is calm is learned.
 const LESSON: Duration = Duration::from_secs(1);
 /// Services with less than this share of a vector are not learned.
@@ -31,7 +35,8 @@ const NOTABLE: f64 = 0.01;
 #[derive(Debug, Default)]
 pub struct Watch {
     of: BTreeMap<(Vector, Place), Watched>,
-    jumped: BTreeMap<Vector, bool>,
+    /// What came in before something came at once, packets a second.
+    jumped: BTreeMap<Vector, f64>,
     restarted: BTreeMap<Vector, Duration>,
     lesson: Option<Duration>,
     counts_handshakes: bool,
@@ -87,6 +92,7 @@ impl Watch {
         baselines: &Baselines,
     ) {
         let normal = baselines.normal(vector, &Target::Host, moment.now, moment.config);
+        let normal = strict(normal, vector, moment.config, &windows.brisk);
         let brisk = windows.brisk.rate(vector).packets;
         let jumped = self.jumped(vector, windows, &normal);
         let least = floor_of(vector, moment.config).min(normal.threshold);
@@ -112,6 +118,7 @@ impl Watch {
             crowd: &crowd,
             strain: moment.strain,
             jumped,
+            talk: talk(vector, moment.rates, &windows.steady, profile),
             counts_handshakes: self.counts_handshakes,
         }
         .weigh();
@@ -181,13 +188,15 @@ impl Watch {
     fn jumped(&mut self, vector: Vector, windows: &Windows, normal: &Normal) -> bool {
         let now = windows.brisk.rate(vector).packets;
         let before = windows.before.rate(vector).packets;
-        let jumped = self.jumped.entry(vector).or_default();
-        if now < 0.5 * normal.threshold {
-            *jumped = false;
-        } else if windows.before.seconds >= 0.5 && now >= normal.threshold && now >= JUMP * before {
-            *jumped = true;
+        if let Some(level) = self.jumped.get(&vector)
+            && (now < 0.5 * normal.threshold || now < BACK * level)
+        {
+            self.jumped.remove(&vector);
         }
-        *jumped
+        if windows.before.seconds >= 0.5 && now >= normal.threshold && now >= JUMP * before {
+            self.jumped.entry(vector).or_insert(before);
+        }
+        self.jumped.contains_key(&vector)
     }
 
     fn unfreeze(&mut self, elapsed: Duration) -> Vec<News> {
@@ -330,6 +339,36 @@ impl Watch {
     /// Whether handshakes were ever counted.
     pub const fn counts_handshakes(&self) -> bool {
         self.counts_handshakes
+    }
+}
+
+/// What is usual, where much belongs to nothing of this host. That is unusual from the floor on,
+/// however many packets connections bring: a backup at line speed hides no flood.
+fn strict(normal: Normal, vector: Vector, config: &Detection, brisk: &Window) -> Normal {
+    let floor = floor_of(vector, config);
+    let of = |class| brisk.fates.alien.get(class as usize).copied();
+    let aliens = vector.class().and_then(of).unwrap_or(0.0);
+    if brisk.per_second(aliens) < floor {
+        return normal;
+    }
+    Normal {
+        threshold: normal.threshold.min(floor),
+        ..normal
+    }
+}
+
+/// The share of data that belongs to the port where most handshakes are completed, as far as is
+/// observed; all of it elsewhere.
+fn talk(vector: Vector, rates: &Rates, steady: &Window, profile: &Profile) -> f64 {
+    let Some(Target::Service { protocol, port }) = busiest(rates, steady) else {
+        return 1.0;
+    };
+    let seen = profile.seen(Vector::Ack).map(|seen| seen.services());
+    match (vector, seen) {
+        (Vector::Connections, Some(services)) if !services.is_empty() => services
+            .get(&(protocol, port))
+            .map_or(0.0, |share| share.share),
+        _ => 1.0,
     }
 }
 

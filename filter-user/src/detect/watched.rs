@@ -126,6 +126,7 @@ impl Watched {
             steady: of(&windows.steady, part).packets,
             normal: *normal,
             score: evidence.score,
+            is_known: evidence.is_known,
         };
         self.track
             .step(moment.elapsed, &reading, moment.config.recover);

@@ -368,3 +368,30 @@ fn the_view_tells_who_is_hit_that_should_not_be() {
     );
     assert_eq!(view.bottleneck, None);
 }
+
+#[test]
+fn a_backup_at_another_port_hides_no_connection_flood() {
+    let mut life = Life::new(21);
+    let backup = Flow::new(TrafficClass::Ack, 400_000.0, 22)
+        .from(Senders::Hosts(1))
+        .proven();
+    let mut flows = with(backup);
+    life.pass(&flows, seconds(20));
+    flows.push(Flow {
+        completes: 1.0,
+        ..Flow::new(TrafficClass::Syn, 9_000.0, 443)
+    });
+    flows.push(Flow::new(TrafficClass::Ack, 9_000.0, 443));
+    life.pass(&flows, seconds(2));
+    assert_eq!(life.phase(Vector::Connections), Phase::Attack);
+}
+
+#[test]
+fn what_belongs_to_nothing_is_unusual_however_much_data_there_is_else() {
+    let mut life = Life::new(22);
+    let data = |rate| Flow::new(TrafficClass::Ack, rate, 443).proven();
+    life.pass(&[data(19_000.0)], seconds(700));
+    let flood = anybody(TrafficClass::Ack, 22_000.0, 443).stopped(Reason::NoSocket);
+    life.pass(&[data(5_000.0), flood], seconds(2));
+    assert_eq!(life.phase(Vector::Ack), Phase::Attack);
+}

@@ -30,6 +30,7 @@ fn weigh(vector: Vector, window: &Window, crowd: &Crowd, jumped: bool) -> Eviden
         crowd,
         strain: &Strain::default(),
         jumped,
+        talk: 1.0,
         counts_handshakes: true,
     }
     .weigh()
@@ -71,6 +72,7 @@ fn where_handshakes_are_not_counted_data_speaks() {
             crowd: &Crowd::default(),
             strain: &Strain::default(),
             jumped: false,
+            talk: 1.0,
             counts_handshakes: false,
         }
         .weigh()
@@ -135,6 +137,7 @@ fn losses_of_the_stack_are_evidence() {
         crowd: &Crowd::default(),
         strain: &strain,
         jumped: false,
+        talk: 1.0,
         counts_handshakes: true,
     };
     let evidence = signs.weigh();

@@ -19,6 +19,7 @@ fn reading(rate: f64, score: f64) -> Reading {
         steady: rate,
         normal: normal(1_000.0),
         score,
+        is_known: true,
     }
 }
 
@@ -99,6 +100,17 @@ fn an_attack_that_turns_out_to_be_none_is_taken_back() {
     );
 }
 
+#[test]
+fn an_attack_for_which_nothing_speaks_any_more_is_over_though_much_comes() {
+    let (mut track, mut now) = (Track::default(), Duration::from_secs(100));
+    run(&mut track, &mut now, 10, &reading(5_000.0, 1.0));
+    assert_eq!(track.phase, Phase::Attack);
+    run(&mut track, &mut now, 590, &reading(1_500.0, 0.0));
+    assert_eq!(track.phase, Phase::Attack);
+    run(&mut track, &mut now, 30, &reading(1_500.0, 0.0));
+    assert_eq!(track.phase, Phase::Recovering);
+}
+
 fn any_reading() -> impl Strategy<Value = Reading> {
     let rate = prop_oneof![Just(0.0), 0.0..2_000.0_f64, 0.0..1e7_f64];
     (
@@ -106,18 +118,21 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         rate.clone(),
         rate,
         -2.0..3.0_f64,
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(|(fast, brisk, steady, score, has_ceiling)| Reading {
-            fast,
-            brisk,
-            steady,
-            normal: Normal {
-                ceiling: has_ceiling.then_some(5_000.0),
-                ..normal(1_000.0)
+        .prop_map(
+            |(fast, brisk, steady, score, (has_ceiling, is_known))| Reading {
+                fast,
+                brisk,
+                steady,
+                is_known,
+                normal: Normal {
+                    ceiling: has_ceiling.then_some(5_000.0),
+                    ..normal(1_000.0)
+                },
+                score,
             },
-            score,
-        })
+        )
 }
 
 proptest! {
