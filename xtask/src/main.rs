@@ -50,6 +50,8 @@ enum Task {
     Catalogue(forward::Arguments),
     /// Send captures of real attacks against the same servers, and print their rows
     Replay(forward::Arguments),
+    /// Run the controller against synthetic calm and attacks, without a kernel
+    Simulate(forward::Arguments),
     /// Start the daemon on a real interface, in monitor mode unless told otherwise
     Run(run::Arguments),
 }
@@ -75,6 +77,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Attack(arguments) => return forward::run("attack", arguments),
         Task::Catalogue(arguments) => return forward::run("catalogue", arguments),
         Task::Replay(arguments) => return forward::run("replay", arguments),
+        Task::Simulate(arguments) => return forward::run_unprivileged("simulate", arguments),
         Task::Run(arguments) => return run::run(arguments),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! What `cargo xtask demo`, `bench`, `attack`, `catalogue` and `replay` hand over to once everything
-//! is built.
+//! What `cargo xtask demo`, `bench`, `attack`, `catalogue`, `replay` and `simulate` hand over to once
+//! everything is built.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use xtask::lab::{
     demo::Demo,
     interrupt::{self, Interrupted},
     replay::Replay,
+    simulate::Simulate,
     solo::Solo,
 };
 
@@ -37,6 +38,8 @@ enum Task {
     Catalogue(Catalogue),
     /// Send captures of real attacks against the same servers
     Replay(Replay),
+    /// Run the controller against synthetic calm and attacks, without a kernel
+    Simulate(Simulate),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +84,7 @@ fn run(task: Task) -> Result<()> {
             need_root()?;
             replay.run()
         }
+        Task::Simulate(simulate) => simulate.run(),
     }
 }
 

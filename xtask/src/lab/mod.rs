@@ -21,6 +21,7 @@ pub mod random;
 pub mod replay;
 pub mod sandbox;
 pub mod shape;
+pub mod simulate;
 pub mod solo;
 pub mod thread;
 pub mod units;

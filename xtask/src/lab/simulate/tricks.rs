@@ -1,0 +1,240 @@
+//! Attacks on the controller itself: slow ramps, decoys in calm, pulses that make it work, and more
+//! sources than it can remember.
+
+use std::time::Duration;
+
+use filter_user::{
+    config::detection::Detection,
+    detect::{Phase, Target, Vector, view::Memory},
+};
+use serde::Serialize;
+
+use super::{
+    attacks::ATTACKS,
+    calm::Calm,
+    flow::Side,
+    host::Machine,
+    trial::{self, STEP, Tolls, VISITORS},
+    world::World,
+};
+
+/// What came of a trick.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trick {
+    /// Its name.
+    pub name: &'static str,
+    /// What was asked.
+    pub wanted: String,
+    /// What came of it.
+    pub found: String,
+    /// Whether it is as wanted.
+    pub is_met: bool,
+}
+
+/// All of them.
+pub fn all(memory: &Memory, seed: u64) -> Vec<Trick> {
+    let mut tricks = vec![ramp(memory, seed), pulses(memory, seed)];
+    tricks.extend([decoys(seed)].into_iter().flatten());
+    tricks.extend(crowded(seed));
+    tricks
+}
+
+fn world(memory: &Memory, machine: Machine, seed: u64) -> (World, Calm) {
+    let calm = Calm::new(VISITORS, false);
+    let config = Detection::default();
+    let world = World::new(calm.flows(), machine, config, memory.clone(), seed);
+    (world, calm)
+}
+
+fn attack(world: &mut World, name: &str, rate: f64) -> bool {
+    let found = ATTACKS.iter().find(|attack| attack.name == name);
+    world.join(found.map(|attack| attack.flows(rate)).unwrap_or_default());
+    found.is_some()
+}
+
+fn sets(world: &mut World, rate: f64) {
+    let flows = world.flows.iter_mut();
+    for flow in flows.filter(|flow| flow.side == Side::Attack) {
+        flow.rate = rate;
+    }
+}
+
+/// A flood that begins unnoticed and doubles every half day.
+fn ramp(memory: &Memory, seed: u64) -> Trick {
+    let (mut world, calm) = world(memory, Machine::SMALL, seed);
+    attack(&mut world, "udp-open", 100.0);
+    let days = 10.0;
+    let mut found = None;
+    while world.elapsed() < Duration::from_secs_f64(days * 86_400.0) {
+        let now = world.elapsed();
+        calm.set(&mut world.flows, now);
+        let age = now.as_secs_f64() / 86_400.0;
+        let rate = 100.0 * (2.0 * age).exp2();
+        sets(&mut world, rate);
+        world.step(Duration::from_secs(10));
+        let view = world.controller.view();
+        if view.vectors.iter().any(|it| it.phase == Phase::Attack) {
+            found = Some((age, rate));
+            break;
+        }
+    }
+    let normal = world.controller.memory().baselines.normal(
+        Vector::Udp,
+        &Target::Host,
+        jiff::Timestamp::UNIX_EPOCH,
+        &Detection::default(),
+    );
+    Trick {
+        name: "ramp",
+        wanted: "UDP that doubles every half day from 100/s is noticed within the growth bound: \
+                 the threshold at most twice the floor, times 1.25 a day"
+            .to_owned(),
+        is_met: found.is_some_and(|(age, _)| {
+            normal.threshold <= 2.0 * 10_000.0 * 1.25_f64.powf(age + 1.0) * 1.01
+        }),
+        found: found.map_or_else(
+            || "not noticed".to_owned(),
+            |(age, rate)| {
+                format!(
+                    "noticed after {age:.1} days at {rate:.0}/s, threshold {:.0}/s",
+                    normal.threshold
+                )
+            },
+        ),
+    }
+}
+
+/// Ten minutes of floods of a second each, another vector each time.
+fn pulses(memory: &Memory, seed: u64) -> Trick {
+    const NAMES: [&str; 8] = [
+        "syn-random",
+        "udp-open",
+        "icmp-echo",
+        "connections-16",
+        "amp-dns",
+        "syn-closed",
+        "proto-gre",
+        "udp-frag",
+    ];
+    let (mut world, calm) = world(memory, Machine::SMALL, seed);
+    let mut actions: Vec<(Duration, u32)> = Vec::new();
+    let mut tolls = Tolls::default();
+    for pulse in 0..200_usize {
+        let name = NAMES.get(pulse % NAMES.len()).copied().unwrap_or_default();
+        attack(&mut world, name, 60_000.0);
+        for at in 0..30 {
+            if at == 10 {
+                world.part();
+            }
+            let now = world.elapsed();
+            calm.set(&mut world.flows, now);
+            let step = world.step(STEP);
+            if step.actions > 0 {
+                actions.push((world.elapsed(), step.actions));
+            }
+            tolls.add(&step);
+        }
+    }
+    let most = actions
+        .iter()
+        .map(|(end, _)| {
+            let within = actions
+                .iter()
+                .filter(|(at, _)| at <= end && *end - *at < Duration::from_secs(60));
+            within.map(|(_, count)| count).sum::<u32>()
+        })
+        .max();
+    let most = most.unwrap_or(0);
+    let bound = Detection::default().actions;
+    Trick {
+        name: "pulses",
+        wanted: format!(
+            "200 pulses of a second, eight vectors in turn: at most {bound} actions a minute, calm harmed at most 0.1 %"
+        ),
+        found: format!(
+            "{most} actions in the busiest minute, {} in all, calm dropped {:.4} %, {:.1} % of the pulses stopped",
+            tolls.actions,
+            tolls.calm.harm() * 100.0,
+            100.0 * tolls.attack.kept / tolls.attack.came.max(1.0)
+        ),
+        is_met: most <= bound && tolls.calm.harm() <= 0.001,
+    }
+}
+
+/// An hour of calm with packets like those of the flood to come, so that they count as calm.
+fn decoys(seed: u64) -> Option<Trick> {
+    let (mut world, calm) = world(&Memory::default(), Machine::SMALL, seed);
+    if !attack(&mut world, "amp-unlisted", 300.0) {
+        return None;
+    }
+    while world.elapsed() < Duration::from_secs(3_600) {
+        let now = world.elapsed();
+        calm.set(&mut world.flows, now);
+        world.step(Duration::from_secs(1));
+    }
+    sets(&mut world, 300_000.0);
+    let mut tolls = Tolls::default();
+    for _ in 0..200 {
+        let now = world.elapsed();
+        calm.set(&mut world.flows, now);
+        tolls.add(&world.step(STEP));
+    }
+    let stopped = tolls.attack.kept / tolls.attack.came.max(1.0);
+    Some(Trick {
+        name: "decoys",
+        wanted:
+            "300 packets/s like those of the flood for an hour, then 300,000/s: the fingerprint is \
+                 found all the same, and at least 80 % of 20 s are stopped"
+                .to_owned(),
+        found: format!(
+            "{:.1} % stopped, calm dropped {:.4} %",
+            stopped * 100.0,
+            tolls.calm.harm() * 100.0
+        ),
+        is_met: stopped >= 0.8 && tolls.calm.harm() <= 0.001,
+    })
+}
+
+/// A step with a million sources observed, on 256 CPUs and 200 cards.
+fn crowded(seed: u64) -> Vec<Trick> {
+    let (mut world, calm) = world(&Memory::default(), Machine::LARGE, seed);
+    attack(&mut world, "hash-flood", 1e8);
+    let mut costs: Vec<f64> = (0..300)
+        .map(|_| {
+            let now = world.elapsed();
+            calm.set(&mut world.flows, now);
+            world.step(STEP).cost.as_secs_f64() * 1e3
+        })
+        .collect();
+    let all = anonymous();
+    costs.sort_by(f64::total_cmp);
+    let (median, p99) = (trial::quantile(&costs, 0.5), trial::quantile(&costs, 0.99));
+    let mut tricks = vec![Trick {
+        name: "crowded",
+        wanted:
+            "a step with 1 M sources, some 38,000 packets observed in each, 200 interfaces: 10 ms"
+                .to_owned(),
+        found: format!("median {median:.1} ms, 99 % within {p99:.1} ms"),
+        is_met: p99 <= 10.0,
+    }];
+    tricks.extend(all.map(|all| {
+        Trick {
+            name: "memory",
+            wanted:
+                "anonymous memory of the simulator then, core and world together: at most 60 MiB"
+                    .to_owned(),
+            found: format!("{:.1} MiB", all as f64 / 1024.0),
+            is_met: all <= 60 * 1024,
+        }
+    }));
+    tricks
+}
+
+/// Anonymous memory of this process in KiB, where the kernel tells.
+fn anonymous() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
