@@ -218,8 +218,8 @@ fn percent(share: f64) -> String {
         0.0 => "0".to_owned(),
         percent if percent < 0.01 => "< 0.01 %".to_owned(),
         percent if percent < 1.0 => format!("{percent:.2} %"),
-        percent if percent < 99.95 || percent > 100.0 => format!("{percent:.1} %"),
-        _ => "100 %".to_owned(),
+        percent if (99.95..=100.0).contains(&percent) => "100 %".to_owned(),
+        percent => format!("{percent:.1} %"),
     }
 }
 
