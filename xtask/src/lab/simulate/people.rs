@@ -386,7 +386,7 @@ mod tests {
         assert!((even.above(2_000.0, 1.0) - 0.5).abs() < 1e-9);
         assert!((even.above_prefix(2_000.0, 8.0) - 0.5).abs() < 1e-9);
         for people in [zipf, shared] {
-            let above = people.above(1_000.0, 5.0);
+            let above = people.above(1_000.0, 2.0);
             assert!(above > 0.0 && above < 1.0, "{people:?}: {above}");
             assert!(people.above(1_000.0, 50.0) < above);
         }
