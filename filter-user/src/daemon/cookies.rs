@@ -182,17 +182,21 @@ impl<D: Dataplane> Daemon<D> {
         Ok(())
     }
 
-    /// Keeps what the setting was, on the disk, and only then changes it.
+    /// Keeps what the setting was, on the disk, and only then changes it; or in memory, if the disk
+    /// takes nothing: a flood that fills it with logs must not end what stops the flood.
     fn change_setting(&mut self) -> Result<(), Refusal> {
         let folder = self.config.paths.state.clone();
         let old = self.host.syncookies().map_err(unreadable)?;
         let kept = syncookies::read(&folder).ok().flatten();
+        let kept = kept.or_else(|| self.terrain.unkept.clone());
         // What is kept is older than what this daemon wrote.
         if kept.is_none() || old != ALWAYS {
             let netns = self.terrain.network.netns;
-            let written = syncookies::write(&folder, &Kept::new(old, netns));
+            let new = Kept::new(old, netns);
+            let written = syncookies::write(&folder, &new);
             match (written, kept.filter(|kept| kept.is_of(netns))) {
                 (Ok(()), _) => {
+                    self.terrain.unkept = None;
                     self.troubles.remove(UNKEPT);
                 }
                 // What it was before is not lost, and a full disk is no reason to answer nobody.
@@ -206,11 +210,16 @@ impl<D: Dataplane> Daemon<D> {
                     ),
                 ),
                 (Err(error), None) => {
-                    return Err(failed(format!(
-                        "SYNs are not answered, for net.ipv4.tcp_syncookies could not be kept in {}: \
-                         {error}",
-                        folder.display()
-                    )));
+                    self.terrain.unkept = Some(new);
+                    self.trouble(
+                        UNKEPT,
+                        format!(
+                            "SYNs are answered, and that net.ipv4.tcp_syncookies was {old} could not \
+                             be kept in {} ({error}): it will be {old} again, unless floodwall is \
+                             killed before there is room",
+                            folder.display()
+                        ),
+                    );
                 }
             }
         }
@@ -223,6 +232,12 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Somebody may have set it meanwhile, as a reload of all sysctls does.
     fn keep_setting(&mut self) -> Result<(), Refusal> {
+        if let Some(kept) = &self.terrain.unkept
+            && syncookies::write(&self.config.paths.state, kept).is_ok()
+        {
+            self.terrain.unkept = None;
+            self.troubles.remove(UNKEPT);
+        }
         if self.host.syncookies().map_err(unreadable)? == ALWAYS {
             return Ok(());
         }
@@ -233,11 +248,19 @@ impl<D: Dataplane> Daemon<D> {
         let folder = &self.config.paths.state;
         let netns = self.terrain.network.netns;
         let host = &mut self.host;
-        syncookies::put_back(folder, netns, |value| host.set_syncookies(value)).map_err(|error| {
+        let unkept = self.terrain.unkept.as_ref();
+        let put_back = match unkept.filter(|kept| kept.is_of(netns)) {
+            Some(kept) => host.set_syncookies(kept.value),
+            None => {
+                syncookies::put_back(folder, netns, |value| host.set_syncookies(value)).map(drop)
+            }
+        };
+        put_back.map_err(|error| {
             failed(format!(
                 "net.ipv4.tcp_syncookies could not be put back ({error}); it will be tried again"
             ))
         })?;
+        self.terrain.unkept = None;
         self.troubles.remove(UNKEPT);
         Ok(())
     }

@@ -31,6 +31,7 @@ use crate::{
     },
     dataplane::{Dataplane, LocalLines},
     host::{links::Link, network::Network, surroundings::Surroundings},
+    store::syncookies::Kept,
 };
 
 /// Between looks at sockets, at least: a little less than the second that they are due in. And so
@@ -70,6 +71,8 @@ pub struct Terrain {
     /// the kernel's own.
     listeners: BTreeMap<u16, (u64, u32)>,
     pub(super) switch: Switch,
+    /// What the kernel's setting was before, while no disk takes it.
+    pub(super) unkept: Option<Kept>,
     pub(super) life: Life,
     /// Whether answers reach anybody.
     pub(super) silence: Silence,
@@ -110,6 +113,7 @@ impl Terrain {
             identities: BTreeMap::new(),
             listeners: BTreeMap::new(),
             switch: Switch::default(),
+            unkept: None,
             life: Life::default(),
             silence: Silence::default(),
             suspended: BTreeMap::new(),

@@ -683,14 +683,48 @@ fn a_full_disk_does_not_end_cookies_whose_setting_is_kept() {
     assert!(daemon.answers());
     let trouble = &daemon.troubles["keeping syncookies"];
     assert!(trouble.contains("will be 1 again"), "{trouble}");
+}
 
-    // Where nothing is kept, what the kernel would refuse is not answered.
-    fs::remove_file(copy).expect("removed");
-    host.surroundings.scene().syncookies.push(0);
+#[test]
+fn a_full_disk_does_not_keep_cookies_from_beginning() {
+    let host = host("");
+    let mut daemon = host.protecting();
+    let full = host.folder.path().join("full");
+    fs::create_dir(&full).expect("a folder");
+    for (path, mode) in [(host.folder.path(), 0o755), (&full, 0o555)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let set = |mode| crate::core::state::Set {
+        value: mode,
+        by: "a test".to_owned(),
+        since: Timestamp::UNIX_EPOCH,
+        until: None,
+    };
+    let on = set(DefenceMode::On);
+    daemon.state.defences.insert(Defence::Cookies, on.clone());
+    tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(1));
+    assert_eq!(host.syncookies(), [1, 2]);
+    assert!(daemon.answers());
+    let trouble = daemon.troubles["keeping syncookies"].clone();
+    assert!(trouble.contains("was 1"), "{trouble}");
     tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(2));
-    assert_eq!(host.syncookies(), [1, 2, 0, 2, 0]);
-    assert!(!daemon.answers());
-    assert!(daemon.troubles["syncookies"].contains("could not be kept"));
+    assert_eq!(daemon.troubles["keeping syncookies"], trouble, "said once");
+
+    // It comes back though nothing was written.
+    let off = set(DefenceMode::Off);
+    daemon.state.defences.insert(Defence::Cookies, off);
+    tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(30));
+    tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(200));
+    assert_eq!(host.syncookies(), [1, 2, 1]);
+
+    // And what there is room for again outlives a crash.
+    daemon.state.defences.insert(Defence::Cookies, on);
+    tend_where_nothing_is_written(&mut daemon, &full, Duration::from_secs(210));
+    assert_eq!(syncookies::read(&host.state()).expect("no file"), None);
+    daemon.tend_at(Duration::from_secs(211));
+    let kept = syncookies::read(&host.state()).expect("a file");
+    assert_eq!(kept.map(|kept| kept.value), Some(1));
+    assert!(!daemon.troubles.contains_key("keeping syncookies"));
 }
 
 #[test]
