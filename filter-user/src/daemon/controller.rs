@@ -11,6 +11,7 @@ use filter_common::{
     abi::{defence::PortSet, traffic::place},
     logic::{address::Address, packet::protocol},
 };
+use ipnet::IpNet;
 
 use super::{
     handle::Service as _,
@@ -26,6 +27,7 @@ use crate::{
     detect::{
         Controller, Memory, Observed, Output, Snapshot, Standing,
         input::{Handshakes, InterfaceReading, Stack},
+        output::Refused,
     },
     host::{sockets, stack::Card},
 };
@@ -41,6 +43,8 @@ const WAITING: usize = 1_024;
 const OBSERVED: usize = 1_024;
 /// TCP ports whose handshakes are read.
 const PORTS: usize = 256;
+/// Members of a neighbourhood that are looked at: those of the widest that is banned.
+const NEIGHBOURS: usize = 65_536;
 /// Refusals that are remembered, so that each is told once.
 const REFUSALS: usize = 64;
 
@@ -132,19 +136,101 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Carries out what the controller decided. What is refused is told, and stops nothing else.
     pub(super) fn act(&mut self, output: Output) {
-        for command in output.commands {
-            let what = shown(&command);
-            match self.execute(&Actor::Controller, command, false) {
-                Ok(_) => {
-                    self.troubles.remove("acting");
-                }
-                Err(refusal) => self.refused(&what, &refusal),
-            }
-        }
+        let commands = output.commands.into_iter();
+        let refused: Vec<Refused> = commands
+            .filter_map(|command| self.carry_out_all(command))
+            .collect();
         self.driver.wait_for(&output.ask);
-        for news in output.news {
+        let controller = &mut self.driver.controller;
+        for news in controller.refused(&refused, &output.deeds, output.news) {
             self.news(news);
         }
+    }
+
+    /// Does what it can of a command, and gives what was refused.
+    fn carry_out_all(&mut self, command: Command) -> Option<Refused> {
+        let refusal = self.try_on(&command).err()?;
+        let all = if let Command::Add { prefixes, .. } = &command {
+            prefixes.clone()
+        } else {
+            Vec::new()
+        };
+        if all.len() < 2 || refusal.kind == ErrorKind::Failed {
+            self.refused(&shown(&command), &refusal);
+            return Some(Refused {
+                command,
+                prefixes: all,
+                why: refusal.to_string(),
+            });
+        }
+        // Whoever is spared spares no other.
+        let mut refused = Vec::new();
+        let mut why = None;
+        for prefix in all {
+            let mut one = command.clone();
+            if let Command::Add { prefixes, .. } = &mut one {
+                *prefixes = vec![prefix];
+            }
+            if let Err(refusal) = self.try_on(&one) {
+                self.refused(&shown(&one), &refusal);
+                refused.push(prefix);
+                why.get_or_insert_with(|| refusal.to_string());
+            }
+        }
+        Some(Refused {
+            command,
+            prefixes: refused,
+            why: why?,
+        })
+    }
+
+    fn try_on(&mut self, command: &Command) -> Result<(), Refusal> {
+        if let Command::Add { prefixes, .. } = command {
+            self.check_neighbours(prefixes)?;
+        }
+        self.execute(&Actor::Controller, command.clone(), false)?;
+        self.troubles.remove("acting");
+        Ok(())
+    }
+
+    /// Refuses a ban of neighbours among whom somebody is good: the controller asked about those who
+    /// send much, and who is good sends little.
+    fn check_neighbours(&mut self, prefixes: &[IpNet]) -> Result<(), Refusal> {
+        let wide = |prefix: &&IpNet| match prefix {
+            IpNet::V4(net) => net.prefix_len() < 32,
+            IpNet::V6(net) => net.prefix_len() < 64,
+        };
+        for prefix in prefixes.iter().filter(wide) {
+            let members: Vec<IpAddr> = match prefix {
+                IpNet::V4(net) => net
+                    .trunc()
+                    .hosts()
+                    .take(NEIGHBOURS)
+                    .map(IpAddr::V4)
+                    .collect(),
+                // Of IPv6, a /48 is known good as a whole.
+                IpNet::V6(net) => vec![IpAddr::V6(net.network())],
+            };
+            for member in members {
+                let is_good = self.plane.is_known_good(&Address::from(member));
+                if is_good.map_err(failed)? {
+                    return Err(Refusal::refused(format!(
+                        "{member}, which is in {prefix}, is known good"
+                    )));
+                }
+            }
+            let healthy = self.host.is_any_healthy(*prefix).map_err(|error| {
+                failed(format!(
+                    "the connections of this host cannot be listed: {error}"
+                ))
+            })?;
+            if healthy {
+                return Err(Refusal::refused(format!(
+                    "somebody in {prefix} holds a healthy session"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn refused(&mut self, what: &str, refusal: &Refusal) {

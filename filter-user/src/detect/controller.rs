@@ -8,7 +8,7 @@ use super::{
     fingerprint::Fingerprints,
     incident::{Incidents, Scenery},
     input::Snapshot,
-    output::{Action, News, Output, SourceReport, VectorReport},
+    output::{Action, Deed, News, Output, Refused, SourceReport, VectorReport},
     policy::Policy,
     profile::Profile,
     rates::{FAST, Rates, STEADY},
@@ -67,7 +67,7 @@ impl Decision {
         let found = self.fingerprints.consider(scene, hurts);
         decided.commands.extend(found.commands);
         decided.ask.extend(found.ask);
-        decided.actions.extend(found.actions);
+        decided.deeds.extend(found.deeds);
         decided.notices.extend(found.notices);
         decided
     }
@@ -128,21 +128,52 @@ impl Controller {
             incident: self.incidents.number(),
         };
         let decided = self.decision.decide(&scene, scenery.strain.hurts());
-        self.incidents.act(&decided.actions);
+        self.incidents
+            .act(decided.deeds.iter().map(|deed| &deed.action));
         news.extend(self.incidents.step(&scenery));
-        for action in &decided.actions {
+        for deed in &decided.deeds {
             if self.actions.len() >= ACTIONS {
                 self.actions.pop_back();
             }
-            self.actions.push_front(action.clone());
+            self.actions.push_front(deed.action.clone());
         }
         news.extend(decided.notices.into_iter().map(News::Notice));
         self.look(snapshot, &threats);
         Output {
             commands: decided.commands,
+            deeds: decided.deeds,
             ask: decided.ask,
             news,
         }
+    }
+
+    /// Hears what of a step's output was not done, so that nobody is told that it was, and returns
+    /// that output's news put right.
+    pub fn refused(
+        &mut self,
+        refused: &[Refused],
+        deeds: &[Deed],
+        mut news: Vec<News>,
+    ) -> Vec<News> {
+        for refusal in refused {
+            self.decision.policy.refused(refusal);
+            let by = |deed: &&Deed| deed.command == refusal.command;
+            let Some(Deed { action, .. }) = deeds.iter().find(by) else {
+                continue;
+            };
+            let told = news.iter_mut().filter_map(|news| match news {
+                News::Opened(report) | News::Updated(report) | News::Closed(report) => Some(report),
+                News::Notice(_) => None,
+            });
+            let told = told.flat_map(|report| report.actions.iter_mut().rev());
+            let kept = self.incidents.actions_mut().rev();
+            for told in told.chain(kept).chain(&mut self.actions) {
+                if *told == *action {
+                    refusal.mark(told);
+                }
+            }
+        }
+        news
     }
 
     /// What is to outlive a restart.

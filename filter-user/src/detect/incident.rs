@@ -132,7 +132,7 @@ impl Incidents {
     }
 
     /// Notes what was done.
-    pub fn act(&mut self, actions: &[Action]) {
+    pub fn act<'a>(&mut self, actions: impl Iterator<Item = &'a Action>) {
         let Some(open) = &mut self.open else {
             return;
         };
@@ -144,6 +144,12 @@ impl Incidents {
                 open.dropped_actions += 1;
             }
         }
+    }
+
+    /// What was done in the one that is open.
+    pub fn actions_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Action> {
+        let open = self.open.iter_mut();
+        open.flat_map(|open| &mut open.report.actions)
     }
 
     /// Number of the one that is open.

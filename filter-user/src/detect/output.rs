@@ -11,9 +11,11 @@ use crate::core::command::Command;
 /// What comes of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
-    /// To be carried out in order, by the controller's own name. What is refused is told in the next
-    /// step by not being in force.
+    /// To be carried out in order, by the controller's own name. What is refused is told by
+    /// [`Controller::refused`](super::Controller::refused), and by not being in force.
     pub commands: Vec<Command>,
+    /// Those of them that are told of.
+    pub deeds: Vec<Deed>,
     /// Sources that the controller wants to know the standing of.
     pub ask: Vec<IpAddr>,
     /// What happened to incidents.
@@ -32,6 +34,42 @@ pub enum News {
     /// Something an operator should know that is no incident: a baseline that was unfrozen, a rule
     /// that is suggested, a bound on actions that was met.
     Notice(String),
+}
+
+/// Something that was decided: what is told of it, and the command that does it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deed {
+    /// What is told.
+    pub action: Action,
+    /// What does it.
+    pub command: Command,
+}
+
+/// Something that was decided, and was not done as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The command.
+    pub command: Command,
+    /// Of several prefixes those that were refused; the others are in force.
+    pub prefixes: Vec<ipnet::IpNet>,
+    /// Why.
+    pub why: String,
+}
+
+impl Refused {
+    /// Says of an action that it was refused, in whole or in part.
+    pub fn mark(&self, action: &mut Action) {
+        let of = if let Command::Add { prefixes, .. } = &self.command
+            && self.prefixes.len() < prefixes.len()
+        {
+            let list: Vec<String> = self.prefixes.iter().map(ToString::to_string).collect();
+            format!("{}: ", list.join(", "))
+        } else {
+            action.until = None;
+            String::new()
+        };
+        action.refused = Some(format!("{of}{}", self.why));
+    }
 }
 
 /// What is known of an incident, all of it, so that the last report is the whole story.
@@ -139,4 +177,17 @@ pub struct Action {
     /// Until when.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<jiff::Timestamp>,
+    /// Why it was not done, or of whom it was not, if somebody's word or the guard stood against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl Action {
+    /// What, and that it was refused if it was.
+    pub fn told(&self) -> String {
+        match &self.refused {
+            None => self.what.clone(),
+            Some(why) => format!("{} (refused: {why})", self.what),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     input::{Snapshot, Standing},
-    output::Action,
+    output::Deed,
     threat::Threat,
 };
 use crate::{config::detection::Detection, core::command::Command};
@@ -41,7 +41,7 @@ pub struct Decided {
     /// Sources whose standing is wanted.
     pub ask: Vec<IpAddr>,
     /// What was done, for the incident and whoever looks.
-    pub actions: Vec<Action>,
+    pub deeds: Vec<Deed>,
     /// What an operator should know besides.
     pub notices: Vec<String>,
 }

@@ -9,6 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use ipnet::{IpNet, Ipv6Net};
 use rtnetlink::sys::protocols::NETLINK_SOCK_DIAG;
 
 use super::netlink::{Connection, Raw, Wanted, attribute, attributes};
@@ -136,9 +137,31 @@ pub fn unit(address: IpAddr) -> IpAddr {
 /// connections for it, once, and gives those of these sources.
 pub fn healthy(sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
     let mut healthy = BTreeMap::new();
-    let asked = sources.get(..PEERS.min(sources.len())).unwrap_or_default();
+    let asked = sources.iter().take(PEERS);
+    let asked: Vec<IpNet> = asked
+        .map(|source| match unit(*source) {
+            unit @ IpAddr::V4(_) => IpNet::from(unit),
+            IpAddr::V6(unit) => IpNet::V6(Ipv6Net::new_assert(unit, 64)),
+        })
+        .collect();
+    each_healthy(&asked, |peer| {
+        let count: &mut u32 = healthy.entry(unit(peer)).or_default();
+        *count = count.saturating_add(1);
+    })?;
+    Ok(healthy)
+}
+
+/// Whether anybody in a prefix has such a connection.
+pub fn is_any_healthy(prefix: IpNet) -> io::Result<bool> {
+    let mut is_any = false;
+    each_healthy(&[prefix.trunc()], |_| is_any = true)?;
+    Ok(is_any)
+}
+
+/// Gives the other end of each such connection of these.
+fn each_healthy(asked: &[IpNet], mut take: impl FnMut(IpAddr)) -> io::Result<()> {
     if asked.is_empty() {
-        return Ok(healthy);
+        return Ok(());
     }
     let mut connection = open()?;
     for family in [INET, INET6] {
@@ -155,28 +178,28 @@ pub fn healthy(sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
             let bytes = info.and_then(|(_, info)| info.get(ACKNOWLEDGED..)?.first_chunk());
             // The SYN of a connection that this host opened counts as one.
             if bytes.is_some_and(|bytes| u64::from_ne_bytes(*bytes) > 1) {
-                let count: &mut u32 = healthy.entry(unit(socket.remote.ip())).or_default();
-                *count = count.saturating_add(1);
+                take(socket.remote.ip());
             }
         }
     }
-    Ok(healthy)
+    Ok(())
 }
 
 /// A filter for connections from any of these: of each, the condition on its address, which goes to
 /// a jump behind all where it is met, and over that jump to the next where it is not
 /// (`struct inet_diag_bc_op`, `struct inet_diag_hostcond`).
-fn from_any(sources: &[IpAddr]) -> Vec<u8> {
+fn from_any(sources: &[IpNet]) -> Vec<u8> {
     const JUMP: u8 = 1;
     const REMOTE: u8 = 8;
     const ANY_PORT: [u8; 4] = (-1_i32).to_ne_bytes();
     const OPERATION: usize = 4;
-    let condition = |source: &IpAddr| -> Vec<u8> {
+    let condition = |source: &IpNet| -> Vec<u8> {
         // An IPv4 address is also found where it came mapped into IPv6.
-        let (family, bits, address) = match unit(*source) {
-            IpAddr::V4(address) => (INET, 32, address.octets().to_vec()),
-            IpAddr::V6(address) => (INET6, 64, address.octets().to_vec()),
+        let (family, address) = match source.addr() {
+            IpAddr::V4(address) => (INET, address.octets().to_vec()),
+            IpAddr::V6(address) => (INET6, address.octets().to_vec()),
         };
+        let bits = source.prefix_len();
         let length = OPERATION + 8 + address.len();
         let over = (length + OPERATION) as u16;
         let mut bytes = vec![REMOTE, length as u8];

@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use ipnet::IpNet;
+
 use super::{
     cgroup, ethtool,
     facts::Facts,
@@ -66,6 +68,9 @@ pub trait Surroundings: Send {
 
     /// How many healthy connections these sources have, as in [`sockets::healthy`].
     fn healthy(&mut self, sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>>;
+
+    /// Whether anybody in a prefix has a healthy connection.
+    fn is_any_healthy(&mut self, prefix: IpNet) -> io::Result<bool>;
 
     /// `net.ipv4.tcp_syncookies`.
     fn syncookies(&mut self) -> io::Result<u32>;
@@ -163,6 +168,10 @@ impl Surroundings for ThisHost {
 
     fn healthy(&mut self, sources: &[IpAddr]) -> io::Result<BTreeMap<IpAddr, u32>> {
         sockets::healthy(sources)
+    }
+
+    fn is_any_healthy(&mut self, prefix: IpNet) -> io::Result<bool> {
+        sockets::is_any_healthy(prefix)
     }
 
     fn syncookies(&mut self) -> io::Result<u32> {
@@ -317,6 +326,12 @@ pub mod made_up {
             let healthy = scene.healthy.iter();
             let healthy = healthy.filter(|(source, _)| sources.contains(source));
             Ok(healthy.map(|(source, count)| (*source, *count)).collect())
+        }
+
+        fn is_any_healthy(&mut self, prefix: IpNet) -> io::Result<bool> {
+            let scene = self.scene();
+            let mut healthy = scene.healthy.iter();
+            Ok(healthy.any(|(source, count)| *count > 0 && prefix.contains(source)))
         }
 
         fn syncookies(&mut self) -> io::Result<u32> {

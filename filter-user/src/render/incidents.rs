@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Columns, Style, Tone, number, safe, table, time, until};
+use super::{Columns, Style, Tone, number, safe, table, time};
 use crate::{
     api::types::{IncidentDetail, IncidentPage, SecondStatus},
     config::units::format_duration,
@@ -238,8 +238,9 @@ fn what_was_done(out: &mut impl Write, detail: &IncidentDetail, style: &Style) -
         let row = vec![
             time(action.at),
             "controller".to_owned(),
-            safe(&action.what),
-            until(action.until),
+            safe(&action.told()),
+            // What is taken back has no end.
+            action.until.map(time).unwrap_or_default(),
             safe(&action.why),
         ];
         rows.push((action.at, row));

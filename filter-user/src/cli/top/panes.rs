@@ -313,13 +313,15 @@ fn reasons(scene: &Scene) -> Vec<Row> {
 }
 
 fn action(did: &output::Action, scene: &Scene) -> Row {
-    let (what, why) = (safe(&did.what), safe(&did.why));
+    let (what, why) = (safe(&did.told()), safe(&did.why));
     Row {
         key: format!("{} {what}", did.at),
         tone: None,
         cells: vec![
             what.clone(),
-            texts::until(did.until, scene.stats.at),
+            did.until
+                .map(|end| texts::until(Some(end), scene.stats.at))
+                .unwrap_or_default(),
             texts::since(did.at, scene.stats.at),
             why.clone(),
         ],
@@ -327,7 +329,7 @@ fn action(did: &output::Action, scene: &Scene) -> Row {
             ("at", render::time(did.at)),
             ("what", what),
             ("why", why),
-            ("until", render::until(did.until)),
+            ("until", did.until.map(render::time).unwrap_or_default()),
         ],
         what: What::Other,
     }

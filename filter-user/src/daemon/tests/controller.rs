@@ -10,7 +10,7 @@ use filter_common::{
         settings::Settings,
         traffic::{TrafficClass, place},
     },
-    logic::packet::TcpFlags,
+    logic::{known, packet::TcpFlags},
 };
 
 use super::{defences::serving as host, *};
@@ -21,7 +21,7 @@ use crate::{
     detect::{
         Fate, Output,
         input::{Handshakes, Stack},
-        output::{News, Report},
+        output::{self, Deed, News, Report},
     },
     host::stack::Card,
     rules::rule::Action,
@@ -520,6 +520,98 @@ fn refusals_are_told_once_and_stop_nothing() {
     assert_eq!(daemon.events("controller.notice").len(), 2);
     assert_eq!(daemon.events("incident.open").len(), 2);
     assert_eq!(daemon.events("defence.hold").len(), 1, "held on in silence");
+}
+
+#[test]
+fn an_incident_tells_what_was_refused_and_whoever_is_spared_spares_no_other() {
+    let host = host("mode = \"enforce\"\ndefences.sockets = \"off\"");
+    let mut daemon = host.protecting();
+    daemon
+        .controller(ban(&["203.0.113.7/32"]))
+        .expect("banned once");
+    daemon.remove(Ban, &["203.0.113.7/32"]).expect("lifted");
+    let commands = vec![
+        hold(Defence::Sockets, &[]),
+        hold(Defence::Icmp, &[]),
+        ban(&["203.0.113.6/32", "203.0.113.7/32", "203.0.113.8/32"]),
+    ];
+    let action = |what: &str| output::Action {
+        at: clock::now(),
+        what: what.to_owned(),
+        why: "a test".to_owned(),
+        until: Some(Timestamp::MAX),
+        refused: None,
+    };
+    let actions = ["hold sockets", "hold icmp", "ban three"].map(action);
+    let deeds = actions.iter().zip(&commands);
+    let deeds = deeds.map(|(action, command)| Deed {
+        action: action.clone(),
+        command: command.clone(),
+    });
+    daemon.act(Output {
+        deeds: deeds.collect(),
+        commands,
+        news: vec![News::Opened(Box::new(Report {
+            id: 7,
+            actions: actions.to_vec(),
+            ..Report::default()
+        }))],
+        ..Output::default()
+    });
+    assert!(daemon.meets(Ban, "203.0.113.6") && daemon.meets(Ban, "203.0.113.8"));
+    assert!(!daemon.meets(Ban, "203.0.113.7"));
+    let told = daemon.incident(7).expect("it is there").incident.actions;
+    let [sockets, icmp, bans] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        sockets.refused.as_deref(),
+        Some("sockets is off, by the file")
+    );
+    assert_eq!(sockets.until, None, "nothing of it is in force");
+    assert_eq!(icmp, &actions[1]);
+    let why = bans.refused.as_deref().expect("in part");
+    assert!(
+        why.starts_with("203.0.113.7/32: an operator ended"),
+        "{why}"
+    );
+    assert!(bans.until.is_some(), "the others are");
+}
+
+#[test]
+fn neighbours_are_not_banned_together_where_one_is_good() {
+    let host = host("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    let refused = |daemon: &mut Daemon<Fake>, prefix: &str| {
+        daemon.act(Output {
+            commands: vec![ban(&[prefix])],
+            ..Output::default()
+        });
+        let list = daemon.state.list(Ban);
+        list.end(&prefix.parse().expect("a prefix")).is_none()
+    };
+    // Nobody asked about those who send little.
+    let mut table = vec![known::Line::default(); 1 << known::LINES_LOG2];
+    for address in ["198.51.100.200", "2001:db8:7:9::1"] {
+        let address: IpAddr = address.parse().expect("an address");
+        let places = known::Places::of(&Address::from(address), &daemon.plane.settings.key);
+        for place in places.masks {
+            let line = &mut table[places.line as usize];
+            line[place.word as usize] |= place.bit(1) | place.bit(2);
+        }
+    }
+    daemon.plane.companions.known = table;
+    assert!(refused(&mut daemon, "198.51.100.0/24"));
+    assert!(refused(&mut daemon, "2001:db8:7::/48"));
+    assert!(!refused(&mut daemon, "198.51.101.0/24"));
+    assert!(!refused(&mut daemon, "198.51.100.201/32"));
+
+    let session: IpAddr = "192.0.3.9".parse().expect("an address");
+    host.surroundings.scene().healthy = BTreeMap::from([(session, 1)]);
+    assert!(refused(&mut daemon, "192.0.3.0/24"));
+    host.surroundings.scene().healthy.clear();
+    assert!(!refused(&mut daemon, "192.0.3.0/24"));
+    assert_eq!(daemon.events("controller.refused").len(), 3);
 }
 
 /// A sample of a SYN from 198.51.100.7 to port 443, with some bytes of data.

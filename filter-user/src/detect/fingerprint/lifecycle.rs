@@ -18,7 +18,7 @@ use crate::{
     config::detection::{Act, Detection},
     detect::{
         input::{Fate, Observed},
-        output::Action,
+        output::{Action, Deed},
         scene::{Decided, Scene},
         threat::Threat,
         vector::{Phase, Target, Vector},
@@ -279,13 +279,16 @@ impl Fingerprints {
     ) {
         let stay = stay(scene);
         let held = Held::installed(attack, found, scene.elapsed, stay);
-        decided.commands.push(held.command(stay));
-        decided.actions.push(Action {
+        let command = held.command(stay);
+        decided.commands.push(command.clone());
+        let action = Action {
             at: scene.now,
             what: format!("added the rule `{}`", text(&held.found.matches, false)),
             why: held.reason(),
             until: scene.now.checked_add(stay).ok(),
-        });
+            refused: None,
+        };
+        decided.deeds.push(Deed { action, command });
         self.remember(held.found.matches.clone());
         self.held.push(held);
     }

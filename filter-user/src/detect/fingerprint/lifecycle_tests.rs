@@ -15,7 +15,7 @@ use crate::{
     core::command::Command,
     detect::{
         input::{Fate, Observed, Snapshot, Stack},
-        output::Spoofed,
+        output::{Deed, Spoofed},
         scene::{Decided, Scene},
         threat::Threat,
         vector::{Phase, Target, Vector},
@@ -118,7 +118,7 @@ impl World {
             }
         }
         self.said.commands.extend(decided.commands.clone());
-        self.said.actions.extend(decided.actions.clone());
+        self.said.deeds.extend(decided.deeds.clone());
         self.said.notices.extend(decided.notices.clone());
         decided
     }
@@ -213,10 +213,10 @@ fn a_fingerprint_is_tried_then_installed_and_kept_while_the_flood_lasts() {
         matches!(&tried[..], [rule] if rule.starts_with("shadow drop udp dport 27015 length 540")),
         "{tried:?}"
     );
-    assert!(world.said.actions.is_empty());
+    assert!(world.said.deeds.is_empty());
     assert_eq!(world.flood(2, noise), 0);
-    let [action] = &world.said.actions[..] else {
-        panic!("{:?}", world.said.actions);
+    let [Deed { action, .. }] = &world.said.deeds[..] else {
+        panic!("{:?}", world.said.deeds);
     };
     assert!(
         action
@@ -232,7 +232,7 @@ fn a_fingerprint_is_tried_then_installed_and_kept_while_the_flood_lasts() {
     // It is renewed, not added anew, and nobody is told of that.
     assert_eq!(world.flood(120, noise), 0);
     assert_eq!(world.in_force().len(), 1);
-    assert_eq!(world.said.actions.len(), 1);
+    assert_eq!(world.said.deeds.len(), 1);
     assert!(world.said.notices.is_empty(), "{:?}", world.said.notices);
     // When the flood is over, it ends, and not before the time.
     world.calm(55);
@@ -272,7 +272,7 @@ fn who_only_wants_suggestions_gets_one() {
         (world.config.act, world.config.fingerprints) = (act, fingerprints);
         world.calm(300);
         assert_eq!(world.flood(60, noise), 100);
-        assert!(world.said.commands.is_empty() && world.said.actions.is_empty());
+        assert!(world.said.commands.is_empty() && world.said.deeds.is_empty());
         let [notice, ..] = &world.said.notices[..] else {
             panic!("nothing suggested");
         };
@@ -344,7 +344,7 @@ fn a_match_that_meets_proven_sources_in_its_trial_is_given_up() {
         let flood = flood.collect();
         world.tenth(flood, std::slice::from_ref(&threat));
     }
-    assert!(world.said.actions.is_empty());
+    assert!(world.said.deeds.is_empty());
     assert!(
         world
             .said
@@ -370,7 +370,7 @@ fn sources_of_a_flood_that_prove_their_addresses_are_no_harm() {
         }));
         world.tenth(observed, &[threat]);
     }
-    assert_eq!(world.said.actions.len(), 1, "{:?}", world.said.notices);
+    assert_eq!(world.said.deeds.len(), 1, "{:?}", world.said.notices);
 }
 
 #[test]

@@ -111,6 +111,19 @@ impl Bans {
         self.ban_neighbourhoods(scene, sources, desk);
     }
 
+    /// Notes who could not be banned: whoever speaks for one spares no other next time, and for the
+    /// members of a neighbourhood that is spared nothing else holds.
+    pub fn refused(&mut self, prefixes: &[IpNet], sources: &mut Sources, elapsed: Duration) {
+        for prefix in prefixes {
+            if let Some(source) = sources.get_mut(prefix) {
+                source.is_doubtful = true;
+            }
+            if let Some(neighbourhood) = self.prefixes.get_mut(prefix) {
+                neighbourhood.until = elapsed;
+            }
+        }
+    }
+
     /// Takes all bans away that last.
     pub fn let_go(&mut self, sources: &mut Sources, elapsed: Duration) -> Vec<Command> {
         let hosts = sources.banned(elapsed).map(|(unit, _)| *unit);

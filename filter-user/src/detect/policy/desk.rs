@@ -10,7 +10,10 @@ use crate::{
     clock,
     config::detection::Act,
     core::command::Command,
-    detect::{Decided, Scene, output::Action},
+    detect::{
+        Decided, Scene,
+        output::{Action, Deed},
+    },
 };
 
 /// Takes decisions of one step.
@@ -50,9 +53,9 @@ impl<'a> Desk<'a> {
                 self.decided.notices.push(notice);
             }
             Act::Apply => {
-                self.decided.commands.push(command);
+                self.decided.commands.push(command.clone());
                 let until = clock::end(self.scene.now, duration);
-                self.tell(what, why, until);
+                self.tell(command, what, why, until);
             }
         }
         true
@@ -68,8 +71,8 @@ impl<'a> Desk<'a> {
     /// Something is taken back, or made milder: that needs no room.
     pub fn ease(&mut self, command: Command, what: String, why: &str) {
         if self.scene.config.act == Act::Apply {
-            self.decided.commands.push(command);
-            self.tell(what, why, None);
+            self.decided.commands.push(command.clone());
+            self.tell(command, what, why, None);
         }
     }
 
@@ -80,12 +83,14 @@ impl<'a> Desk<'a> {
         self.decided
     }
 
-    fn tell(&mut self, what: String, why: &str, until: Option<jiff::Timestamp>) {
-        self.decided.actions.push(Action {
+    fn tell(&mut self, command: Command, what: String, why: &str, until: Option<jiff::Timestamp>) {
+        let action = Action {
             at: self.scene.now,
             what,
             why: words::reason(why),
             until,
-        });
+            refused: None,
+        };
+        self.decided.deeds.push(Deed { action, command });
     }
 }

@@ -34,7 +34,10 @@ use self::{
     strain::Strain,
     wishes::Circumstances,
 };
-use super::{Decided, Phase, Scene, Threat, output::Spoofed};
+use super::{
+    Decided, Phase, Scene, Threat,
+    output::{Refused, Spoofed},
+};
 use crate::{config::detection::Act, core::command::Command};
 
 /// What was decided, and is still in force.
@@ -97,6 +100,12 @@ impl Policy {
             .sources
             .ask(wanted.into_iter(), scene.elapsed, scene.config.ban);
         decided
+    }
+
+    /// Hears what the door refused.
+    pub fn refused(&mut self, refused: &Refused) {
+        let Self { sources, bans, .. } = self;
+        bans.refused(&refused.prefixes, sources, self.elapsed);
     }
 
     /// Lets go of everything that is in force: at the end, or when nothing is to be done any more.

@@ -55,6 +55,7 @@ fn report() -> Report {
             what: "held cookies at tcp/443".to_owned(),
             why: "SYNs were 1,234,567/s\x1b[2J".to_owned(),
             until: Some(at("2026-01-02T03:06:05Z")),
+            refused: None,
         }],
         passed: 12_000,
         stopped: 199_988_000,
@@ -146,6 +147,32 @@ FROM                  RECEIVED          BITS   STOPPED  WOULD STOP   PASSED  MOS
     assert!(shown.contains("- 31 connections found"), "{shown}");
     assert!(shown.ends_with("- the driver does not say what the card lost\n"));
     assert!(!shown.contains('\x1b'));
+}
+
+#[test]
+fn what_was_refused_says_so_and_what_was_taken_back_lasts_for_no_time() {
+    let mut report = report();
+    let mut refused = report.actions[0].clone();
+    refused.refused = Some("cookies is off, by the file".to_owned());
+    let taken_back = Action {
+        what: "let go of cookies".to_owned(),
+        why: "not needed for 45 s".to_owned(),
+        until: None,
+        ..report.actions[0].clone()
+    };
+    report.actions = vec![refused, taken_back];
+    let shown = plain(|out, style| {
+        let detail = IncidentDetail {
+            events: Vec::new(),
+            ..detail(report)
+        };
+        render(out, &detail, style)
+    });
+    let told = "held cookies at tcp/443 (refused: cookies is off, by the file)  2026";
+    assert!(shown.contains(told), "{shown}");
+    let line = shown.lines().find(|line| line.contains("let go"));
+    let line = line.expect("the line");
+    assert!(!line.contains("for ever"), "{line}");
 }
 
 #[test]

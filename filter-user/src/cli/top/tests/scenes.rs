@@ -210,6 +210,7 @@ fn action(age: i64, what: &str, why: &str, until: Option<i64>) -> output::Action
         what: what.to_owned(),
         why: why.to_owned(),
         until: until.map(|seconds| ago(-seconds)),
+        refused: None,
     }
 }
 

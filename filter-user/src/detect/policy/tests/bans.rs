@@ -217,6 +217,47 @@ fn a_ban_that_was_refused_spoils_no_other_again() {
 }
 
 #[test]
+fn members_of_a_neighbourhood_that_was_spared_are_banned_one_by_one_again() {
+    let names: Vec<String> = (1..=9).map(|last| format!("198.51.100.{last}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let prefix: IpNet = "198.51.100.0/24".parse().expect("a prefix");
+    let mut host = Host::new();
+    for name in &names {
+        host.know(name, |_| {});
+    }
+    offend(&mut host, 10, &names);
+    let found = host
+        .bans
+        .iter()
+        .position(|(_, banned, _)| *banned == prefix);
+    assert!(found.is_some(), "{:?}", host.bans);
+    let command = Command::Add {
+        list: ListKind::Ban,
+        prefixes: vec![prefix],
+        duration: None,
+        reason: String::new(),
+        force: false,
+    };
+    host.policy.refused(&Refused {
+        command,
+        prefixes: vec![prefix],
+        why: "one is good".to_owned(),
+    });
+    host.banned.remove(&prefix);
+    let tries = |host: &Host| {
+        let all = host.bans.iter();
+        all.filter(|(_, banned, _)| *banned == prefix).count()
+    };
+    host.run(60, &[]);
+    offend(&mut host, 10, &["198.51.100.1"]);
+    assert_eq!(
+        host.bans.last().map(|(_, it, _)| it.to_string()).as_deref(),
+        Some("198.51.100.1/32")
+    );
+    assert_eq!(tries(&host), 1, "not again for what it was refused for");
+}
+
+#[test]
 fn a_64_is_one_source() {
     let mut host = Host::new();
     host.know("2001:db8:1:2::1", |_| {});

@@ -35,7 +35,7 @@ use crate::{
     detect::{
         Decided, Fate, Heavy, Observed, Phase, Scene, Snapshot, Standing, Target, Threat, Vector,
         input::{Handshakes, Payload, Stack},
-        output::{Action, Spoofed},
+        output::{Action, Refused, Spoofed},
     },
 };
 
@@ -139,7 +139,7 @@ impl Host {
             self.carry_out(command);
         }
         self.asked.clone_from(&decided.ask);
-        let actions = decided.actions.iter().cloned();
+        let actions = decided.deeds.iter().map(|deed| deed.action.clone());
         self.actions
             .extend(actions.map(|action| (self.elapsed, action)));
         self.notices.extend(decided.notices.iter().cloned());
