@@ -55,6 +55,9 @@ pub struct Status {
     pub mode: Mode,
     /// Interfaces under protection, and those that should be.
     pub interfaces: Vec<Interface>,
+    /// The attack that goes on; null while there is none.
+    #[serde(default)]
+    pub incident: Option<OpenIncident>,
     /// Sums over all reasons since the maps were made.
     pub totals: Totals,
     /// By name of reason.
@@ -84,6 +87,19 @@ pub struct Status {
     pub maps: Vec<MapStatus>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+}
+
+/// An attack that goes on, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OpenIncident {
+    /// Number of the incident.
+    pub id: u64,
+    /// When its first packet came, as far as it can be told.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// Its vectors, each with its target: those that go on, or all of them where none does and it
+    /// is watched whether they return.
+    pub vectors: Vec<String>,
 }
 
 /// The program in force.

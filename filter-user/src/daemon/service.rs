@@ -56,6 +56,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             since: Some(self.since),
             mode: choice.mode,
             interfaces: self.interfaces(),
+            incident: self.story.open_incident(),
             totals: meter::totals(&counters),
             reasons: meter::reasons(&counters, self.settings.enforced),
             overrides: self.overrides(),

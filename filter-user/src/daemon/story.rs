@@ -21,7 +21,10 @@ use super::{
     state::{Daemon, failed},
 };
 use crate::{
-    api::types::{Count, Event, HistoryPage, IncidentDetail, IncidentPage, SCHEMA, Status, Totals},
+    api::types::{
+        Count, Event, HistoryPage, IncidentDetail, IncidentPage, OpenIncident, SCHEMA, Status,
+        Totals,
+    },
     clock,
     config::Config,
     core::{actor::Actor, refusal::Refusal},
@@ -202,6 +205,16 @@ impl Story {
             self.kept_until = end.as_second().saturating_add(AROUND);
         }
         self.newest = Some(report);
+    }
+
+    /// The incident that is open, in short.
+    pub(super) fn open_incident(&self) -> Option<OpenIncident> {
+        let report = self.newest.as_deref().filter(|it| it.end.is_none())?;
+        Some(OpenIncident {
+            id: report.id,
+            since: report.first,
+            vectors: words::going_on(report),
+        })
     }
 
     /// The report that may not be written yet, if it is this one.

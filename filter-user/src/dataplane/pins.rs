@@ -55,6 +55,7 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
             Mode::Enforce
         },
         interfaces,
+        incident: None,
         totals: meter::totals(&counters),
         reasons: meter::reasons(&counters, settings.enforced),
         overrides: Vec::new(),

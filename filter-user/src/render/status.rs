@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{
     Columns, Style, Tone, bullets, defences, lists, number, safe, services, table, time, until,
 };
-use crate::api::types::{Action, AttachMode, Count, Interface, Mode, Status};
+use crate::api::types::{Action, AttachMode, Count, Interface, Mode, OpenIncident, Status};
 
 /// Reasons that are shown.
 const TOP: usize = 10;
@@ -14,6 +14,9 @@ const TOP: usize = 10;
 pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
     headline(out, status, style)?;
     writeln!(out, "{}", origin(status))?;
+    if let Some(incident) = &status.incident {
+        writeln!(out, "{}", style.paint(Tone::Bad, &attack(incident)))?;
+    }
     writeln!(out)?;
     interfaces(out, &status.interfaces, style)?;
     writeln!(out)?;
@@ -99,6 +102,16 @@ fn origin(status: &Status) -> String {
             )
         }
     }
+}
+
+fn attack(incident: &OpenIncident) -> String {
+    format!(
+        "INCIDENT {} since {}: {}; `floodwall incident show {}` tells all of it",
+        incident.id,
+        time(incident.since),
+        safe(&incident.vectors.join(", ")),
+        incident.id
+    )
 }
 
 fn interfaces(out: &mut impl Write, interfaces: &[Interface], style: &Style) -> io::Result<()> {
@@ -363,6 +376,7 @@ mod tests {
                 jited_bytes: 13_000,
             }),
             maps: Vec::new(),
+            incident: None,
             tables: BTreeMap::from([(
                 "block".to_owned(),
                 TableStatus {
@@ -374,6 +388,28 @@ mod tests {
             map_memory: 50_000_000,
             warnings: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_attack_that_goes_on_is_named_at_once() {
+        let status = Status {
+            incident: Some(OpenIncident {
+                id: 7,
+                since: at("2026-01-02T03:04:06Z"),
+                vectors: vec![
+                    "SYN flood at tcp/443".to_owned(),
+                    "UDP flood at udp/53\x1b[2J".to_owned(),
+                ],
+            }),
+            ..status()
+        };
+        let shown = plain(|out, style| render(out, &status, style));
+        let lines: Vec<&str> = shown.lines().take(3).collect();
+        assert_eq!(
+            lines[2],
+            "INCIDENT 7 since 2026-01-02 03:04:06Z: SYN flood at tcp/443, UDP flood at \
+             udp/53\\u{1b}[2J; `floodwall incident show 7` tells all of it"
+        );
     }
 
     #[test]

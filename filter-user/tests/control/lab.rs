@@ -124,6 +124,7 @@ impl Service for Fake {
             version: "0.0.0".to_owned(),
             daemon: true,
             since: Some(time()),
+            incident: None,
             mode: Mode::Monitor,
             interfaces: Vec::new(),
             totals: Totals::default(),

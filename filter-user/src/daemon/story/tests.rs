@@ -68,6 +68,12 @@ fn an_incident_is_journalled_and_shown_before_it_is_written() {
     assert_eq!(daemon.story.memory().next_incident, 1);
     daemon.news(opened(1));
     daemon.news(News::Notice("a baseline was unfrozen".to_owned()));
+    let status = daemon.status().expect("a status");
+    let open = status.incident.expect("an incident is open");
+    assert_eq!(
+        (open.id, &*open.vectors),
+        (1, &["SYN flood at this host".to_owned()][..])
+    );
     let page = daemon.incidents(None, 10).expect("a page");
     assert_eq!((page.incidents.len(), page.incidents[0].id), (1, 1));
     assert_eq!((page.total, page.next), (1, None));
@@ -78,6 +84,7 @@ fn an_incident_is_journalled_and_shown_before_it_is_written() {
     daemon.news(News::Updated(Box::new(update)));
     assert_eq!(daemon.incident(1).expect("it is there").incident.stopped, 5);
     daemon.news(closed(1));
+    assert_eq!(daemon.status().expect("a status").incident, None);
     let detail = daemon.incident(1).expect("it is there");
     assert!(detail.incident.end.is_some() && detail.incident.stopped == 77);
     let told = told(&mut daemon);

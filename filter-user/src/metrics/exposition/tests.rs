@@ -85,6 +85,7 @@ fn status() -> Status {
         program: None,
         map_memory: 1_000,
         maps: Vec::new(),
+        incident: None,
         warnings: vec!["192.0.2.99 is worth a word".to_owned()],
     }
 }

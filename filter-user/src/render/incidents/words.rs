@@ -1,7 +1,10 @@
 //! Incidents in a sentence.
 
 use crate::{
-    detect::output::{Report, Spoofed, VectorReport},
+    detect::{
+        Phase,
+        output::{Report, Spoofed, VectorReport},
+    },
     render::number,
 };
 
@@ -41,17 +44,32 @@ pub fn closing(report: &Report) -> String {
 
 /// What it was, and whom it was aimed at.
 pub fn title(report: &Report) -> String {
+    let parts = named(report.vectors.iter());
+    if parts.is_empty() {
+        return "an attack".to_owned();
+    }
+    parts.join(", ")
+}
+
+/// What goes on at the moment; all of it, where it is watched whether anything returns.
+pub fn going_on(report: &Report) -> Vec<String> {
+    let attacks = report.vectors.iter();
+    let attacks = named(attacks.filter(|vector| vector.phase == Phase::Attack));
+    if attacks.is_empty() {
+        return named(report.vectors.iter());
+    }
+    attacks
+}
+
+fn named<'a>(vectors: impl Iterator<Item = &'a VectorReport>) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
-    for vector in &report.vectors {
+    for vector in vectors {
         let part = format!("{} at {}", vector.vector.text(), vector.target);
         if !parts.contains(&part) {
             parts.push(part);
         }
     }
-    if parts.is_empty() {
-        parts.push("an attack".to_owned());
-    }
-    parts.join(", ")
+    parts
 }
 
 /// Whether sources are forged.

@@ -86,6 +86,7 @@ pub fn status(mode: Mode) -> Status {
         program: None,
         map_memory: 0,
         maps: Vec::new(),
+        incident: None,
         warnings: Vec::new(),
     }
 }
