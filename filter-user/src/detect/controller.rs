@@ -64,7 +64,8 @@ impl Default for Decision {
 impl Decision {
     fn decide(&mut self, scene: &Scene<'_>, hurts: bool) -> Decided {
         let mut decided = self.policy.decide(scene);
-        let found = self.fingerprints.consider(scene, hurts);
+        let may_act = || self.policy.may_limit(scene.config);
+        let found = self.fingerprints.consider(scene, hurts, may_act);
         decided.commands.extend(found.commands);
         decided.ask.extend(found.ask);
         decided.deeds.extend(found.deeds);

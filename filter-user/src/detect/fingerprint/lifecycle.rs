@@ -107,19 +107,25 @@ impl Fingerprints {
     }
 
     /// Takes what is seen at a moment, and gives what is to be done. `hurts` says whether the stack
-    /// loses packets or connections, so that no trial can be waited for.
-    pub fn consider(&mut self, scene: &Scene<'_>, hurts: bool) -> Decided {
+    /// loses packets or connections, so that no trial can be waited for; `may_act` takes one of the
+    /// minute's actions, if one is left.
+    pub fn consider(
+        &mut self,
+        scene: &Scene<'_>,
+        hurts: bool,
+        mut may_act: impl FnMut() -> bool,
+    ) -> Decided {
         let mut decided = Decided::default();
         self.hurts = hurts;
         self.look(scene);
         for held in &mut self.held {
             held.watch(scene);
         }
-        self.settle(scene, &mut decided);
+        self.settle(scene, &mut may_act, &mut decided);
         self.held.retain(|held| held.until > scene.elapsed);
         self.find_leaks(scene);
         if let Some(threat) = self.most_urgent(scene) {
-            self.search(scene, threat, &mut decided);
+            self.search(scene, threat, &mut may_act, &mut decided);
         }
         decided
     }
@@ -145,10 +151,17 @@ impl Fingerprints {
     }
 
     /// Decides on what is held: trials that are over, rules that are not in force, renewals.
-    fn settle(&mut self, scene: &Scene<'_>, decided: &mut Decided) {
+    fn settle(
+        &mut self,
+        scene: &Scene<'_>,
+        may_act: &mut impl FnMut() -> bool,
+        decided: &mut Decided,
+    ) {
         for mut held in std::mem::take(&mut self.held) {
             match held.verdict(scene) {
                 Stage::Keep => {}
+                // It is tried on.
+                Stage::Install if !may_act() => {}
                 Stage::Install => {
                     self.install(scene, held.attack, held.found, decided);
                     continue;
@@ -213,7 +226,13 @@ impl Fingerprints {
         due.max_by(|one, two| one.passed.total_cmp(&two.passed))
     }
 
-    fn search(&mut self, scene: &Scene<'_>, threat: &Threat, decided: &mut Decided) {
+    fn search(
+        &mut self,
+        scene: &Scene<'_>,
+        threat: &Threat,
+        may_act: &mut impl FnMut() -> bool,
+        decided: &mut Decided,
+    ) {
         self.searched = Some(scene.elapsed);
         let attack = (threat.vector, threat.target.clone());
         let unusual = (1.0 - threat.usual / threat.passed.max(1.0)).clamp(0.0, 1.0);
@@ -246,6 +265,7 @@ impl Fingerprints {
                 self.suggest(scene, &attack, &found, decided);
                 LONGEST_REST
             }
+            Some(_) if !may_act() => REST,
             Some(found) if is_known || self.is_urgent(threat) => {
                 self.install(scene, attack.clone(), found, decided);
                 REST

@@ -34,6 +34,8 @@ struct World {
     /// Whether commands are refused.
     refuses: bool,
     hurts: bool,
+    /// Whether the minute has room for another action.
+    may_act: bool,
     said: Decided,
 }
 
@@ -47,6 +49,7 @@ impl World {
             rules: Vec::new(),
             refuses: false,
             hurts: false,
+            may_act: true,
             said: Decided::default(),
         }
     }
@@ -94,7 +97,7 @@ impl World {
             calm: threats.is_empty(),
             incident: None,
         };
-        let decided = self.prints.consider(&scene, self.hurts);
+        let decided = self.prints.consider(&scene, self.hurts, || self.may_act);
         for command in &decided.commands {
             let Command::AddRule {
                 rule,
@@ -200,6 +203,28 @@ fn other_noise(scenery: &mut Scenery) -> Observed {
         length: 1_300,
         ..noise(scenery)
     }
+}
+
+#[test]
+fn what_a_minute_has_no_room_for_waits() {
+    let mut world = World::new(1);
+    world.calm(300);
+    world.may_act = false;
+    assert_eq!(world.flood(3, noise), 100);
+    assert_eq!(
+        world.said,
+        Decided::default(),
+        "neither tried nor installed"
+    );
+    world.may_act = true;
+    world.flood(1, noise);
+    assert_eq!(world.in_force().len(), 1, "tried");
+    world.may_act = false;
+    assert_eq!(world.flood(4, noise), 100);
+    assert!(world.said.deeds.is_empty());
+    world.may_act = true;
+    assert_eq!(world.flood(2, noise), 0);
+    assert_eq!(world.said.deeds.len(), 1);
 }
 
 #[test]

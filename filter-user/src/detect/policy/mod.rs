@@ -24,7 +24,7 @@ use ipnet::IpNet;
 
 use self::{
     bans::Bans,
-    budget::Budget,
+    budget::{Budget, Urgency},
     desk::Desk,
     holds::Holds,
     ladder::least,
@@ -38,7 +38,10 @@ use super::{
     Decided, Phase, Scene, Threat,
     output::{Refused, Spoofed},
 };
-use crate::{config::detection::Act, core::command::Command};
+use crate::{
+    config::detection::{Act, Detection},
+    core::command::Command,
+};
 
 /// What was decided, and is still in force.
 #[derive(Debug, Default)]
@@ -100,6 +103,11 @@ impl Policy {
             .sources
             .ask(wanted.into_iter(), scene.elapsed, scene.config.ban);
         decided
+    }
+
+    /// Takes one of the minute's actions for something that limits what comes in, if one is left.
+    pub fn may_limit(&mut self, config: &Detection) -> bool {
+        self.budget.take(Urgency::Limit, config.actions)
     }
 
     /// Hears what the door refused.
