@@ -19,6 +19,7 @@ use super::{
     profile::Seen,
     threat::Heavy,
 };
+use crate::render::number;
 
 /// Observed packets before anything is said.
 const ENOUGH: u32 = 20;
@@ -151,7 +152,8 @@ impl Crowd {
             words.push(format!("{share} % of hop limits are of no system"));
         } else if self.one_hop >= 0.95 {
             sum += 0.4;
-            let (sources, share) = (self.sources, percent(self.one_hop));
+            let sources = number::grouped(self.sources as u64);
+            let share = percent(self.one_hop);
             words.push(format!(
                 "{share} % of {sources} sources are equally far away"
             ));
@@ -164,7 +166,7 @@ impl Crowd {
             words.push(format!(
                 "{} % of {} sources were met once; each sends under {each:.2} packets/s",
                 percent(self.single),
-                self.sources
+                number::grouped(self.sources as u64)
             ));
         }
         if let Some(unfamiliar) = self.unfamiliar

@@ -7,6 +7,7 @@
 use super::{
     baseline::Normal, crowd::Crowd, output::Spoofed, rates::Window, strain::Strain, vector::Vector,
 };
+use crate::render::number;
 
 /// What is weighed for an attack must come to this.
 pub const ENOUGH: f64 = 0.95;
@@ -101,7 +102,7 @@ impl Signs<'_> {
             } else {
                 1.0
             };
-            evidence.add(weight, format!("{lost:.0} {what}"));
+            evidence.add(weight, format!("{} {what}", number::whole(lost)));
         }
         evidence.spoofed = self.spoofed(parts, completed, forgery);
         evidence
@@ -166,7 +167,11 @@ impl Signs<'_> {
             }
         }
         let share = completed / rate;
-        let words = format!("of {rate:.0} SYNs/s, {completed:.0} become connections");
+        let words = format!(
+            "of {} SYNs/s, {} become connections",
+            number::whole(rate),
+            number::whole(completed)
+        );
         let weight = match share {
             share if share < 0.3 => 1.0,
             share if share < 0.5 => 0.5,
@@ -230,7 +235,10 @@ impl Signs<'_> {
         evidence.score += weight;
         let times = parts.rate / self.normal.threshold.max(1.0);
         if times >= 5.0 && weight > 0.0 {
-            evidence.add(0.5, format!("{times:.0} times what may be usual"));
+            evidence.add(
+                0.5,
+                format!("{} times what may be usual", number::whole(times)),
+            );
         }
     }
 
@@ -255,7 +263,8 @@ impl Signs<'_> {
                 Vector::Syn | Vector::Connections | Vector::Malformed => 0.0,
             };
             if weight > 0.0 {
-                evidence.add(weight, format!("{} sources began at once", crowd.sources));
+                let sources = number::grouped(crowd.sources as u64);
+                evidence.add(weight, format!("{sources} sources began at once"));
             }
         }
         self.weigh_harmlessness(parts, evidence);

@@ -27,6 +27,7 @@ use super::{
     vector::{Phase, Target, Vector},
     watch::Watch,
 };
+use crate::render::number;
 
 /// Vectors at targets that a report has at most.
 const VECTORS: usize = 64;
@@ -360,14 +361,15 @@ impl Open {
         ]
         .into_iter()
         .filter(|(lost, _)| *lost > 0)
-        .map(|(lost, what)| format!("{lost} {what}"))
+        .map(|(lost, what)| format!("{} {what}", number::grouped(lost)))
         .collect();
         for interface in snapshot.interfaces.iter().take(64) {
             let before = self.lost_before.get(&interface.name);
             if let (Some(new), Some(old)) = (interface.lost, before)
                 && new > *old
             {
-                let (lost, name) = (new.saturating_sub(*old), &interface.name);
+                let lost = number::grouped(new.saturating_sub(*old));
+                let name = &interface.name;
                 losses.push(format!(
                     "{lost} packets were lost before the filter at {name}"
                 ));

@@ -6,6 +6,7 @@ use super::{
     input::{InterfaceReading, Snapshot, Stack},
     vector::Vector,
 };
+use crate::render::number;
 
 /// Interfaces that are kept apart at most.
 const INTERFACES: usize = 256;
@@ -138,22 +139,29 @@ impl Strain {
         if self.card >= NOISE {
             let (names, lost) = (self.losing.join(", "), self.card);
             let of = if names.is_empty() { "" } else { " of " };
-            return Some(format!("card: loses {lost:.0} packets/s{of}{names}"));
+            return Some(format!(
+                "card: loses {} packets/s{of}{names}",
+                number::whole(lost)
+            ));
         }
         if self.backlog >= NOISE {
             let lost = self.backlog;
-            return Some(format!("stack: a CPU's backlog loses {lost:.0} packets/s"));
+            return Some(format!(
+                "stack: a CPU's backlog loses {} packets/s",
+                number::whole(lost)
+            ));
         }
         if self.udp >= NOISE && self.idle < IDLE {
             return Some(format!(
-                "stack: {:.0} datagrams/s find their buffer full",
-                self.udp
+                "stack: {} datagrams/s find their buffer full",
+                number::whole(self.udp)
             ));
         }
         if self.listen >= NOISE && self.idle < IDLE {
             let lost = self.listen;
             return Some(format!(
-                "stack: {lost:.0} connections/s find the queue full"
+                "stack: {} connections/s find the queue full",
+                number::whole(lost)
             ));
         }
         let slow = self.listen.max(self.udp);
@@ -164,7 +172,8 @@ impl Strain {
             } else {
                 "datagrams/s are not read in time"
             };
-            format!("application: {slow:.0} {what}, while {idle:.0} % of the CPUs are idle")
+            let slow = number::whole(slow);
+            format!("application: {slow} {what}, while {idle:.0} % of the CPUs are idle")
         })
     }
 

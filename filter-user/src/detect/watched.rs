@@ -13,7 +13,7 @@ use super::{
     strain::Strain,
     vector::{Phase, Target, Vector},
 };
-use crate::config::detection::Detection;
+use crate::{config::detection::Detection, render::number};
 
 /// A vector at a target, as it is now.
 #[derive(Clone, Debug, Default)]
@@ -168,8 +168,9 @@ impl Watched {
         };
         let threshold = self.normal.map_or(0.0, |normal| normal.threshold);
         let mut text = format!(
-            "{:.0} {what}, above {threshold:.0} is unusual",
-            self.rate.packets
+            "{} {what}, above {} is unusual",
+            number::whole(self.rate.packets),
+            number::whole(threshold)
         );
         for words in &self.evidence.words {
             text.push_str("; ");

@@ -34,13 +34,18 @@ pub fn bytes(number: u64) -> String {
 
 /// A rate as `1,234/s`.
 pub fn rate(number: f64) -> String {
+    format!("{}/s", whole(number))
+}
+
+/// What was measured or estimated as `1,234`.
+pub fn whole(number: f64) -> String {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "rates are not negative, and casts of floats saturate"
+        reason = "what is counted is not negative, and casts of floats saturate"
     )]
     let whole = number.round() as u64;
-    format!("{}/s", grouped(whole))
+    grouped(whole)
 }
 
 /// A rate in at most seven columns below a thousand billion: `12.3k/s`.

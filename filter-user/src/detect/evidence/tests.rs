@@ -53,7 +53,7 @@ fn syns_are_told_by_what_becomes_of_them() {
     let flood = weigh(Vector::Syn, &window, &many(), true);
     assert!(flood.score >= ENOUGH);
     assert_eq!(flood.spoofed, Spoofed::Forged);
-    assert_eq!(flood.words, ["of 5000 SYNs/s, 0 become connections"]);
+    assert_eq!(flood.words, ["of 5,000 SYNs/s, 0 become connections"]);
     window.handshakes = 4_600.0;
     let crowd = weigh(Vector::Syn, &window, &many(), true);
     assert!(crowd.score <= BENIGN);
@@ -144,6 +144,6 @@ fn losses_of_the_stack_are_evidence() {
     assert!(evidence.score >= ENOUGH);
     assert_eq!(
         evidence.words,
-        ["5000 datagrams/s find a socket's buffer full"]
+        ["5,000 datagrams/s find a socket's buffer full"]
     );
 }
