@@ -87,9 +87,12 @@ impl Story {
         let mut interrupted = Vec::new();
         let archive = match Archive::open(folder, now) {
             Ok((archive, loss)) => {
+                if loss.is_some() {
+                    memory.next_incident = unseen(now);
+                }
                 losses.extend(loss);
                 match archive.memory() {
-                    Ok(kept) => memory = kept.unwrap_or_default(),
+                    Ok(kept) => memory = kept.unwrap_or(memory),
                     Err(error) => losses.push(error.to_string()),
                 }
                 match unfinished(&archive) {
@@ -97,15 +100,17 @@ impl Story {
                         memory.next_incident = memory.next_incident.max(next);
                         interrupted = open;
                     }
-                    Err(error) => losses.push(error.to_string()),
+                    Err(error) => {
+                        memory.next_incident = memory.next_incident.max(unseen(now));
+                        losses.push(error.to_string());
+                    }
                 }
                 Some(archive)
             }
             Err(error) => {
                 // The thread tries again, and tells.
                 tracing::error!("{error}");
-                // Numbers of incidents that cannot be seen are not given twice.
-                memory.next_incident = now.as_second().max(1).cast_unsigned();
+                memory.next_incident = unseen(now);
                 None
             }
         };
@@ -221,6 +226,12 @@ impl Story {
     fn newest(&self, id: u64) -> Option<&Report> {
         self.newest.as_deref().filter(|report| report.id == id)
     }
+}
+
+/// A number that no incident has had, where those that there were cannot be seen: who was told of one
+/// by the webhook would take another of the same number for the same.
+fn unseen(now: Timestamp) -> u64 {
+    now.as_second().max(1).cast_unsigned()
 }
 
 fn since(now: Count, before: Count) -> Counter {

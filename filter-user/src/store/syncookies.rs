@@ -59,9 +59,9 @@ pub fn read(folder: &Path) -> io::Result<Option<Kept>> {
 /// Keeps it: after this it is on the disk.
 pub fn write(folder: &Path, kept: &Kept) -> io::Result<()> {
     // Without the name that was made up, so that the same trouble has the same words.
-    let mut new =
-        tempfile::NamedTempFile::new_in(folder).map_err(|error| io::Error::from(error.kind()))?;
-    new.write_all(&serde_json::to_vec(kept)?)?;
+    let plain = |error: io::Error| io::Error::from(error.kind());
+    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(plain)?;
+    new.write_all(&serde_json::to_vec(kept)?).map_err(plain)?;
     new.as_file().sync_all()?;
     new.persist(file(folder)).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
