@@ -41,6 +41,8 @@ const BETWEEN: Duration = Duration::from_millis(250);
 const WAITING: usize = 1_024;
 /// Observed packets that the controller is told of in a step; of more, some are left out evenly.
 const OBSERVED: usize = 1_024;
+/// Observed packets that wait for a step.
+const MOST_OBSERVED: usize = 65_536;
 /// TCP ports whose handshakes are read.
 const PORTS: usize = 256;
 /// Members of a neighbourhood that are looked at: those of the widest that is banned.
@@ -85,7 +87,10 @@ impl Driver {
 
     /// Notes a sampled packet for the next step.
     pub(super) fn observe(&mut self, packet: Observed) {
-        self.observed.push(packet);
+        // Where steps fail, nobody takes them.
+        if self.observed.len() < MOST_OBSERVED {
+            self.observed.push(packet);
+        }
     }
 
     /// What was observed since the step before: all, or every so manieth.
