@@ -117,6 +117,10 @@ impl Fingerprints {
     ) -> Decided {
         let mut decided = Decided::default();
         self.hurts = hurts;
+        if is_suggestion(scene.config) {
+            // What is in force of an earlier word ends by itself, and is not renewed.
+            self.held.clear();
+        }
         self.look(scene);
         for held in &mut self.held {
             held.watch(scene);

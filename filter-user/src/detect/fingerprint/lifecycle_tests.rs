@@ -206,6 +206,19 @@ fn other_noise(scenery: &mut Scenery) -> Observed {
 }
 
 #[test]
+fn what_is_in_force_is_not_renewed_once_it_is_only_to_be_suggested() {
+    let mut world = World::new(1);
+    world.calm(300);
+    world.flood(15, noise);
+    assert_eq!(world.in_force().len(), 1);
+    let asked = world.said.commands.len();
+    world.config.act = Act::Suggest;
+    world.flood(90, noise);
+    assert_eq!(world.said.commands.len(), asked);
+    assert!(world.in_force().is_empty());
+}
+
+#[test]
 fn what_a_minute_has_no_room_for_waits() {
     let mut world = World::new(1);
     world.calm(300);
