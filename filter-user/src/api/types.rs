@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::incidents::*;
+use crate::detect::output::HitReport;
 
 /// Version of this interface.
 pub const SCHEMA: u32 = 1;
@@ -62,6 +63,10 @@ pub struct Status {
     pub totals: Totals,
     /// By name of reason.
     pub reasons: BTreeMap<String, ReasonStatus>,
+    /// Who proved an address and was stopped within the last ten minutes, or would have been, most
+    /// first.
+    #[serde(default)]
+    pub hit: Vec<HitReport>,
     /// What differs from the configuration file, and who changed it.
     pub overrides: Vec<Override>,
     /// What the controller holds beside that.

@@ -59,6 +59,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             incident: self.story.open_incident(),
             totals: meter::totals(&counters),
             reasons: meter::reasons(&counters, self.settings.enforced),
+            hit: self.story.view.hit.clone(),
             overrides: self.overrides(),
             held: self.held_overrides(),
             services: self.service_list()?.services,

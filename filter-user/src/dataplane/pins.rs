@@ -56,6 +56,7 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         },
         interfaces,
         incident: None,
+        hit: Vec::new(),
         totals: meter::totals(&counters),
         reasons: meter::reasons(&counters, settings.enforced),
         overrides: Vec::new(),

@@ -6,6 +6,7 @@ use filter_common::abi::traffic::TrafficClass;
 
 use super::{
     fingerprint::Fingerprints,
+    harm::Harm,
     incident::{Incidents, Scenery},
     input::Snapshot,
     output::{Action, Deed, News, Output, Refused, SourceReport, VectorReport},
@@ -39,6 +40,7 @@ pub struct Controller {
     profile: Profile,
     strain: Meter,
     watch: Watch,
+    harm: Harm,
     incidents: Incidents,
     decision: Decision,
     actions: VecDeque<Action>,
@@ -85,6 +87,7 @@ impl Controller {
             profile: Profile::default(),
             strain: Meter::default(),
             watch: Watch::default(),
+            harm: Harm::default(),
             incidents: Incidents::default(),
             decision: Decision::default(),
             actions: VecDeque::new(),
@@ -200,6 +203,8 @@ impl Controller {
         }
         let is_calm = Vector::ALL.iter().all(|vector| self.watch.is_calm(*vector));
         self.profile.read(snapshot, &self.rates, is_calm);
+        self.harm.add(self.profile.hits(), snapshot.elapsed);
+        self.incidents.hit(self.profile.hits(), snapshot.elapsed);
         self.watch
             .step(&moment, &self.profile, &mut self.memory.baselines)
     }
@@ -246,6 +251,8 @@ impl Controller {
         let seconds = self.rates.seconds();
         if seconds != self.seconds {
             self.seconds = seconds;
+            self.harm.forget(snapshot.elapsed);
+            view.hit = self.harm.report();
             view.history = self
                 .rates
                 .history()

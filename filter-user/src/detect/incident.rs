@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     account::Account,
+    harm::{Harm, Hit},
     input::{Snapshot, Stack},
     output::{Action, News, Report, SourceReport, VectorReport},
     profile::Profile,
@@ -89,6 +90,7 @@ struct Open {
     passed: f64,
     stopped: f64,
     good_stopped: f64,
+    harm: Harm,
 }
 
 impl Incidents {
@@ -144,6 +146,13 @@ impl Incidents {
             } else {
                 open.dropped_actions += 1;
             }
+        }
+    }
+
+    /// Notes who was met that should not be, in the one that is open.
+    pub fn hit(&mut self, hits: &[Hit], elapsed: Duration) {
+        if let Some(open) = &mut self.open {
+            open.harm.add(hits, elapsed);
         }
     }
 
@@ -230,6 +239,7 @@ impl Open {
             passed: 0.0,
             stopped: 0.0,
             good_stopped: 0.0,
+            harm: Harm::default(),
         }
     }
 
@@ -400,6 +410,7 @@ impl Open {
         report.passed = self.passed as u64;
         report.stopped = self.stopped as u64;
         report.good_stopped = self.good_stopped as u64;
+        report.hit = self.harm.report();
         report.unmeasured = self.unmeasured.iter().cloned().collect();
         if self.dropped_actions > 0 {
             let more = self.dropped_actions;

@@ -20,6 +20,7 @@ pub mod evidence;
 pub mod familiar;
 pub mod fates;
 pub mod fingerprint;
+pub mod harm;
 pub mod incident;
 pub mod input;
 pub mod levels;

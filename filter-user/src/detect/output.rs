@@ -104,6 +104,9 @@ pub struct Report {
     pub stopped: u64,
     /// Packets of known good sources that were stopped: who is hit that should not be.
     pub good_stopped: u64,
+    /// Who proved an address and was stopped, or would have been, most first.
+    #[serde(default)]
+    pub hit: Vec<HitReport>,
     /// What this host lost besides: connections, datagrams, packets before the filter.
     pub losses: Vec<String>,
     /// What could not be measured.
@@ -162,6 +165,20 @@ pub struct SourceReport {
     pub error: u64,
     /// Whether it can have been forged: `false` once it completed a handshake.
     pub may_be_forged: bool,
+}
+
+/// A source that proved its address and was met all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HitReport {
+    /// Who: an IPv4 address, or a /64 of IPv6.
+    #[schema(value_type = String)]
+    pub source: ipnet::IpNet,
+    /// Name of the reason.
+    pub reason: String,
+    /// About how many packets.
+    pub packets: u64,
+    /// Whether they were stopped; else they would have been, were the reason enforced.
+    pub stopped: bool,
 }
 
 /// Something that the controller did.

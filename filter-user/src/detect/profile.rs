@@ -17,6 +17,7 @@ use std::{
 use super::{
     epoch::Epoch,
     familiar::Familiar,
+    harm::Hit,
     input::{Fate, Observed, Snapshot},
     rates::Rates,
     vector::Vector,
@@ -47,6 +48,7 @@ pub struct Profile {
     /// Networks of calm time.
     pub familiar: Familiar,
     proven_stopped: f64,
+    hits: Vec<Hit>,
 }
 
 /// What was observed of a vector.
@@ -102,6 +104,7 @@ impl Profile {
             }
         }
         self.proven_stopped = 0.0;
+        self.hits.clear();
         for vector in Vector::ALL {
             let Some(class) = vector.class() else {
                 continue;
@@ -119,6 +122,16 @@ impl Profile {
                 step.add(service(packet, &listening), weight);
                 if is_stopped && packet.is_proven {
                     self.proven_stopped += weight;
+                }
+                if packet.is_proven
+                    && let Fate::Stopped(reason) | Fate::Watched(reason) = packet.fate
+                {
+                    self.hits.push(Hit {
+                        source: packet.source,
+                        reason,
+                        stopped: is_stopped,
+                        packets: weight,
+                    });
                 }
                 if is_calm && !is_stopped {
                     self.familiar.learn(packet.source, now);
@@ -145,6 +158,11 @@ impl Profile {
             seen.current = Epoch::new(now);
             seen.previous = None;
         }
+    }
+
+    /// Proven sources that were met since the step before, or would have been.
+    pub fn hits(&self) -> &[Hit] {
+        &self.hits
     }
 
     /// Packets of proven sources that were stopped in the last step, as far as observed ones tell.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     baseline::Baselines,
-    output::{Action, SourceReport, VectorReport},
+    output::{Action, HitReport, SourceReport, VectorReport},
 };
 
 /// What the controller sees at the moment.
@@ -33,6 +33,10 @@ pub struct View {
     pub bottleneck: Option<String>,
     /// Packets of proven sources that are dropped, a second: who is hit that should not be.
     pub good_dropped: f64,
+    /// Who proved an address and was stopped within the last ten minutes, or would have been, most
+    /// first.
+    #[serde(default)]
+    pub hit: Vec<HitReport>,
     /// The last ten minutes by the second, oldest first.
     pub history: Vec<Total>,
 }

@@ -13,7 +13,7 @@ use super::{Columns, Style, Tone, number, safe, table, time};
 use crate::{
     api::types::{IncidentDetail, IncidentPage, SecondStatus},
     config::units::format_duration,
-    detect::output::{Report, SourceReport},
+    detect::output::{HitReport, Report, SourceReport},
 };
 
 /// Rows of the course of an incident.
@@ -285,7 +285,39 @@ fn what_passed(out: &mut impl Write, report: &Report, style: &Style) -> io::Resu
     } else {
         Tone::Bad
     };
-    writeln!(out, "  {}", style.paint(tone, &good))
+    writeln!(out, "  {}", style.paint(tone, &good))?;
+    if !report.hit.is_empty() {
+        writeln!(out)?;
+        hits(out, &report.hit, style)?;
+    }
+    Ok(())
+}
+
+/// Who proved an address and was met all the same.
+pub(super) fn hits(out: &mut impl Write, hits: &[HitReport], style: &Style) -> io::Result<()> {
+    let columns = Columns {
+        names: &[
+            "hit, though its address is proven",
+            "reason",
+            "packets",
+            "were",
+        ],
+        numbers: &[2],
+    };
+    let rows = hits.iter().map(|hit| {
+        let were = if hit.stopped {
+            "stopped"
+        } else {
+            "watched: would be stopped"
+        };
+        vec![
+            hit.source.to_string(),
+            safe(&hit.reason),
+            number::grouped(hit.packets),
+            were.to_owned(),
+        ]
+    });
+    table(out, style, &columns, rows)
 }
 
 /// Seconds, as many together as give a table that can be read; of each its strongest second.

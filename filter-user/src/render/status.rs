@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::{
-    Columns, Style, Tone, bullets, defences, lists, number, safe, services, table, time, until,
+    Columns, Style, Tone, bullets, defences, incidents, lists, number, safe, services, table, time,
+    until,
 };
 use crate::api::types::{Action, AttachMode, Count, Interface, Mode, OpenIncident, Status};
 
@@ -22,6 +23,14 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     writeln!(out)?;
     totals(out, status, style)?;
     top_reasons(out, status, style)?;
+    if !status.hit.is_empty() {
+        writeln!(out)?;
+        incidents::hits(out, &status.hit, style)?;
+        writeln!(
+            out,
+            "Within ten minutes, estimated. Packets that are forged in the name of such a source count too."
+        )?;
+    }
     overrides(out, status, style)?;
     held(out, status, style)?;
     if !status.services.is_empty() {
@@ -316,6 +325,7 @@ mod tests {
     use super::*;
     use crate::{
         api::types::{Override, Program, ReasonStatus, SCHEMA, TableStatus, Totals},
+        detect::output::HitReport,
         render::tests::{at, plain},
     };
 
@@ -377,6 +387,7 @@ mod tests {
             }),
             maps: Vec::new(),
             incident: None,
+            hit: Vec::new(),
             tables: BTreeMap::from([(
                 "block".to_owned(),
                 TableStatus {
@@ -388,6 +399,25 @@ mod tests {
             map_memory: 50_000_000,
             warnings: Vec::new(),
         }
+    }
+
+    #[test]
+    fn whom_it_would_hit_is_told_where_nothing_is_enforced() {
+        let status = Status {
+            hit: vec![HitReport {
+                source: "198.51.100.9/32".parse().unwrap(),
+                reason: "limit_syn".to_owned(),
+                packets: 1_234,
+                stopped: false,
+            }],
+            ..status()
+        };
+        let shown = plain(|out, style| render(out, &status, style));
+        let expected = "
+HIT, THOUGH ITS ADDRESS IS PROVEN  REASON     PACKETS  WERE
+198.51.100.9/32                    limit_syn    1,234  watched: would be stopped
+Within ten minutes, estimated.";
+        assert!(shown.contains(expected), "{shown}");
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Service for Fake {
             daemon: true,
             since: Some(time()),
             incident: None,
+            hit: Vec::new(),
             mode: Mode::Monitor,
             interfaces: Vec::new(),
             totals: Totals::default(),

@@ -210,6 +210,27 @@ fn a_syn_flood_is_one_incident_from_its_first_packet_to_its_last() {
 }
 
 #[test]
+fn who_would_be_hit_is_told_before_anything_is_enforced() {
+    let mut life = Life::new(9);
+    life.pass(&calm(), seconds(20));
+    assert_eq!(life.controller.view().hit, []);
+    let watched = Flow {
+        fate: Fate::Watched(Reason::LimitSyn),
+        ..Flow::new(TrafficClass::Syn, 500.0, 443).from(Senders::Hosts(1))
+    };
+    life.pass(&with(watched.proven()), seconds(20));
+    let [hit] = &life.controller.view().hit[..] else {
+        panic!("{:?}", life.controller.view().hit);
+    };
+    assert_eq!((&*hit.reason, hit.stopped), ("limit_syn", false));
+    assert!((5_000..15_000).contains(&hit.packets), "{hit:?}");
+    // Strangers are no such case.
+    let mut life = Life::new(9);
+    life.pass(&with(watched), seconds(20));
+    assert_eq!(life.controller.view().hit, []);
+}
+
+#[test]
 fn a_crowd_that_completes_its_handshakes_is_never_attacked() {
     let mut life = Life::new(7);
     life.pass(&calm(), seconds(60));

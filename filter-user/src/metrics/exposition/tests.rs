@@ -86,6 +86,7 @@ fn status() -> Status {
         map_memory: 1_000,
         maps: Vec::new(),
         incident: None,
+        hit: Vec::new(),
         warnings: vec!["192.0.2.99 is worth a word".to_owned()],
     }
 }

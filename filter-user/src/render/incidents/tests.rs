@@ -60,6 +60,12 @@ fn report() -> Report {
         passed: 12_000,
         stopped: 199_988_000,
         good_stopped: 0,
+        hit: vec![HitReport {
+            source: "198.51.100.9/32".parse().unwrap(),
+            reason: "limit_syn".to_owned(),
+            packets: 1_234,
+            stopped: true,
+        }],
         losses: vec!["31 connections found the queue of a listener full".to_owned()],
         unmeasured: vec!["the driver does not say what the card lost".to_owned()],
     }
@@ -135,6 +141,9 @@ WHAT PASSED
   199,988,000 packets were stopped; 12,000 above what is usual went to the stack (0.0 % of both).
   0 packets of sources known as good were stopped.
 
+HIT, THOUGH ITS ADDRESS IS PROVEN  REASON     PACKETS  WERE
+198.51.100.9/32                    limit_syn    1,234  stopped
+
 ITS COURSE, STRONGEST SECONDS
 FROM                  RECEIVED          BITS   STOPPED  WOULD STOP   PASSED  MOST OF
 ";
@@ -185,6 +194,7 @@ fn what_is_not_known_is_said() {
         losses: Vec::new(),
         unmeasured: Vec::new(),
         good_stopped: 3,
+        hit: Vec::new(),
         ..report()
     };
     let detail = IncidentDetail {

@@ -87,6 +87,7 @@ pub fn status(mode: Mode) -> Status {
         map_memory: 0,
         maps: Vec::new(),
         incident: None,
+        hit: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -337,6 +338,7 @@ pub fn attack() -> Heard {
             incident: Some(7),
             bottleneck: Some("CPU".to_owned()),
             good_dropped: 12.0,
+            hit: Vec::new(),
             history: history(1_200_000.0, 1_199_000.0),
         },
         began: Some(ago(83)),
