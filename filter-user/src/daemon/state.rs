@@ -477,7 +477,7 @@ impl<D: Dataplane> Daemon<D> {
     /// trouble, but no reason to stop.
     pub(super) fn tell(&mut self, by: &Actor, kind: &str, text: &str) {
         tracing::info!(kind, by = %by, "{text}");
-        match self.store.journal(clock::now(), by, kind, text) {
+        match self.store.note(clock::now(), by, kind, text) {
             Ok(event) => {
                 self.troubles.remove("journal");
                 self.handle.publish(event);

@@ -60,6 +60,10 @@ const DATABASE: &str = "floodwall.db";
 const SCHEMA_VERSION: i64 = 2;
 /// Versions beyond this are no versions but damage.
 const MOST_VERSION: i64 = 1000;
+/// `PRAGMA synchronous` of what operators say: each commit is on the disk before they are told.
+const SAFE: &str = "FULL";
+/// And of what is noted beside: nothing waits for the disk, and nothing is torn.
+const HASTY: &str = "NORMAL";
 /// Events that are kept.
 const JOURNAL: i64 = 100_000;
 
@@ -166,7 +170,7 @@ impl Store {
             return Err(Damage::Corrupt(check));
         }
         database.pragma_update(None, "journal_mode", "WAL")?;
-        database.pragma_update(None, "synchronous", "FULL")?;
+        database.pragma_update(None, "synchronous", SAFE)?;
         let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {
@@ -248,6 +252,30 @@ impl Store {
     /// The slots that rules have, by what [`Store::write_slots`] called them.
     pub fn slots(&self) -> Result<BTreeMap<String, u32>, StoreError> {
         rows::read_slots(&self.database).map_err(|error| self.error("reading", &error.into()))
+    }
+
+    /// Adds an event to the journal without waiting until it is on the disk: a power cut may lose it,
+    /// and a disk that hangs does not hold up who defends this host meanwhile.
+    pub fn note(
+        &mut self,
+        at: Timestamp,
+        by: &Actor,
+        kind: &str,
+        text: &str,
+    ) -> Result<Event, StoreError> {
+        // Within a transaction it cannot be changed, and goes with what is written anyway.
+        if !self.database.is_autocommit() {
+            return self.journal(at, by, kind, text);
+        }
+        self.set_synchronous(HASTY)?;
+        let event = self.journal(at, by, kind, text);
+        self.set_synchronous(SAFE)?;
+        event
+    }
+
+    fn set_synchronous(&self, how: &str) -> Result<(), StoreError> {
+        let set = self.database.pragma_update(None, "synchronous", how);
+        set.map_err(|error| self.error("writing", &error.into()))
     }
 
     /// Adds an event to the journal.

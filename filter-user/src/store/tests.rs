@@ -273,6 +273,37 @@ fn the_database_of_a_newer_floodwall_is_not_touched() {
 }
 
 #[test]
+fn what_is_noted_does_not_wait_for_the_disk_and_what_operators_say_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = open_whole(folder.path());
+    let safety = |store: &Store| -> i64 {
+        let asked = store
+            .database
+            .query_row("PRAGMA synchronous", [], |row| row.get(0));
+        asked.expect("a pragma")
+    };
+    const FULL: i64 = 2;
+    assert_eq!(safety(&store), FULL);
+    let by = Actor::Controller;
+    let event = store.note(now(), &by, "a.kind", "a text").expect("noted");
+    assert_eq!(safety(&store), FULL);
+    // Within a transaction it goes with that.
+    store.begin().expect("begun");
+    store.note(now(), &by, "a.kind", "another").expect("noted");
+    store.rollback();
+    assert_eq!(safety(&store), FULL);
+    let (events, _) = store.events(None, 10).expect("events");
+    let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
+    assert_eq!(ids, [event.id]);
+    // A full disk leaves it as it was, too.
+    store.refuse_writes();
+    store
+        .note(now(), &by, "a.kind", "a third")
+        .expect_err("no room");
+    assert_eq!(safety(&store), FULL);
+}
+
+#[test]
 fn events_come_in_pages_behind_an_id() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut store, _) = open_whole(folder.path());
