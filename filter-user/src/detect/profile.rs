@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use filter_common::abi::reason::Action;
+
 use super::{
     epoch::Epoch,
     familiar::Familiar,
@@ -120,12 +122,14 @@ impl Profile {
                 let is_familiar = self.familiar.knows(packet.source);
                 seen.current.add(packet, weight, is_familiar);
                 step.add(service(packet, &listening), weight);
-                if is_stopped && packet.is_proven {
-                    self.proven_stopped += weight;
-                }
+                // Whose SYN is answered gets a connection, and lost nothing.
                 if packet.is_proven
                     && let Fate::Stopped(reason) | Fate::Watched(reason) = packet.fate
+                    && reason.action() == Action::Drop
                 {
+                    if is_stopped {
+                        self.proven_stopped += weight;
+                    }
                     self.hits.push(Hit {
                         source: packet.source,
                         reason,

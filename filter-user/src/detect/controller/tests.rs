@@ -224,6 +224,12 @@ fn who_would_be_hit_is_told_before_anything_is_enforced() {
     };
     assert_eq!((&*hit.reason, hit.stopped), ("limit_syn", false));
     assert!((5_000..15_000).contains(&hit.packets), "{hit:?}");
+    // Who is answered with a cookie gets a connection.
+    let mut life = Life::new(9);
+    let answered = watched.proven().stopped(Reason::CookieAnswered);
+    life.pass(&with(answered), seconds(20));
+    let view = life.controller.view();
+    assert_eq!((&*view.hit, view.good_dropped), (&[][..], 0.0));
     // Strangers are no such case.
     let mut life = Life::new(9);
     life.pass(&with(watched), seconds(20));
