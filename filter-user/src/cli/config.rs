@@ -28,6 +28,7 @@ struct Good<'a> {
     schema: u32,
     file: String,
     interfaces: &'a [String],
+    default_route: bool,
     mode: Mode,
 }
 
@@ -41,10 +42,12 @@ impl Config {
             schema: SCHEMA,
             file: file.display().to_string(),
             interfaces: &config.interfaces,
+            default_route: config.default_route,
             mode: config.mode,
         };
         context.show(&good, |out, _| {
             let interfaces = match config.interfaces.as_slice() {
+                [] if config.default_route => "those that default routes go through".to_owned(),
                 [] => "none; `floodwall run --interface IF` names them".to_owned(),
                 names => safe(&names.join(", ")),
             };

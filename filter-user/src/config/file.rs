@@ -55,6 +55,8 @@ const FEWEST_SOURCES: u32 = 1 << 10;
 /// Bytes of an interface's name: `IFNAMSIZ` less the zero at its end.
 const MOST_INTERFACE_NAME: usize = 15;
 const MOST_GROUP_NAME: usize = 32;
+/// Instead of names: the interfaces that default routes go through.
+pub const DEFAULT_ROUTE: &str = "default-route";
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +121,7 @@ impl Default for Config {
         };
         Self {
             interfaces: Vec::new(),
+            default_route: false,
             mode: Mode::Monitor,
             attach: AttachPreference::Auto,
             paths: Paths {
@@ -255,7 +258,7 @@ impl Config {
 const ROOT: &[Key<Config>] = &[
     Key {
         name: "interfaces",
-        read: |r, config, node| config.interfaces = interfaces(r, node),
+        read: interfaces,
     },
     Key {
         name: "mode",
@@ -472,16 +475,22 @@ const ACCESS: &[Key<Access>] = &[
     },
 ];
 
-fn interfaces(reader: &mut Reader<'_>, node: Node<'_>) -> Vec<String> {
+/// Names, or the one word that stands for none. An interface may have that name: in an array.
+fn interfaces(reader: &mut Reader<'_>, config: &mut Config, node: Node<'_>) {
+    if node.choice(&[(DEFAULT_ROUTE, ())]).is_ok() {
+        config.default_route = true;
+        return;
+    }
+    let of = format!("names, as [\"eth0\"], or \"{DEFAULT_ROUTE}\"");
     let mut names: Vec<String> = Vec::new();
-    for (name, item) in reader.array(node, "names, as [\"eth0\"]", |_, item| interface(item)) {
+    for (name, item) in reader.array(node, &of, |_, item| interface(item)) {
         if names.contains(&name) {
             reader.complain_of(item, &format!("\"{name}\" is named twice: leave one out"));
         } else {
             names.push(name);
         }
     }
-    names
+    config.interfaces = names;
 }
 
 fn interface(node: Node<'_>) -> Result<String, String> {

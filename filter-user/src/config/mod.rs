@@ -36,8 +36,10 @@ use crate::{
 /// All of it, with defaults for what the file does not say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Interfaces to protect.
+    /// Interfaces to protect; with [`Config::default_route`], those that the daemon found so far.
     pub interfaces: Vec<String>,
+    /// Whether they are those that default routes go through, and not named.
+    pub default_route: bool,
     /// Watch or drop; `monitor` if not given.
     pub mode: Mode,
     /// How to attach; `auto` if not given.

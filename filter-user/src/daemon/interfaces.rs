@@ -21,11 +21,24 @@ pub enum Protection {
 }
 
 impl<D: Dataplane> Daemon<D> {
+    /// What a start does, while drivers may still bring interfaces: one that is missing is waited for.
+    pub fn protect_first(&mut self) -> Result<(), Refusal> {
+        self.protect_all(true)
+    }
+
+    /// What a reload does: a name that no interface has is refused.
+    pub fn protect(&mut self) -> Result<(), Refusal> {
+        self.protect_all(false)
+    }
+
     /// Attaches to every interface of the configuration that no operator detached: all of them,
     /// or, at the first that refuses, none that was not attached before.
     ///
     /// New ones go first, for they may refuse; only then is anything touched that was there.
-    pub fn protect(&mut self) -> Result<(), Refusal> {
+    fn protect_all(&mut self, waits: bool) -> Result<(), Refusal> {
+        self.follow_routes();
+        // Nobody typed those that were found: they are as good as gone for a while.
+        let waits = waits || self.config.default_route;
         let mut wanted = Vec::new();
         for name in self.config.interfaces.clone() {
             if self.state.detached.contains_key(&name) {
@@ -43,6 +56,7 @@ impl<D: Dataplane> Daemon<D> {
                 Err(error) if self.protection.contains_key(name) => {
                     self.unprotected(name, error.to_string());
                 }
+                Err(_) if waits && self.is_missing(name) => self.await_interface(name),
                 Err(error) => {
                     for (_, fresh) in wanted.iter().take(done).filter(|(was, _)| !was) {
                         self.detach_quietly(fresh);
@@ -120,6 +134,7 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Looks whether every interface is still protected, and protects again what came back.
     pub(super) fn keep_protected(&mut self) {
+        self.follow_routes();
         for name in self.config.interfaces.clone() {
             if self.state.detached.contains_key(&name) {
                 continue;
@@ -137,8 +152,24 @@ impl<D: Dataplane> Daemon<D> {
     fn protect_again(&mut self, name: &str) {
         match self.plane.attach(name) {
             Ok(attachment) => self.attached(name, attachment, false),
+            Err(_) if self.is_missing(name) => self.await_interface(name),
             Err(error) => self.unprotected(name, error.to_string()),
         }
+    }
+
+    /// Whether there is no such interface; what cannot be asked is not missing.
+    fn is_missing(&mut self, name: &str) -> bool {
+        let links = self.host.links();
+        links.is_ok_and(|links| links.iter().all(|link| link.name != name))
+    }
+
+    fn await_interface(&mut self, name: &str) {
+        let problem = format!(
+            "there is no interface {name}; it is protected as soon as there is one. If that is not \
+             its name, mend `interfaces` in the configuration and reload: `ip link` shows those there \
+             are"
+        );
+        self.unprotected(name, problem);
     }
 
     fn unprotected(&mut self, name: &str, problem: String) {
@@ -164,7 +195,7 @@ impl<D: Dataplane> Daemon<D> {
         let version = env!("CARGO_PKG_VERSION");
         let names = self.protected();
         if names.is_empty() {
-            return format!("floodwall {version} runs; no interface is protected");
+            return format!("floodwall {version} runs; no interface is protected yet");
         }
         format!("floodwall {version} protects {}", names.join(", "))
     }

@@ -26,6 +26,7 @@ pub mod tables;
 mod terrain;
 #[cfg(test)]
 mod tests;
+mod uplinks;
 
 use std::{
     sync::{
@@ -67,7 +68,7 @@ pub fn run(source: Source) -> anyhow::Result<()> {
     let config = source
         .load()
         .map_err(|refusal| anyhow::anyhow!(refusal.message))?;
-    check_interfaces(&config)?;
+    check_interfaces(&source.interfaces)?;
     let (handle, queue) = Handle::new(QUEUE);
     let socket = server::bind(&config.paths.socket, &config.access)?;
     let metrics = config.metrics.listen.map(|address| {
@@ -141,21 +142,21 @@ fn start(config: &Config, source: Source, handle: Handle) -> anyhow::Result<Daem
         host,
         handle,
     )?;
-    daemon.protect()?;
+    daemon.protect_first()?;
     daemon.tend();
     daemon.put_in_force()?;
     Ok(daemon)
 }
 
-/// Unknown names are refused before anything is touched.
-fn check_interfaces(config: &Config) -> anyhow::Result<()> {
+/// Names on the command line that are unknown are refused before anything is touched: somebody has just
+/// typed them. Those of the configuration are waited for, for a boot reads it before drivers are there.
+fn check_interfaces(typed: &[String]) -> anyhow::Result<()> {
     let links = host::links::list().context("listing the interfaces of this host")?;
-    for name in &config.interfaces {
+    for name in typed {
         if !links.iter().any(|link| link.name == *name) {
             let known: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
             anyhow::bail!(
-                "there is no interface {name}; there are: {}. Mend `interfaces` in the \
-                 configuration",
+                "there is no interface {name}; there are: {}",
                 known.join(", ")
             );
         }

@@ -441,7 +441,13 @@ impl<D: Dataplane> Daemon<D> {
         let mut all = self.losses.clone();
         all.extend(self.troubles.values().cloned());
         all.extend(self.defence_warnings());
-        if self.config.interfaces.is_empty() {
+        if self.config.interfaces.is_empty() && self.config.default_route {
+            all.push(
+                "no default route goes through an Ethernet interface: the first that one goes through \
+                 will be protected"
+                    .to_owned(),
+            );
+        } else if self.config.interfaces.is_empty() {
             all.push(
                 "no interface is configured: name one under `interfaces` and reload".to_owned(),
             );

@@ -23,6 +23,7 @@ use super::{
     story::{self, Story},
     tables::{Move, Tables},
     terrain::Terrain,
+    uplinks::Remembered,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -90,6 +91,7 @@ impl<D: Dataplane> Daemon<D> {
         } else {
             BTreeMap::new()
         };
+        let remembered = Remembered::read(store.folder(), &mut losses);
         let driver = Driver::new(&config.detection, story.memory().clone(), now);
         let mut daemon = Self {
             plane,
@@ -116,6 +118,7 @@ impl<D: Dataplane> Daemon<D> {
             emergency: 0,
             lifelines,
             protection: BTreeMap::new(),
+            remembered,
             meter: Meter::default(),
             album: Album::default(),
             driver,

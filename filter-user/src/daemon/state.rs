@@ -23,6 +23,7 @@ use super::{
     story::Story,
     tables::{Moment, Move, Tables},
     terrain::Terrain,
+    uplinks::Remembered,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -68,6 +69,7 @@ impl Source {
         };
         if !self.interfaces.is_empty() {
             config.interfaces.clone_from(&self.interfaces);
+            config.default_route = false;
         }
         if let Some(mode) = self.mode {
             config.mode = mode;
@@ -113,6 +115,8 @@ pub struct Daemon<D> {
     pub(super) emergency: u64,
     pub(super) lifelines: Lifelines,
     pub(super) protection: BTreeMap<String, Protection>,
+    /// Interfaces that default routes went through, on the disk.
+    pub(super) remembered: Remembered,
     pub(super) meter: Meter,
     pub(super) album: Album,
     pub(super) driver: Driver,

@@ -41,6 +41,7 @@ use crate::{
 mod imports;
 mod known;
 mod shape;
+mod uplinks;
 
 const OPERATOR: Actor = Actor::Operator {
     uid: 1000,

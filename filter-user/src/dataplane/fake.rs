@@ -87,6 +87,8 @@ pub struct Fake {
     pub rule_hits: BTreeMap<u32, Counter>,
     /// Interfaces it is attached to.
     pub attached: BTreeSet<String>,
+    /// Interfaces that there are not.
+    pub missing: BTreeSet<String>,
     /// The programs beside the filter.
     pub companions: FakeCompanions,
     /// Entries that a list has room for; any number if `None`.
@@ -365,6 +367,9 @@ impl Dataplane for Fake {
     }
 
     fn attach(&mut self, interface: &str) -> Result<Attachment, DataplaneError> {
+        if self.missing.contains(interface) {
+            return Err(DataplaneError(format!("there is no interface {interface}")));
+        }
         self.attached.insert(interface.to_owned());
         Ok(Attachment {
             mode: AttachMode::Native,

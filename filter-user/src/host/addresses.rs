@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, net::IpAddr};
 use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
 };
 
 use super::netlink;
@@ -16,15 +16,24 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
     Ok(own(&messages))
 }
 
-/// Gateways of default routes, of all routing tables of this network namespace.
-pub fn gateways() -> io::Result<Vec<IpAddr>> {
+/// How this host reaches the world.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Gateways of default routes.
+    pub gateways: Vec<IpAddr>,
+    /// Indices of the interfaces that default routes go through.
+    pub interfaces: BTreeSet<u32>,
+}
+
+/// The default routes of all routing tables of this network namespace.
+pub fn ways() -> io::Result<Ways> {
     let mut messages = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut request = RouteMessage::default();
         request.header.address_family = family;
         messages.extend(netlink::dump(&RouteNetlinkMessage::GetRoute(request))?);
     }
-    Ok(default_gateways(&messages))
+    Ok(default_ways(&messages))
 }
 
 /// The addresses in a dump of addresses.
@@ -58,18 +67,42 @@ pub fn own(messages: &[RouteNetlinkMessage]) -> Vec<IpAddr> {
     found.into_iter().collect()
 }
 
-/// The gateways of default routes in a dump of routes.
-pub fn default_gateways(messages: &[RouteNetlinkMessage]) -> Vec<IpAddr> {
-    let mut found = BTreeSet::new();
+/// The default routes in a dump of routes.
+pub fn default_ways(messages: &[RouteNetlinkMessage]) -> Ways {
+    let mut gateways = BTreeSet::new();
+    let mut interfaces = BTreeSet::new();
     for message in messages {
         let RouteNetlinkMessage::NewRoute(route) = message else {
             continue;
         };
-        if route.header.destination_prefix_length == 0 {
-            collect_gateways(&route.attributes, &mut found);
+        // Unreachable ones go through the loopback interface.
+        if route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast {
+            collect_gateways(&route.attributes, &mut gateways);
+            collect_interfaces(&route.attributes, &mut interfaces);
         }
     }
-    found.into_iter().collect()
+    Ways {
+        gateways: gateways.into_iter().collect(),
+        interfaces,
+    }
+}
+
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel has many attributes, few matter here"
+)]
+fn collect_interfaces(attributes: &[RouteAttribute], found: &mut BTreeSet<u32>) {
+    for attribute in attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => {
+                found.insert(*index);
+            }
+            RouteAttribute::MultiPath(hops) => {
+                found.extend(hops.iter().map(|hop| hop.interface_index));
+            }
+            _ => {}
+        }
+    }
 }
 
 #[allow(
@@ -118,6 +151,7 @@ mod tests {
     fn route(length: u8, attributes: Vec<RouteAttribute>) -> RouteNetlinkMessage {
         let mut message = RouteMessage::default();
         message.header.destination_prefix_length = length;
+        message.header.kind = RouteType::Unicast;
         message.attributes = attributes;
         RouteNetlinkMessage::NewRoute(message)
     }
@@ -139,23 +173,29 @@ mod tests {
     }
 
     #[test]
-    fn gateways_of_default_routes_only_of_every_kind() {
+    fn default_routes_only_count_of_every_kind() {
         let gateway = |last| RouteAttribute::Gateway(RouteAddress::Inet([192, 0, 2, last].into()));
         let six: Ipv6Addr = "fe80::1".parse().unwrap();
         let mut hop = RouteNextHop::default();
         hop.attributes = vec![gateway(3)];
+        hop.interface_index = 7;
+        let mut unreachable = RouteMessage::default();
+        unreachable.header.kind = RouteType::Unreachable;
+        unreachable.attributes = vec![gateway(4), RouteAttribute::Oif(1)];
         let messages = [
-            route(0, vec![gateway(1)]),
-            route(8, vec![gateway(2)]),
+            route(0, vec![gateway(1), RouteAttribute::Oif(5)]),
+            route(8, vec![gateway(2), RouteAttribute::Oif(6)]),
             route(0, vec![RouteAttribute::MultiPath(vec![hop])]),
             route(0, vec![RouteAttribute::Via(RouteVia::Inet6(six))]),
             route(0, vec![]),
+            RouteNetlinkMessage::NewRoute(unreachable),
         ];
-        let found = default_gateways(&messages);
+        let found = default_ways(&messages);
         let expected: Vec<IpAddr> = ["192.0.2.1", "192.0.2.3", "fe80::1"]
             .map(|text| text.parse().unwrap())
             .into();
-        assert_eq!(found, expected);
+        assert_eq!(found.gateways, expected);
+        assert_eq!(found.interfaces, BTreeSet::from([5, 7]));
     }
 
     #[test]
@@ -163,6 +203,6 @@ mod tests {
         let found = addresses().unwrap();
         let loopback_up = found.contains(&Ipv4Addr::LOCALHOST.into());
         assert!(loopback_up || found.iter().all(|address| !address.is_loopback()));
-        gateways().unwrap();
+        ways().unwrap();
     }
 }

@@ -9,7 +9,7 @@ mod system;
 
 use serde::{Deserialize, Serialize};
 
-use super::links;
+use super::{addresses, links};
 use crate::{config::Config, dataplane::probe};
 
 /// One thing that was looked at.
@@ -69,21 +69,11 @@ impl Finding {
     }
 }
 
-/// Looks over the host and an interface; without a name, over those of the configuration.
+/// Looks over the host and an interface; without a name, over those of the configuration, or those
+/// that default routes go through.
 pub fn examine(interface: Option<&str>, config: &Config) -> Vec<Finding> {
     let mut findings = system::judge(&system::look(config));
     findings.extend(defences::judge(&defences::look(config)));
-    let names: Vec<&str> = match interface {
-        Some(name) => vec![name],
-        None => config.interfaces.iter().map(String::as_str).collect(),
-    };
-    if names.is_empty() {
-        findings.push(Finding::warning(
-            "interfaces",
-            "no interface is named, so none was looked at",
-            "floodwall doctor IFACE, or interfaces = [\"eth0\"] in the configuration",
-        ));
-    }
     let links = match links::list() {
         Ok(links) => links,
         Err(error) => {
@@ -95,10 +85,24 @@ pub fn examine(interface: Option<&str>, config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
+    let names = match interface {
+        Some(name) => vec![name.to_owned()],
+        None if config.default_route => {
+            links::uplinks(&links, &addresses::ways().unwrap_or_default().interfaces)
+        }
+        None => config.interfaces.clone(),
+    };
+    if names.is_empty() {
+        findings.push(Finding::warning(
+            "interfaces",
+            "no interface is named, so none was looked at",
+            "floodwall doctor IFACE, or interfaces = [\"eth0\"] in the configuration",
+        ));
+    }
     // Without the right to ask, programs have ids and no names.
     let programs = probe::program_names().unwrap_or_default();
-    for name in names {
-        match links.iter().find(|link| link.name == name) {
+    for name in &names {
+        match links.iter().find(|link| link.name == *name) {
             Some(link) => findings.extend(interface::judge(
                 &interface::look(link.clone(), &programs),
                 config.attach,

@@ -15,6 +15,8 @@ pub struct Facts {
     pub addresses: Vec<IpAddr>,
     /// Gateways of default routes.
     pub gateways: Vec<IpAddr>,
+    /// Indices of the interfaces that default routes go through.
+    pub uplinks: BTreeSet<u32>,
     /// Name servers that are asked.
     pub resolvers: Vec<IpAddr>,
     /// Administrators' sessions.
@@ -32,7 +34,7 @@ pub struct Facts {
 pub enum Part {
     /// Own addresses.
     Addresses,
-    /// Gateways of default routes.
+    /// Gateways of default routes, and the interfaces that they go through.
     Gateways,
     /// Name servers.
     Resolvers,
@@ -60,7 +62,9 @@ impl Facts {
     pub fn gather() -> Self {
         let mut facts = Self::default();
         facts.addresses = facts.read(Part::Addresses, addresses::addresses());
-        facts.gateways = facts.read(Part::Gateways, addresses::gateways());
+        let ways = facts.read(Part::Gateways, addresses::ways());
+        facts.gateways = ways.gateways;
+        facts.uplinks = ways.interfaces;
         facts.resolvers = facts.read(Part::Resolvers, resolvers::resolvers());
         let ssh = facts.read(Part::Sessions, sessions::sessions().map(Some));
         facts.ssh_ports = vec![22];
@@ -82,7 +86,10 @@ impl Facts {
             self.unknown.remove(&part);
             match part {
                 Part::Addresses => self.addresses.clone_from(&before.addresses),
-                Part::Gateways => self.gateways.clone_from(&before.gateways),
+                Part::Gateways => {
+                    self.gateways.clone_from(&before.gateways);
+                    self.uplinks.clone_from(&before.uplinks);
+                }
                 Part::Resolvers => self.resolvers.clone_from(&before.resolvers),
                 Part::Sessions => {
                     self.sessions.clone_from(&before.sessions);

@@ -1,7 +1,7 @@
 //! Which interfaces there are, and when that changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{
         Arc,
@@ -103,6 +103,15 @@ pub fn list() -> io::Result<Vec<Link>> {
 /// The link of this name; `None` if there is none.
 pub fn find(name: &str) -> io::Result<Option<Link>> {
     Ok(list()?.into_iter().find(|link| link.name == name))
+}
+
+/// Names of the Ethernet interfaces among these indices, in the order of the links.
+pub fn uplinks(links: &[Link], indices: &BTreeSet<u32>) -> Vec<String> {
+    links
+        .iter()
+        .filter(|link| link.ethernet && indices.contains(&link.index))
+        .map(|link| link.name.clone())
+        .collect()
 }
 
 /// What a message says of a link.

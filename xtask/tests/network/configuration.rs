@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use xtask::lab::sandbox::hosts;
+use serde_json::Value;
+use xtask::lab::sandbox::{Ns, hosts};
 
-use crate::common::{Config, Protected};
+use crate::common::{Config, Protected, wait_until};
 
 /// What is wrong with a text, and where: key, line and column, and what is said about it.
 const BAD: [(&str, &str, &str); 6] = [
@@ -88,12 +89,60 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn an_unknown_interface_is_refused_with_those_there_are() {
-    let p = Protected::unstarted(&Config::new("enforce").interfaces(&["srv0", "srv1"]));
-    p.start_that_fails(&p.config_file())
-        .ends(1)
-        .says("there is no interface srv1; there are: lo, srv0");
+fn an_unknown_interface_that_was_typed_is_refused_with_those_there_are() {
+    let p = Protected::unstarted(&Config::new("enforce"));
+    p.cli(&format!(
+        "run --config {} --interface srv0 --interface srv1",
+        p.config_file().display()
+    ))
+    .ends(1)
+    .says("there is no interface srv1; there are: lo, srv0");
     assert_eq!(p.program_on(hosts::SERVER.interface), None);
+}
+
+#[test]
+fn an_interface_of_the_file_that_is_not_there_yet_is_waited_for() {
+    let p = Protected::with(&Config::new("enforce").interfaces(&["srv0", "late0"]));
+    assert!(p.program_on("srv0").is_some());
+    p.cli("status")
+        .ends(0)
+        .says("NOT PROTECTED: late0")
+        .says("there is no interface late0");
+    assert!(p.log().contains("late0 is NOT protected"), "{}", p.log());
+    ip(&p, "link add late0 type veth peer name late1");
+    wait_until("the late one is protected", || {
+        p.program_on("late0").is_some()
+    });
+    assert_eq!(p.status()["interfaces"][1]["problem"], Value::Null);
+}
+
+#[test]
+fn the_interface_of_the_default_route_is_found_and_kept() {
+    let mut p = Protected::unstarted(&Config::new("enforce"));
+    let text = p.text(&Config::new("enforce"));
+    let text = text.replace("interfaces = [\"srv0\"]", "interfaces = \"default-route\"");
+    fs::write(p.config_file(), text).unwrap();
+    p.start();
+    assert!(p.program_on("srv0").is_some());
+    p.cli("block add 198.51.100.66").ends(0);
+    assert!(!p.passes("198.51.100.66"));
+
+    // As after a boot: nothing is pinned, and there is no route yet.
+    p.terminate();
+    for family in ["-4", "-6"] {
+        ip(&p, &format!("{family} route del default"));
+    }
+    fs::remove_dir_all(p.pins()).unwrap();
+    p.start();
+    assert!(p.program_on("srv0").is_some(), "{}", p.log());
+    assert!(!p.passes("198.51.100.66"));
+}
+
+/// `ip` in the server's namespace.
+fn ip(p: &Protected, line: &str) {
+    let mut command = p.sandbox.command(Ns::Server, "ip");
+    let output = command.args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -44,6 +44,15 @@ fn an_empty_file_means_defaults() {
 }
 
 #[test]
+fn default_routes_stand_for_interfaces_as_a_word_and_for_a_name_in_an_array() {
+    let config = parse("interfaces = \"default-route\"").unwrap();
+    assert!(config.default_route && config.interfaces.is_empty());
+    let config = parse("interfaces = [\"default-route\"]").unwrap();
+    assert!(!config.default_route);
+    assert_eq!(config.interfaces, ["default-route"]);
+}
+
+#[test]
 fn the_example_says_the_defaults() {
     assert_eq!(parse(EXAMPLE), Ok(Config::default()));
 }
@@ -204,6 +213,7 @@ fn everything_can_be_said() {
                 "pass tcp dport 443".parse().unwrap(),
             ],
             interfaces: vec!["eth0".into(), "wan.100".into()],
+            default_route: false,
             mode: Mode::Enforce,
             attach: AttachPreference::Native,
             paths: Paths {
@@ -472,7 +482,12 @@ fn wrong_values_are_named_with_what_is_allowed() {
     for (text, says) in [
         (
             "interfaces = \"eth0\"",
-            &["`interfaces`", "\"eth0\"", "array of names"][..],
+            &[
+                "`interfaces`",
+                "\"eth0\"",
+                "array of names",
+                "or \"default-route\"",
+            ][..],
         ),
         (
             "interfaces = [\n1]",
