@@ -16,3 +16,4 @@ pub mod rules;
 pub mod sets;
 pub mod stats;
 pub mod store;
+pub mod version;

@@ -48,6 +48,9 @@ pub struct Status {
     pub schema: u32,
     /// Version of the daemon, or of the command line if no daemon answered.
     pub version: String,
+    /// SHA-256 of the eBPF object in it, in hexadecimal digits.
+    #[serde(default)]
+    pub object: String,
     /// Whether a daemon answered; otherwise this was read from the pinned maps.
     pub daemon: bool,
     /// Since when the daemon runs.

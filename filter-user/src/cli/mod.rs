@@ -28,16 +28,18 @@ mod why;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use self::{
     context::Context,
     exit::{Code, Failure},
 };
+use crate::version;
 
 /// Drops flood traffic at the network card, and says what it did.
 #[derive(Debug, Parser)]
-#[command(name = "floodwall", version, max_term_width = 100)]
+#[command(name = "floodwall", version = version::SHORT, long_version = version::LONG)]
+#[command(max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon, 4 not permitted, \
                         5 refused.\nstatus, detach and mode monitor work without a daemon."
@@ -122,6 +124,11 @@ enum Command {
     Detach(attach::Detach),
     /// See whether this host can be protected, and what would make it better
     Doctor(doctor::Doctor),
+}
+
+/// The command line as a value, for what is made of it: manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line.

@@ -35,6 +35,7 @@ use crate::{
     host,
     metrics::Metrics,
     stats::reasons,
+    version,
 };
 
 impl<D: Dataplane> Service for Daemon<D> {
@@ -51,7 +52,8 @@ impl<D: Dataplane> Service for Daemon<D> {
             .collect();
         Ok(Status {
             schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version::RELEASE.to_owned(),
+            object: version::OBJECT.to_owned(),
             daemon: true,
             since: Some(self.since),
             mode: choice.mode,

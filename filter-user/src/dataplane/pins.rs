@@ -22,6 +22,7 @@ use crate::{
         Store,
         syncookies::{self, PutBack},
     },
+    version,
 };
 
 /// The state of things, as far as the pins tell it. `absence` says why no daemon does.
@@ -46,7 +47,8 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
     }
     Ok(Status {
         schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: version::RELEASE.to_owned(),
+        object: version::OBJECT.to_owned(),
         daemon: false,
         since: None,
         mode: if settings.enforced == 0 {

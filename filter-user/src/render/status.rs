@@ -6,7 +6,10 @@ use super::{
     Columns, Style, Tone, bullets, defences, incidents, lists, number, safe, services, table, time,
     until,
 };
-use crate::api::types::{Action, AttachMode, Count, Interface, Mode, OpenIncident, Status};
+use crate::{
+    api::types::{Action, AttachMode, Count, Interface, Mode, OpenIncident, Status},
+    version,
+};
 
 /// Reasons that are shown.
 const TOP: usize = 10;
@@ -101,13 +104,16 @@ fn headline(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<
 }
 
 fn origin(status: &Status) -> String {
-    let version = safe(&status.version);
+    let mut release = safe(&status.version);
+    if let Some(object) = version::short(&status.object) {
+        release = format!("{release} (eBPF object {})", safe(object));
+    }
     match (status.daemon, status.since) {
-        (true, Some(since)) => format!("floodwall {version}, running since {}", time(since)),
-        (true, None) => format!("floodwall {version}, running"),
+        (true, Some(since)) => format!("floodwall {release}, running since {}", time(since)),
+        (true, None) => format!("floodwall {release}, running"),
         (false, _) => {
             format!(
-                "floodwall {version}: no daemon answers; this is what the kernel does by itself"
+                "floodwall {release}: no daemon answers; this is what the kernel does by itself"
             )
         }
     }
@@ -351,6 +357,7 @@ mod tests {
         Status {
             schema: SCHEMA,
             version: "0.1.0".to_owned(),
+            object: "0123456789abcdef".repeat(4),
             daemon: true,
             since: Some(at("2026-01-02T03:04:05Z")),
             mode: Mode::Monitor,
@@ -446,7 +453,7 @@ Within ten minutes, estimated.";
     fn calm_in_monitor_mode() {
         let expected = "\
 MONITOR: nothing is dropped
-floodwall 0.1.0, running since 2026-01-02 03:04:05Z
+floodwall 0.1.0 (eBPF object 0123456789ab), running since 2026-01-02 03:04:05Z
 
 INTERFACE  ATTACHED  PROGRAM
 eth0       native         42
@@ -495,7 +502,7 @@ Maps take 50.0 MB of memory.
         let head = "\
 ENFORCE in part: 0 of 2 reasons drop, the others are watched
 NOT PROTECTED: eth1
-floodwall 0.1.0: no daemon answers; this is what the kernel does by itself
+floodwall 0.1.0 (eBPF object 0123456789ab): no daemon answers; this is what the kernel does by itself
 
 INTERFACE  ATTACHED  PROGRAM  PROBLEM
 eth0       native         42

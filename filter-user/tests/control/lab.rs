@@ -122,6 +122,7 @@ impl Service for Fake {
         Ok(Status {
             schema: SCHEMA,
             version: "0.0.0".to_owned(),
+            object: String::new(),
             daemon: true,
             since: Some(time()),
             incident: None,

@@ -58,6 +58,7 @@ fn status() -> Status {
     Status {
         schema: SCHEMA,
         version: "0.0.0".to_owned(),
+        object: String::new(),
         daemon: true,
         since: Some("2026-01-02T03:04:05Z".parse().unwrap()),
         mode: Mode::Enforce,

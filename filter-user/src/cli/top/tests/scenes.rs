@@ -40,6 +40,7 @@ pub fn status(mode: Mode) -> Status {
     Status {
         schema: SCHEMA,
         version: "0.1.0".to_owned(),
+        object: String::new(),
         daemon: true,
         since: Some(ago(86_400)),
         mode,
