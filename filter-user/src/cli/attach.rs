@@ -26,6 +26,9 @@ pub struct Detach {
     /// How long, like 90s, 1h or 7d; without it, until `attach`
     #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
     duration: Option<String>,
+    /// Until the daemon starts again; it must have been stopped
+    #[arg(long, conflicts_with = "duration")]
+    once: bool,
 }
 
 impl Attach {
@@ -39,6 +42,11 @@ impl Attach {
 impl Detach {
     /// Does it, without a daemon too.
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
+        if self.once {
+            let done = pins::detach_once(&context.config.paths, self.interface.as_deref())
+                .map_err(|error| Failure::failed(format!("{error:#}")))?;
+            return context.show_outcome(&detached(done, false));
+        }
         let path = match &self.interface {
             Some(interface) => format!("/v1/interfaces/{}/detach", encode(interface)),
             None => "/v1/detach".to_owned(),

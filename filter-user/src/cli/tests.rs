@@ -58,6 +58,7 @@ fn every_command_of_the_design_is_understood() {
         "attach eth0",
         "detach",
         "detach eth0",
+        "detach --once",
         "doctor eth0 --config f --bpf /sys/fs/bpf/x --socket /run/x",
     ] {
         assert!(
@@ -91,6 +92,7 @@ fn nonsense_is_a_usage_error() {
         "why nobody",
         "why 192.0.2.1 --dport 65536",
         "attach a/b",
+        "detach --once --for 1h",
         "events --limit 0",
     ] {
         let error = understood(line).expect_err(line);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context as _;
 
 use super::{
-    bpffs,
+    bpffs::{self, PinFolder},
     kernel::{egress, link, pinned::Pinned, sockets},
 };
 use crate::{
@@ -94,6 +94,35 @@ pub struct Detached {
 /// Takes the program off one interface, or off all; with the last, the programs beside it go. That is
 /// remembered until `floodwall attach`.
 pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached> {
+    let (names, mended) = unlink(paths, interface)?;
+    let losses = remember(&paths.state, &names).with_context(|| {
+        format!(
+            "{} is detached, but that could not be noted: the daemon would attach again when it \
+             starts",
+            names.join(", ")
+        )
+    })?;
+    Ok(Detached {
+        names,
+        mended,
+        losses,
+    })
+}
+
+/// Takes the program off one interface, or off all, until a daemon starts. One that runs would attach
+/// again at once, so that it is refused.
+pub fn detach_once(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached> {
+    let _alone = PinFolder::open(&paths.bpf)?;
+    let (names, mended) = unlink(paths, interface)?;
+    Ok(Detached {
+        names,
+        mended,
+        losses: Vec::new(),
+    })
+}
+
+/// Removes the links; gives whose, and what was put back with the last.
+fn unlink(paths: &Paths, interface: Option<&str>) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let pinned = bpffs::links(&paths.bpf)?;
     let names: Vec<String> = match interface {
         Some(name) if pinned.iter().any(|pinned| pinned == name) => vec![name.to_owned()],
@@ -115,18 +144,7 @@ pub fn detach(paths: &Paths, interface: Option<&str>) -> anyhow::Result<Detached
     } else {
         Vec::new()
     };
-    let losses = remember(&paths.state, &names).with_context(|| {
-        format!(
-            "{} is detached, but that could not be noted: the daemon would attach again when it \
-             starts",
-            names.join(", ")
-        )
-    })?;
-    Ok(Detached {
-        names,
-        mended,
-        losses,
-    })
+    Ok((names, mended))
 }
 
 /// Takes the programs beside the filter off, and puts back what was changed in the kernel. What does

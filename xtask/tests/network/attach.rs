@@ -72,6 +72,23 @@ fn detaching_without_a_daemon_works_and_is_remembered() {
 }
 
 #[test]
+fn detached_once_the_next_daemon_attaches_again() {
+    let mut p = Protected::enforcing();
+    p.cli("block add 198.51.100.66").ends(0);
+    p.cli_configured("detach --once")
+        .ends(1)
+        .says("another floodwall holds");
+    assert!(!p.passes("198.51.100.66"));
+    p.terminate();
+    p.cli_configured("detach --once")
+        .ends(0)
+        .says("srv0 is not protected any more");
+    assert_eq!(p.program_on(SRV0), None);
+    p.start();
+    assert!(!p.passes("198.51.100.66"));
+}
+
+#[test]
 fn an_interface_that_is_not_configured_cannot_be_attached_or_detached() {
     let p = Protected::enforcing();
     for verb in ["attach", "detach"] {
