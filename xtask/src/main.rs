@@ -5,6 +5,7 @@ mod clock;
 mod forward;
 mod libtest;
 mod lint;
+mod package;
 mod process;
 mod run;
 mod setup;
@@ -40,6 +41,8 @@ enum Task {
     Lint,
     /// Run every test, the privileged ones too, and count them by kind
     Test(test::Arguments),
+    /// Make the Debian package, or a tarball with a static binary, and check what is in it
+    Package(package::Arguments),
     /// Watch a flood being dropped, in network namespaces of its own
     Demo(forward::Arguments),
     /// Measure nanoseconds a packet
@@ -72,6 +75,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build => build::run()?,
         Task::Lint => lint::run()?,
         Task::Test(arguments) => return test::run(&arguments),
+        Task::Package(arguments) => package::run(&arguments)?,
         Task::Demo(arguments) => return forward::run("demo", arguments),
         Task::Bench(arguments) => return forward::run("bench", arguments),
         Task::Attack(arguments) => return forward::run("attack", arguments),

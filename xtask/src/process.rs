@@ -107,7 +107,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// A command as it would be typed, without the variables.
-fn line(command: &Command) -> String {
+pub fn line(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(
         command

@@ -53,6 +53,35 @@ const TOOLS: [Tool; 6] = [
 /// The linker's releases that are known to work: 0.13 takes LLVM 21 to 23.
 const BPF_LINKER: &str = "^0.13";
 const CARGO_DENY: &str = "^0.20";
+const CARGO_DEB: &str = "^3.8";
+/// What only packages need.
+const PACKAGING: [Tool; 4] = [
+    Tool {
+        program: "dpkg-shlibdeps",
+        package: "dpkg-dev",
+        purpose: "it finds out which libraries the package needs",
+    },
+    Tool {
+        program: "lintian",
+        package: "lintian",
+        purpose: "it checks the package",
+    },
+    Tool {
+        program: "mandoc",
+        package: "mandoc",
+        purpose: "it checks manual pages",
+    },
+    Tool {
+        program: "systemd-analyze",
+        package: "systemd",
+        purpose: "it checks the unit; nothing is started",
+    },
+];
+const MUSL: [Tool; 1] = [Tool {
+    program: "musl-gcc",
+    package: "musl-tools",
+    purpose: "it compiles SQLite for a static binary",
+}];
 /// Debian's compiler for browsers: newer than its `rustc`, and beside a rustup toolchain.
 const DEBIAN_COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
@@ -71,19 +100,7 @@ pub fn run() -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn ensure() -> Result<Toolchain> {
-    let missing: Vec<_> = TOOLS
-        .iter()
-        .filter(|tool| process::find(tool.program).is_none())
-        .collect();
-    for tool in &missing {
-        say(&format!("installing {}: {}", tool.package, tool.purpose));
-    }
-    install_packages(
-        &missing
-            .iter()
-            .map(|tool| tool.package.to_owned())
-            .collect::<Vec<_>>(),
-    )?;
+    install_tools(&TOOLS)?;
     if let Ok(found) = Toolchain::find() {
         return Ok(found);
     }
@@ -97,20 +114,77 @@ pub fn ensure() -> Result<Toolchain> {
     Ok(Toolchain { compiler, linker })
 }
 
+/// Those that are missing are installed.
+fn install_tools(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<_> = tools
+        .iter()
+        .filter(|tool| process::find(tool.program).is_none())
+        .collect();
+    for tool in &missing {
+        say(&format!("installing {}: {}", tool.package, tool.purpose));
+    }
+    let packages: Vec<_> = missing.iter().map(|it| it.package.to_owned()).collect();
+    install_packages(&packages)
+}
+
 /// cargo-deny, which only `lint` needs.
 ///
 /// # Errors
 /// If cargo cannot install it.
 pub fn cargo_deny() -> Result<PathBuf> {
-    let installed = toolchain::tools_dir().join("bin/cargo-deny");
+    let purpose = "it checks licences and sources";
+    cargo_tool("cargo-deny", CARGO_DENY, purpose)
+}
+
+/// cargo-deb and what checks a package, which only `package` needs.
+///
+/// # Errors
+/// If cargo or apt cannot install them.
+pub fn packaging() -> Result<PathBuf> {
+    install_tools(&PACKAGING)?;
+    cargo_tool("cargo-deb", CARGO_DEB, "it makes the package")
+}
+
+/// The standard library and the C compiler for static binaries of `target`.
+///
+/// # Errors
+/// If rustup or apt cannot install them.
+pub fn musl(target: &str) -> Result<()> {
+    install_tools(&MUSL)?;
+    let mut rustc = Command::new("rustc");
+    rustc.current_dir(toolchain::workspace());
+    rustc.args(["--target", target, "--print", "target-libdir"]);
+    let output = rustc.output().context("cannot start rustc")?;
+    if Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
+        return Ok(());
+    }
+    if process::find("rustup").is_none() {
+        bail!(
+            "the standard library for {target} is missing, and rustup, which has it: install rustup, \
+             or let the distribution's package of it be installed"
+        );
+    }
+    say(&format!(
+        "asking rustup for the standard library for {target}"
+    ));
+    let mut rustup = Command::new("rustup");
+    rustup.current_dir(toolchain::workspace());
+    process::run_quietly(rustup.args(["target", "add", target]))
+}
+
+/// A program of the registry: installed into target/tools, unless it is here.
+fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<PathBuf> {
+    let installed = toolchain::tools_dir().join("bin").join(name);
     if installed.is_file() {
         return Ok(installed);
     }
-    if let Some(found) = process::find("cargo-deny") {
+    if let Some(found) = process::find(name) {
         return Ok(found);
     }
-    say("installing cargo-deny into target/tools: it checks licences and sources (minutes)");
-    cargo_install("cargo-deny", CARGO_DENY, &[], &[])?;
+    say(&format!(
+        "installing {name} into target/tools: {purpose} (minutes)"
+    ));
+    cargo_install(name, version, &[], &[])?;
     Ok(installed)
 }
 

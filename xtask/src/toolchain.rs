@@ -89,26 +89,40 @@ impl Toolchain {
     /// clippy or rustup in its environment, set up to build `core` for [`target`] in a target
     /// folder of its own: the outer one is locked by the cargo that runs this.
     pub fn command(&self, program: &str, subcommand: &str) -> Command {
+        self.command_in(&workspace(), &bpf_dir(), program, subcommand)
+    }
+
+    /// The same for a copy of the workspace.
+    pub fn command_in(
+        &self,
+        workspace: &Path,
+        target_dir: &Path,
+        program: &str,
+        subcommand: &str,
+    ) -> Command {
         let bin = self.compiler.sysroot.join("bin");
         let mut command = Command::new(bin.join(program));
         for (name, _) in env::vars_os().filter(|(name, _)| is_of_an_outer_cargo(name)) {
             command.env_remove(name);
         }
         command
-            .current_dir(workspace())
+            .current_dir(workspace)
             .env("CARGO", bin.join("cargo"))
             .env("RUSTC", bin.join("rustc"))
             // `-Z build-std` in a compiler that is no nightly.
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags().join("\u{1f}"))
+            .env(
+                "CARGO_ENCODED_RUSTFLAGS",
+                self.rustflags(workspace, target_dir).join("\u{1f}"),
+            )
             .args([subcommand, "--release", "--package", "filter-ebpf"])
             .args(["-Z", "build-std=core", "--target", target()])
             .arg("--target-dir")
-            .arg(bpf_dir());
+            .arg(target_dir);
         command
     }
 
-    fn rustflags(&self) -> Vec<String> {
+    fn rustflags(&self, workspace: &Path, target_dir: &Path) -> Vec<String> {
         let mut flags = vec![
             // What aya-ebpf would otherwise ask its build script for.
             format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH),
@@ -130,8 +144,8 @@ impl Toolchain {
                 remap(&registry, "/cargo");
             }
         }
-        remap(&workspace(), "/floodwall");
-        remap(&bpf_dir(), "/target");
+        remap(workspace, "/floodwall");
+        remap(target_dir, "/target");
         remap(&source, "/rust/library");
         if let Ok(real) = source.canonicalize() {
             remap(&real, "/rust/library");
@@ -157,7 +171,12 @@ pub fn build_ebpf_with(bin: &str, features: &[&str]) -> Result<PathBuf> {
     if !status.success() {
         bail!("the eBPF program `{bin}` does not build with {toolchain}");
     }
-    Ok(bpf_dir().join(target()).join("release").join(bin))
+    Ok(object(&bpf_dir(), bin))
+}
+
+/// Where the object of `bin` lies under a target folder.
+pub fn object(target_dir: &Path, bin: &str) -> PathBuf {
+    target_dir.join(target()).join("release").join(bin)
 }
 
 /// [`build_ebpf_with`] no features.
@@ -242,7 +261,8 @@ pub fn target_dir() -> PathBuf {
     workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-fn bpf_dir() -> PathBuf {
+/// The target folder of the eBPF programs.
+pub fn bpf_dir() -> PathBuf {
     target_dir().join("bpf")
 }
 

@@ -7,7 +7,7 @@ use std::{
     cell::OnceCell,
     fs::{self, File},
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
+    os::unix::{fs::chown, net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -30,6 +30,9 @@ pub use traffic::{Receiver, Report, Stream, frame, tagged};
 
 /// How long anything may take before a test gives up. Machines that build meanwhile are slow.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The user and the group that own nothing.
+const NOBODY: u32 = 65534;
 
 /// Waits until something is so.
 #[track_caller]
@@ -135,6 +138,7 @@ pub struct Protected {
     pub sandbox: Sandbox,
     binary: PathBuf,
     resolver: Option<&'static str>,
+    service: Option<String>,
 }
 
 impl Protected {
@@ -158,6 +162,7 @@ impl Protected {
             sandbox: Sandbox::new(&Default::default()).unwrap(),
             binary: floodwall::find().unwrap(),
             resolver: None,
+            service: None,
         };
         protected.write_config(config);
         protected
@@ -215,9 +220,52 @@ impl Protected {
         )
     }
 
+    /// The daemon will be nobody with these capabilities, as `cap_bpf,cap_net_admin`, where nothing
+    /// under `/proc/sys` can be written but this host's way with SYN cookies, as in its service.
+    pub fn set_service(&mut self, capabilities: &str) {
+        for folder in [self.pins(), self.state()] {
+            fs::create_dir_all(&folder).unwrap();
+            chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        // For the socket.
+        chown(self.sandbox.folder(), Some(NOBODY), Some(NOBODY)).unwrap();
+        self.service = Some(capabilities.to_owned());
+    }
+
+    /// In its mount namespace, before it is nobody.
+    fn service_command(&self, capabilities: &str) -> Command {
+        const CONFINED: &str = "\
+            mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && \
+            cookies=/proc/sys/net/ipv4/tcp_syncookies && \
+            mount --bind $cookies $cookies && mount -o remount,bind,rw $cookies && exec \"$@\"";
+        let caps = capabilities.replace("cap_", "+");
+        let mut command = self.sandbox.command(Ns::Server, "unshare");
+        command
+            .args(["--mount", "sh", "-c", CONFINED, "sh", "setpriv"])
+            .args(["--reuid=65534", "--regid=65534", "--groups=0"])
+            .arg("--no-new-privs")
+            .arg(format!("--bounding-set=-all,{caps}"))
+            .arg(format!("--inh-caps=-all,{caps}"))
+            .arg(format!("--ambient-caps=-all,{caps}"))
+            .arg(self.binary_for_all());
+        command
+    }
+
+    /// A copy of the binary: where it was built, nobody else may be let in.
+    fn binary_for_all(&self) -> PathBuf {
+        let binary = self.file("floodwall");
+        if !binary.exists() {
+            fs::copy(&self.binary, &binary).unwrap();
+        }
+        binary
+    }
+
     fn run_command(&self, config: &Path) -> Command {
         let mut command = match self.resolver {
-            None => self.sandbox.command(Ns::Server, &self.binary),
+            None => match &self.service {
+                Some(capabilities) => self.service_command(capabilities),
+                None => self.sandbox.command(Ns::Server, &self.binary),
+            },
             Some(address) => {
                 let file = self.file("resolv.conf");
                 fs::write(&file, format!("nameserver {address}\n")).unwrap();
@@ -291,6 +339,11 @@ impl Protected {
         self.daemon.as_mut().unwrap().signal(signal).unwrap();
     }
 
+    /// The daemon's process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
     /// Whether the daemon runs.
     pub fn runs(&mut self) -> bool {
         self.daemon
@@ -337,11 +390,7 @@ impl Protected {
 
     /// A command line as somebody else: user `nobody`, in these groups.
     pub fn cli_as_nobody(&self, groups: &str, line: &str) -> Said {
-        // Where it was built, nobody else may be let in.
-        let binary = self.file("floodwall");
-        if !binary.exists() {
-            fs::copy(&self.binary, &binary).unwrap();
-        }
+        let binary = self.binary_for_all();
         let mut command = self.sandbox.command(Ns::Server, "setpriv");
         command
             .args(["--reuid=65534", "--regid=65534", groups])

@@ -25,5 +25,6 @@ mod mode;
 mod refusals;
 mod restart;
 mod rules;
+mod service;
 mod state;
 mod swap;
