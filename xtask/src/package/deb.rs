@@ -28,6 +28,7 @@ pub fn make(cargo_deb: &Path) -> Result<PathBuf> {
             "filter-user",
             "--no-build",
             "--locked",
+            "--strip",
             "--quiet",
         ])
         .args(["--deb-revision", REVISION, "--output"])
@@ -36,13 +37,8 @@ pub fn make(cargo_deb: &Path) -> Result<PathBuf> {
     let package = PathBuf::from(said.lines().last().unwrap_or_default().trim());
     silent(
         Command::new("lintian")
-            .args([
-                "--fail-on",
-                "error,warning,info",
-                "--display-info",
-                "--pedantic",
-            ])
-            .args(["--allow-root", "--suppress-tags", &UNWANTED.join(",")])
+            .args(["--fail-on", "error,warning", "--allow-root"])
+            .args(["--suppress-tags", &UNWANTED.join(",")])
             .arg(&package),
     )?;
     say("lintian has nothing to say");

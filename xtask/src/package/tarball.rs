@@ -62,10 +62,11 @@ pub fn make() -> Result<PathBuf> {
         for file in files(&toolchain::target_dir().join("release/package").join(from))? {
             let name = file.file_name().context("files have names")?;
             let name = name.to_string_lossy();
-            let below = match name.rsplit_once('.') {
-                Some((_, section)) if from == "man" => format!("man{section}/{name}"),
-                Some((plain, "bash")) => plain.to_owned(),
-                Some(_) | None => name.into_owned(),
+            let below = if from == "man" {
+                let section = name.trim_end_matches(".gz").rsplit('.').next();
+                format!("man{}/{name}", section.unwrap_or_default())
+            } else {
+                name.trim_end_matches(".bash").to_owned()
             };
             copy(&file, &folder.join(to).join(below))?;
         }
