@@ -8,8 +8,9 @@ use std::process::{Command, Output};
 use crate::toolchain;
 
 /// What the scripts call beside the shell's own and `rm`.
-const CALLED: [&str; 5] = [
+const CALLED: [&str; 6] = [
     "systemd-sysusers",
+    "systemd-tmpfiles",
     "deb-systemd-helper",
     "deb-systemd-invoke",
     "systemctl",
@@ -88,6 +89,9 @@ fn an_installation_makes_the_user_and_starts_the_daemon() {
     assert!(
         calls[0].starts_with("systemd-sysusers") && calls[0].ends_with(" floodwall.conf"),
         "{calls:?}"
+    );
+    assert!(
+        calls[1].starts_with("systemd-tmpfiles") && calls[1].ends_with("--create floodwall.conf")
     );
     assert!(calls.contains(&"deb-systemd-helper enable floodwall.service".to_owned()));
     assert_eq!(
