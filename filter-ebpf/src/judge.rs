@@ -56,6 +56,12 @@ impl Judge {
         })
     }
 
+    /// The policy that holds for the packet: [`policy`](filter_common::abi::settings::policy).
+    #[inline(always)]
+    pub fn policy(&self) -> u32 {
+        self.scratch.policy()
+    }
+
     /// Whether this CPU is under pressure.
     #[inline(always)]
     pub fn pressure(&self) -> bool {

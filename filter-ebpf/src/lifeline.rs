@@ -11,6 +11,7 @@ use filter_common::{
         feature::Feature,
         lifeline::{Lifelines, SessionKey, gate_bit},
         reason::Reason,
+        settings::POLICIES,
     },
     logic::{
         bucket,
@@ -21,7 +22,7 @@ use filter_common::{
 use crate::{judge::Judge, shape};
 
 #[map]
-static LIFELINES: Array<Lifelines> = Array::with_max_entries(1, 0);
+static LIFELINES: Array<Lifelines> = Array::with_max_entries(POLICIES, 0);
 
 #[map]
 static SESSIONS: HashMap<SessionKey, u8> = HashMap::with_max_entries(4096, 0);
@@ -57,7 +58,7 @@ pub fn pass(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     {
         return judge.found(Reason::Lifeline);
     }
-    let Some(lifelines) = LIFELINES.get(0) else {
+    let Some(lifelines) = LIFELINES.get(judge.policy()) else {
         return ControlFlow::Continue(());
     };
     for (index, rule) in lifelines.rules.iter().enumerate() {

@@ -65,15 +65,15 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
 fn entries(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason, bool> {
     let [high, low] = packet.source.halves();
     let family = packet.source.family() as u32;
-    let now = judge.now.count();
-    if shape::has(Feature::Allow) && allow_meets(family, high, low, now) != 0 {
+    let (now, policy) = (judge.now.count(), judge.policy());
+    if shape::has(Feature::Allow) && allow_meets(family, high, low, now, policy) != 0 {
         judge.spare(Reason::Allowed)?;
         return ControlFlow::Continue(true);
     }
-    if shape::has(Feature::Bans) && ban_meets(family, high, low, now) != 0 {
+    if shape::has(Feature::Bans) && ban_meets(family, high, low, now, policy) != 0 {
         judge.found(Reason::Banned)?;
     }
-    if shape::has(Feature::Block) && block_meets(family, high, low, now) != 0 {
+    if shape::has(Feature::Block) && block_meets(family, high, low, now, policy) != 0 {
         judge.found(Reason::Blocked)?;
     }
     ControlFlow::Continue(false)
@@ -91,32 +91,40 @@ const SETS: u64 = Feature::Set4.bit() | Feature::Set6.bit();
 /// Exported, because the verifier then looks at it once and not once for each way that leads here.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn allow_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
+extern "C" fn allow_meets(family: u32, high: u64, low: u64, now: u64, policy: u32) -> u32 {
     u32::from(meets(
         &ALLOW,
         ListId::Allow,
         &address(family, high, low),
         now,
+        policy,
     ))
 }
 
 /// [`meets`] of the blocklist.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn block_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
+extern "C" fn block_meets(family: u32, high: u64, low: u64, now: u64, policy: u32) -> u32 {
     u32::from(meets(
         &BLOCK,
         ListId::Block,
         &address(family, high, low),
         now,
+        policy,
     ))
 }
 
 /// [`meets`] of the bans.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn ban_meets(family: u32, high: u64, low: u64, now: u64) -> u32 {
-    u32::from(meets(&BANS, ListId::Ban, &address(family, high, low), now))
+extern "C" fn ban_meets(family: u32, high: u64, low: u64, now: u64, policy: u32) -> u32 {
+    u32::from(meets(
+        &BANS,
+        ListId::Ban,
+        &address(family, high, low),
+        now,
+        policy,
+    ))
 }
 
 #[inline(always)]
@@ -161,9 +169,15 @@ fn is_set(line: u32, bit: Bit) -> bool {
     }
 }
 
-/// Whether an entry that has not ended covers the source. Counts the packet to it.
+/// Whether an entry that is in force covers the source. Counts the packet to it.
 #[inline(always)]
-fn meets(map: &HashMap<EntryKey, EntryValue>, list: ListId, source: &Address, now: u64) -> bool {
+fn meets(
+    map: &HashMap<EntryKey, EntryValue>,
+    list: ListId,
+    source: &Address,
+    now: u64,
+    policy: u32,
+) -> bool {
     let Some(lengths) = LENGTHS.get(lengths_index(list, source.family())) else {
         return false;
     };
@@ -176,8 +190,9 @@ fn meets(map: &HashMap<EntryKey, EntryValue>, list: ListId, source: &Address, no
         };
         // SAFETY: the entry is not freed while this program runs (RCU), and its fields are read
         // and written as whole words.
-        let (until, packets) = unsafe { ((*entry).until, &raw mut (*entry).packets) };
-        if until > now {
+        let (until, absent, packets) =
+            unsafe { ((*entry).until, (*entry).absent, &raw mut (*entry).packets) };
+        if EntryValue::is_in_force(until, absent, now, policy) {
             atomic::add(packets, 1);
             return true;
         }

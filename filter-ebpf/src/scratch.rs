@@ -7,7 +7,7 @@
 use core::mem::MaybeUninit;
 
 use filter_common::{
-    abi::reason::Reason,
+    abi::{reason::Reason, settings::policy},
     logic::{
         classify::{Candidates, Classes, Numbers},
         packet::Packet,
@@ -34,7 +34,7 @@ pub struct Scratch {
     pub length: u32,
     /// The services that the packet belongs to, as a set.
     services: u64,
-    /// The half of the rules that the packet was classified with: another may be in force by the
+    /// The bank of rules that the packet was classified with: another may be in force by the
     /// time that it meets one.
     pub rule_bank: u32,
     /// The row of the settings that hold for the packet.
@@ -70,6 +70,12 @@ impl Scratch {
         self.spared = 0;
         self.services = 0;
         self.inherited = 0;
+    }
+
+    /// The policy that holds for the packet.
+    #[inline(always)]
+    pub fn policy(&self) -> u32 {
+        policy(self.settings_row)
     }
 
     /// The noted packet.

@@ -24,7 +24,7 @@ use filter_common::{
         reason::Reason,
         rules::SLOTS,
         service::{SERVICES as MOST, Service, ServiceCounter, ServiceState},
-        settings::Settings,
+        settings::{POLICIES, Settings},
     },
     logic::{
         bucket::{self, Limit},
@@ -42,7 +42,7 @@ use crate::{
 };
 
 #[map]
-static SERVICES: Array<Service> = Array::with_max_entries(MOST, 0);
+static SERVICES: Array<Service> = Array::with_max_entries(MOST * POLICIES, 0);
 
 #[map]
 static SERVICE_STATE: Array<ServiceState> = Array::with_max_entries(MOST, MMAPABLE);
@@ -86,7 +86,7 @@ extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
     };
     let index = lowest(scratch.services()) & (MOST - 1);
     let (Some(service), Some(state), Some(counter)) = (
-        SERVICES.get(index),
+        SERVICES.get(scratch.policy().wrapping_mul(MOST).wrapping_add(index)),
         SERVICE_STATE.get_ptr_mut(index),
         SERVICE_COUNTERS.get_ptr_mut(index),
     ) else {

@@ -1,8 +1,10 @@
-//! The settings, in two rows: what operators want, and what the controller holds beside that until a
-//! tick that the first row says. So what a dead daemon held ends by itself.
+//! The settings, in four rows: what operators want, and what the controller holds beside that until a
+//! tick that the first row says; and both as they were before a change that nobody has confirmed, from
+//! another tick on. So what a dead daemon held ends by itself, and what it was not told to keep is taken
+//! back.
 
 use aya_ebpf::{macros::map, maps::Array};
-use filter_common::abi::settings::{HELD_ROW, OPERATOR_ROW, SETTINGS_ROWS, Settings};
+use filter_common::abi::settings::{OPERATOR_ROW, SETTINGS_ROWS, Settings};
 
 use crate::{clock::Tick, scratch::Scratch};
 
@@ -15,7 +17,7 @@ pub fn current(now: Tick) -> Option<(&'static Settings, u32)> {
     let operators = SETTINGS.get(OPERATOR_ROW)?;
     match operators.row_at(now.count()) {
         OPERATOR_ROW => Some((operators, OPERATOR_ROW)),
-        _ => Some((SETTINGS.get(HELD_ROW)?, HELD_ROW)),
+        row => Some((SETTINGS.get(row)?, row)),
     }
 }
 

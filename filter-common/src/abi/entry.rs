@@ -42,7 +42,7 @@ impl EntryKey {
     }
 }
 
-/// Value of a list: until when, whose, and how often it was met.
+/// Value of a list: until when, in which policy, and how often it was met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct EntryValue {
@@ -50,11 +50,25 @@ pub struct EntryValue {
     pub until: u64,
     /// Packets that met the entry, added to by every CPU.
     pub packets: u64,
+    /// The set of [policies](super::settings::policy) in which the entry is not there; empty unless a
+    /// change waits for confirmation.
+    pub absent: u64,
 }
 
 impl EntryValue {
     /// [`EntryValue::until`] of an entry that does not end.
     pub const NEVER: u64 = u64::MAX;
+
+    /// In [`EntryValue::absent`]: not there before the change, which added it.
+    pub const ADDED: u64 = 1 << 1;
+    /// In [`EntryValue::absent`]: not there after the change, which removed it.
+    pub const REMOVED: u64 = 1 << 0;
+
+    /// Whether the entry is in force at a tick, in a policy.
+    #[inline(always)]
+    pub const fn is_in_force(until: u64, absent: u64, tick: u64, policy: u32) -> bool {
+        until > tick && absent.wrapping_shr(policy) & 1 == 0
+    }
 }
 
 /// Most distinct prefix lengths that addresses of one family can have.
@@ -139,4 +153,4 @@ pub enum ListId {
 /// Entries of the map of [`Lengths`].
 pub const LENGTHS: u32 = 6;
 
-map_value!(EntryKey: 20, EntryValue: 16, Lengths: 136);
+map_value!(EntryKey: 20, EntryValue: 24, Lengths: 136);

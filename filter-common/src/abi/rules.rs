@@ -1,8 +1,9 @@
 //! Operator's rules and protected services, as the kernel reads them.
 //!
 //! Which rules a packet meets is found in the map `RULE_TABLE`, as [`crate::logic::classify`] lays
-//! it out; what a rule does is in the map `RULES`. Both exist twice: [`Settings::rule_bank`] says
-//! which half is in force, and userspace writes the other.
+//! it out; what a rule does is in the map `RULES`. Both exist three times: [`Settings::rule_bank`] says
+//! which bank is in force, another is that of the policy before a change that is not confirmed, and
+//! userspace writes one that is neither.
 //!
 //! [`Settings::rule_bank`]: super::settings::Settings::rule_bank
 
@@ -11,8 +12,8 @@ use crate::logic::bucket::Limit;
 
 /// Rules that there can be.
 pub const RULES: u32 = 1024;
-/// Halves of the maps.
-pub const BANKS: u32 = 2;
+/// Parts of the maps: at most four.
+pub const BANKS: u32 = 3;
 /// Lines of `RULE_TABLE` for each bank.
 pub const BANK_LINES: u32 = 1 << 16;
 /// Counters and buckets of rules. A rule keeps its slot while its place in the order changes.

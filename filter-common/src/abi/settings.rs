@@ -63,11 +63,23 @@ pub enum FragmentPolicy {
 pub const OPERATOR_ROW: u32 = 0;
 /// The row with what the controller holds beside that, as complete settings.
 pub const HELD_ROW: u32 = 1;
+/// Beside either: the policy before a change that nobody has confirmed yet. Rows, as numbers, are a set
+/// of this bit and that of [`HELD_ROW`].
+pub const BEFORE_ROW: u32 = 2;
 /// Rows of the map `SETTINGS`: a power of two.
-pub const SETTINGS_ROWS: u32 = 2;
+pub const SETTINGS_ROWS: u32 = 4;
 
-/// In [`Settings::rule_bank`]: neither a rule nor a service is in that half, and nobody need look.
-pub const NO_RULES: u32 = 2;
+/// Policies that there are at one time: as changed, and as before a change that is not confirmed.
+pub const POLICIES: u32 = 2;
+
+/// The policy that a row of settings belongs to: 0 as changed, 1 as before.
+#[inline(always)]
+pub const fn policy(row: u32) -> u32 {
+    row.wrapping_shr(1) & 1
+}
+
+/// In [`Settings::rule_bank`]: neither a rule nor a service is in that bank, and nobody need look.
+pub const NO_RULES: u32 = 4;
 
 /// A row of the map `SETTINGS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +88,9 @@ pub struct Settings {
     /// In the operator's row: the tick until which the held row is in force instead; 0 if nothing is
     /// held. The held row's own is not looked at.
     pub held_until: u64,
+    /// In the operator's row: the tick from which on the policy before is in force, for nobody
+    /// confirmed the change; 0 if none waits for that. The other rows' own is not looked at.
+    pub confirm_by: u64,
     /// The set of reasons that are enforced; zero is monitor mode.
     pub enforced: u64,
     /// The set of reasons that are not even looked at.
@@ -112,7 +127,7 @@ pub struct Settings {
     pub emergency: u64,
     /// How long the fate of a fragmented packet is remembered, in ticks.
     pub fragment_hold: u64,
-    /// Which half of the rules is in force, 0 or 1; and [`NO_RULES`] beside it.
+    /// Which bank of rules is in force, and [`NO_RULES`] beside it.
     pub rule_bank: u32,
     /// A [`FragmentPolicy`].
     pub fragment_policy: u32,
@@ -145,10 +160,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Which half of the rules is in force: 0 or 1.
+    /// Which bank of rules is in force.
     #[inline(always)]
     pub const fn bank(&self) -> u32 {
-        self.rule_bank & 1
+        self.rule_bank & 3
     }
 
     /// Whether there is neither a rule nor a service in it.
@@ -160,12 +175,41 @@ impl Settings {
     /// The row in force at a tick, by the operator's row.
     #[inline(always)]
     pub const fn row_at(&self, tick: u64) -> u32 {
-        if tick < self.held_until {
-            HELD_ROW
-        } else {
-            OPERATOR_ROW
-        }
+        let is_held = tick < self.held_until;
+        // Zero becomes a tick that never comes.
+        let is_before = self.confirm_by.wrapping_sub(1) < tick;
+        (is_held as u32) | (is_before as u32).wrapping_shl(1)
+    }
+
+    /// Whether a change waits for confirmation, or was not confirmed in time.
+    pub const fn is_on_trial(&self) -> bool {
+        self.confirm_by != 0
     }
 }
 
-map_value!(Metering: 128, Settings: 840);
+map_value!(Metering: 128, Settings: 848);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_row_goes_by_both_ticks() {
+        let row = |held_until, confirm_by, tick| {
+            let settings = Settings {
+                held_until,
+                confirm_by,
+                ..Settings::default()
+            };
+            settings.row_at(tick)
+        };
+        assert_eq!(row(0, 0, 0), OPERATOR_ROW);
+        assert_eq!(row(0, 0, u64::MAX), OPERATOR_ROW);
+        assert_eq!((row(7, 0, 6), row(7, 0, 7)), (HELD_ROW, OPERATOR_ROW));
+        assert_eq!((row(0, 7, 6), row(0, 7, 7)), (OPERATOR_ROW, BEFORE_ROW));
+        assert_eq!(row(0, 1, 1), BEFORE_ROW);
+        assert_eq!(row(9, 7, 8), BEFORE_ROW | HELD_ROW);
+        let policies = [OPERATOR_ROW, HELD_ROW, BEFORE_ROW, BEFORE_ROW | HELD_ROW].map(policy);
+        assert_eq!(policies, [0, 0, 1, 1]);
+    }
+}

@@ -8,15 +8,16 @@ use filter_common::{
         defence::{Defence, PROTOCOLS as NUMBERS, ProtocolPolicy},
         feature::Feature,
         reason::Reason,
+        settings::POLICIES,
     },
     logic::packet::{Packet, protocol},
 };
 
 use crate::{atomic, judge::Judge, shape};
 
-/// A [`ProtocolPolicy`] by the protocol's number.
+/// A [`ProtocolPolicy`] by the protocol's number, as changed and as before.
 #[map]
-static PROTOCOLS: Array<u32> = Array::with_max_entries(NUMBERS as u32, 0);
+static PROTOCOLS: Array<u32> = Array::with_max_entries(NUMBERS as u32 * POLICIES, 0);
 
 /// The bucket of all protocols and sources together.
 #[map]
@@ -28,7 +29,9 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
     if !shape::has(Feature::Protocols) || is_unreadable(packet) {
         return ControlFlow::Continue(());
     }
-    let policy = PROTOCOLS.get(u32::from(packet.protocol)).copied();
+    let policy = PROTOCOLS
+        .get(judge.policy().wrapping_mul(NUMBERS as u32) + u32::from(packet.protocol))
+        .copied();
     match policy {
         Some(policy) if policy == ProtocolPolicy::Drop as u32 => judge.found(Reason::ProtocolDrop),
         Some(policy) if policy == ProtocolPolicy::Limit as u32 => limit(judge),

@@ -75,6 +75,9 @@ pub struct Status {
     /// What the controller holds beside that.
     #[serde(default)]
     pub held: Vec<HeldOverride>,
+    /// What waits for confirmation; null if nothing does.
+    #[serde(default)]
+    pub pending: Option<PendingStatus>,
     /// Protected services, in order.
     #[serde(default)]
     pub services: Vec<ServiceStatus>,
@@ -108,6 +111,21 @@ pub struct OpenIncident {
     /// Its vectors, each with its target: those that go on, or all of them where none does and it
     /// is watched whether they return.
     pub vectors: Vec<String>,
+}
+
+/// Changes that are taken back unless somebody confirms them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PendingStatus {
+    /// What was changed, in the journal's words.
+    pub changes: Vec<String>,
+    /// Who did it last.
+    pub by: String,
+    /// Since when something waits.
+    pub since: Timestamp,
+    /// When it is taken back.
+    pub until: Timestamp,
+    /// Seconds left until then, by the kernel's clock.
+    pub seconds_left: u64,
 }
 
 /// The program in force.

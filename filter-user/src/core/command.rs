@@ -165,4 +165,15 @@ pub enum Command {
     },
     /// Read the configuration file again.
     Reload,
+    /// Carry another out, and take it back unless somebody confirms it in time.
+    Try {
+        /// The other.
+        command: Box<Command>,
+        /// How long to wait for that.
+        within: Duration,
+    },
+    /// Keep what waits for that.
+    Confirm,
+    /// Take back what waits for confirmation, or else what an operator did last.
+    Undo,
 }

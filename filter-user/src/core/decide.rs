@@ -1,11 +1,12 @@
 //! From a command to changes: those on the lists in `entries` and `import`, those of rules in
-//! `rules`, all others here.
+//! `rules`, what waits for confirmation in `trial`, all others here.
 
 mod defences;
 mod entries;
 mod held;
 mod import;
 mod rules;
+pub mod trial;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::{
     refusal::Refusal,
     settings,
     state::{Change, ModeChoice, Set, State},
+    trial::Last,
 };
 use crate::{
     api::types::{Mode, Outcome, SCHEMA},
@@ -57,6 +59,8 @@ pub struct Situation<'a> {
     pub facts: &'a Facts,
     /// Defences that cannot work here.
     pub unable: &'a Unable,
+    /// What an operator did last, if that is known.
+    pub last: Option<&'a Last>,
 }
 
 /// Decides. [`Command::Reload`] is no change of state and comes to nothing here.
@@ -67,6 +71,7 @@ pub fn decide(
 ) -> Result<Decision, Refusal> {
     let by = actor.to_string();
     situation.check_actor(actor, command)?;
+    situation.check_trial(actor, command)?;
     let is_controller = *actor == Actor::Controller;
     match command {
         Command::Add {
@@ -156,13 +161,19 @@ pub fn decide(
             mode,
             reasons,
             duration,
-        } => situation.set_mode(by, *mode, reasons, *duration),
+        } => {
+            let decision = situation.set_mode(by, *mode, reasons, *duration)?;
+            Ok(situation.despite_trial(decision, *mode))
+        }
         Command::Attach { interface } => situation.attach(interface),
         Command::Detach {
             interface,
             duration,
         } => situation.detach(by, interface.as_deref(), *duration),
         Command::Reload => Ok(Decision::default()),
+        Command::Try { command, within } => situation.try_out(actor, command, *within),
+        Command::Confirm => situation.confirm(),
+        Command::Undo => situation.undo(),
     }
 }
 

@@ -98,6 +98,23 @@ fn is_needed(
     }
 }
 
+/// What the program must be able to do for single entries that come back if nobody confirms that they
+/// are gone.
+pub fn of_trial(state: &State) -> u64 {
+    let Some(trial) = &state.trial else {
+        return 0;
+    };
+    let entries = trial.inverse.entries.iter();
+    let removed = entries.filter(|(_, note)| note.is_some());
+    removed
+        .map(|((kind, _), _)| match kind {
+            ListKind::Allow => Feature::Allow.bit(),
+            ListKind::Block => Feature::Block.bit(),
+            ListKind::Ban => Feature::Bans.bit(),
+        })
+        .fold(0, |set, bit| set | bit)
+}
+
 /// What the program must be able to do for a limit; none for those of services, which are in maps of
 /// their own.
 pub const fn of_limit(name: &LimitName) -> Option<Feature> {

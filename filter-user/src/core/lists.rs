@@ -60,9 +60,14 @@ pub struct List {
 impl List {
     /// When the kernel's entry for exactly this prefix ends; `None` if there is none.
     pub fn end(&self, prefix: &IpNet) -> Option<End> {
-        let manual = self.manual.get(prefix).into_iter();
+        self.end_with(self.manual.get(prefix), prefix)
+    }
+
+    /// Likewise, if the single entry were another.
+    pub fn end_with(&self, manual: Option<&Note>, prefix: &IpNet) -> Option<End> {
         let imports = self.hashed().filter(|list| list.holds(prefix));
         manual
+            .into_iter()
             .chain(imports.map(|list| &list.note))
             .map(|note| note.until)
             .reduce(later)

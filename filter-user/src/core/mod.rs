@@ -23,4 +23,5 @@ pub mod settings;
 pub mod shadow;
 pub mod silence;
 pub mod state;
+pub mod trial;
 pub mod why;

@@ -14,6 +14,7 @@ use super::{
     held::{Held, Holdings, Veto},
     lists::{End, Imported, List, Note},
     rules::AddedRule,
+    trial::Trial,
 };
 use crate::{
     api::types::{Entry, ListKind, Mode},
@@ -46,6 +47,8 @@ pub struct State {
     pub next_rule: u32,
     /// What the controller holds. No restart finds it again.
     pub held: Holdings,
+    /// Changes that wait for confirmation.
+    pub trial: Option<Box<Trial>>,
 }
 
 /// Something that was set, by whom, and until when.
@@ -111,6 +114,8 @@ pub enum Change {
     HeldLimit(LimitName, Option<Held<LimitRate>>),
     /// Until when the controller leaves something alone; `None` is no longer.
     Veto(Veto, Option<Timestamp>),
+    /// What waits for confirmation.
+    Trial(Option<Box<Trial>>),
 }
 
 impl State {
@@ -237,6 +242,7 @@ impl State {
                 };
                 Change::Veto(veto, before)
             }
+            Change::Trial(trial) => Change::Trial(std::mem::replace(&mut self.trial, trial)),
         }
     }
 
@@ -316,6 +322,11 @@ impl Change {
             | Self::HeldDefence(..)
             | Self::HeldLimit(..)
             | Self::Veto(..) => Vec::new(),
+            Self::Trial(trial) => {
+                let both = state.trial.iter().chain(trial);
+                both.flat_map(|trial| trial.inverse.entries.keys().copied())
+                    .collect()
+            }
         }
     }
 
@@ -334,7 +345,8 @@ impl Change {
             | Self::Defence(..)
             | Self::CookiePort(..)
             | Self::Detached(..)
-            | Self::NextRule(_) => true,
+            | Self::NextRule(_)
+            | Self::Trial(_) => true,
         }
     }
 
@@ -361,7 +373,8 @@ impl Change {
             | Self::Defence(..)
             | Self::CookiePort(..)
             | Self::Detached(..)
-            | Self::NextRule(_) => !self.is_kept(),
+            | Self::NextRule(_)
+            | Self::Trial(_) => !self.is_kept(),
         }
     }
 
@@ -374,11 +387,87 @@ impl Change {
             | Self::CookiePort(..)
             | Self::Rule(..)
             | Self::HeldDefence(..)
-            | Self::HeldLimit(..) => true,
+            | Self::HeldLimit(..)
+            | Self::Trial(_) => true,
             // Entries: an open gate for short prefixes of IPv6.
             Self::Manual(_, prefix, _) => matches!(prefix, IpNet::V6(_)),
             Self::Import(..) => true,
             Self::Detached(..) | Self::NextRule(_) | Self::Veto(..) => false,
+        }
+    }
+
+    /// What takes it back, once it is applied to this state.
+    pub fn undone(&self, state: &State) -> Self {
+        let held = &state.held;
+        match self {
+            Self::Manual(kind, prefix, _) => {
+                let before = state.list(*kind).manual.get(prefix);
+                Self::Manual(*kind, *prefix, before.cloned())
+            }
+            Self::Import(kind, name, _) => {
+                let before = state.list(*kind).imports.get(name);
+                Self::Import(*kind, name.clone(), before.cloned())
+            }
+            Self::Mode(_) => Self::Mode(state.mode.clone()),
+            Self::Limit(name, _) => Self::Limit(name.clone(), state.limits.get(name).cloned()),
+            Self::Defence(defence, _) => {
+                Self::Defence(*defence, state.defences.get(defence).cloned())
+            }
+            Self::CookiePort(port, _) => {
+                Self::CookiePort(*port, state.cookie_ports.get(port).cloned())
+            }
+            Self::Detached(name, _) => {
+                Self::Detached(name.clone(), state.detached.get(name).cloned())
+            }
+            Self::Rule(number, _) => Self::Rule(*number, state.rules.get(number).cloned()),
+            Self::NextRule(_) => Self::NextRule(state.next_rule),
+            Self::HeldDefence(defence, _) => {
+                Self::HeldDefence(*defence, held.defences.get(defence).cloned())
+            }
+            Self::HeldLimit(name, _) => {
+                Self::HeldLimit(name.clone(), held.limits.get(name).cloned())
+            }
+            Self::Veto(veto, _) => Self::Veto(veto.clone(), held.vetoes.get(veto).copied()),
+            Self::Trial(_) => Self::Trial(state.trial.clone()),
+        }
+    }
+
+    /// The same, unless what it brings has ended: then it takes that away.
+    pub fn without_ended(self, now: Timestamp) -> Self {
+        if self.end().is_none_or(|end| end > now) {
+            return self;
+        }
+        match self {
+            Self::Manual(kind, prefix, _) => Self::Manual(kind, prefix, None),
+            Self::Import(kind, name, _) => Self::Import(kind, name, None),
+            Self::Mode(_) => Self::Mode(None),
+            Self::Limit(name, _) => Self::Limit(name, None),
+            Self::Defence(defence, _) => Self::Defence(defence, None),
+            Self::CookiePort(port, _) => Self::CookiePort(port, None),
+            Self::Detached(name, _) => Self::Detached(name, None),
+            Self::Rule(number, _) => Self::Rule(number, None),
+            Self::HeldDefence(defence, _) => Self::HeldDefence(defence, None),
+            Self::HeldLimit(name, _) => Self::HeldLimit(name, None),
+            Self::Veto(veto, _) => Self::Veto(veto, None),
+            Self::NextRule(_) | Self::Trial(_) => self,
+        }
+    }
+
+    /// When what it brings ends, if it brings something that does.
+    pub fn end(&self) -> End {
+        match self {
+            Self::Manual(_, _, note) => note.as_ref()?.until,
+            Self::Import(_, _, list) => list.as_ref()?.note.until,
+            Self::Mode(set) => set.as_ref()?.until,
+            Self::Limit(_, set) => set.as_ref()?.until,
+            Self::Defence(_, set) => set.as_ref()?.until,
+            Self::CookiePort(_, set) => set.as_ref()?.until,
+            Self::Detached(_, set) => set.as_ref()?.until,
+            Self::Rule(_, added) => added.as_ref()?.note.until,
+            Self::HeldDefence(_, held) => Some(held.as_ref()?.until),
+            Self::HeldLimit(_, held) => Some(held.as_ref()?.until),
+            Self::Veto(_, until) => *until,
+            Self::NextRule(_) | Self::Trial(_) => None,
         }
     }
 
@@ -396,6 +485,7 @@ mod properties {
 
     use super::*;
     use crate::config::{bytes::ByteRate, limit::Measure, units::Rate};
+    use crate::core::trial::{Inverse, Standing};
 
     fn prefixes() -> impl Strategy<Value = IpNet> {
         // Few, so that changes meet.
@@ -488,6 +578,42 @@ mod properties {
         ]
     }
 
+    /// Changes as operators make them on trial.
+    fn tried() -> impl Strategy<Value = Vec<Change>> {
+        let tried = changes().prop_filter("not tried", |change| {
+            !matches!(
+                change,
+                Change::Import(..) | Change::Detached(..) | Change::NextRule(_)
+            )
+        });
+        prop::collection::vec(tried, 1..8)
+    }
+
+    fn try_out(state: &mut State, changes: &[Change], until: i64) {
+        let trial = Trial {
+            until: second(until),
+            inverse: Inverse::of(changes, state),
+            ..Trial::default()
+        };
+        let trial = match &state.trial {
+            Some(older) => trial.joined(older),
+            None => trial,
+        };
+        for change in changes.iter().cloned() {
+            let _ = state.apply(change);
+        }
+        let _ = state.apply(Change::Trial(Some(Box::new(trial))));
+    }
+
+    /// What the kernel has of a prefix at a moment, with the policy before in force or not: when it
+    /// ends.
+    fn ends_at(standing: Option<Standing>, policy: u32, now: i64) -> Option<End> {
+        let standing = standing?;
+        let is_there = standing.absent.wrapping_shr(policy) & 1 == 0;
+        let is_live = standing.end.is_none_or(|end| end > second(now));
+        (is_there && is_live).then_some(standing.end)
+    }
+
     fn held<T: std::fmt::Debug>(
         value: impl Strategy<Value = T>,
     ) -> impl Strategy<Value = Option<Held<T>>> {
@@ -540,6 +666,68 @@ mod properties {
                 let _ = state.apply(change);
             }
             prop_assert_eq!(state, original);
+        }
+
+        #[test]
+        fn what_was_tried_is_taken_back_or_kept(
+            before in prop::collection::vec(changes(), 0..20),
+            first in tried(), second_ in tried(),
+        ) {
+            let mut state = State::default();
+            for change in before {
+                let _ = state.apply(change);
+            }
+            let original = state.clone();
+            try_out(&mut state, &first, 10);
+            try_out(&mut state, &second_, 20);
+            // Confirmed: as if it had never been on trial.
+            let mut kept = original.clone();
+            for change in first.into_iter().chain(second_) {
+                let _ = kept.apply(change);
+            }
+            let mut confirmed = state.clone();
+            let _ = confirmed.apply(Change::Trial(None));
+            prop_assert_eq!(&confirmed, &kept);
+            // Taken back before anything ended.
+            let trial = state.trial.clone().expect("a trial");
+            for change in trial.inverse.changes(Timestamp::UNIX_EPOCH) {
+                let _ = state.apply(change);
+            }
+            let _ = state.apply(Change::Trial(None));
+            prop_assert_eq!(state, original);
+        }
+
+        /// The kernel alone comes to the entries that the daemon would.
+        #[test]
+        fn entries_on_trial_are_as_changed_and_then_as_before(
+            before in prop::collection::vec(changes(), 0..20),
+            tried in tried(), until in 1..100_i64, later in 0..100_i64,
+        ) {
+            let mut state = State::default();
+            for change in before {
+                let _ = state.apply(change);
+            }
+            let original = state.clone();
+            try_out(&mut state, &tried, until);
+            for kind in ListKind::ALL {
+                let all = original.list(kind).prefixes().into_iter();
+                for prefix in all.chain(state.list(kind).prefixes()) {
+                    let standing = state.standing(kind, &prefix);
+                    let now = state.list(kind).end(&prefix);
+                    let was = original.list(kind).end(&prefix);
+                    let is_live = |end: Option<End>, moment| {
+                        end.is_some_and(|end| end.is_none_or(|end| end > second(moment)))
+                    };
+                    // What outlasts the trial is there, and what was removed is not.
+                    if now.is_none() || now.is_some_and(|end| end.is_none_or(|end| end > second(until))) {
+                        let there = ends_at(standing, 0, 0).is_some();
+                        prop_assert_eq!(there, now.is_some());
+                    }
+                    let moment = until + later;
+                    let there = ends_at(standing, 1, moment).is_some();
+                    prop_assert_eq!(there, is_live(was, moment), "{} at {}", prefix, moment);
+                }
+            }
         }
 
         #[test]

@@ -420,7 +420,10 @@ fn shown(command: &Command) -> String {
         | Command::SetMode { .. }
         | Command::Attach { .. }
         | Command::Detach { .. }
-        | Command::Reload => "do what is an operator's".to_owned(),
+        | Command::Reload
+        | Command::Try { .. }
+        | Command::Confirm
+        | Command::Undo => "do what is an operator's".to_owned(),
     }
 }
 

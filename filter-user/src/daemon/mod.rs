@@ -26,6 +26,7 @@ pub mod tables;
 mod terrain;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod uplinks;
 
 use std::{

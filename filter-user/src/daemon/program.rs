@@ -47,6 +47,12 @@ impl<D: Dataplane> Daemon<D> {
         let unable = &self.terrain.ground.unable;
         let ports = Some(self.facts.ssh_ports.as_slice());
         let features = features::wanted(&self.config, &self.state, ports, unable);
+        // What may come back must find its code.
+        let before = self.state.before_trial();
+        let before = before.map_or(0, |state| {
+            features::wanted(&self.config, &state, ports, unable)
+        });
+        let features = features | before | features::of_trial(&self.state);
         // Whoever was answered with a cookie may still bring it.
         if self.terrain.switch.is_in_use() {
             features | Feature::Cookies.bit()

@@ -45,10 +45,15 @@ impl<D: Dataplane> Daemon<D> {
         if now >= self.next.reading {
             self.next.reading = now + READING;
             self.read(now);
+            // What could not be taken back is tried again less often.
+            if !self.troubles.contains_key("trial") {
+                self.end_trial();
+            }
         }
         if now >= self.next.second {
             self.next.second = now + Duration::from_secs(1);
             self.heed_emergency();
+            self.end_trial();
             self.expire();
             self.renew_held();
             self.keep_protected();

@@ -6,7 +6,8 @@ use filter_common::{
     abi::{
         entry::EntryValue,
         reason,
-        rules::{RuleAction, RuleEntry, SLOTS},
+        rules::{BANKS, RuleAction, RuleEntry, SLOTS},
+        settings::{NO_RULES, Settings},
     },
     logic::bucket::Limit,
 };
@@ -17,11 +18,12 @@ use super::{
 };
 use crate::{
     api::types::{RuleState, RuleStatus, Rules, SCHEMA},
-    config::limit::LimitRate,
+    config::{Config, limit::LimitRate},
     core::{
         refusal::Refusal,
         rules::{self, Listed, RuleId},
         settings,
+        state::{Change, State},
     },
     dataplane::{CompiledRules, Dataplane},
     rules::{
@@ -34,11 +36,24 @@ use crate::{
 /// Which half of the kernel's rules is in force, and which counter each rule has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rulebook {
-    /// The bank in force: 0 or 1.
+    /// The bank in force.
     pub bank: u32,
     /// Whether neither a rule nor a service is in it.
     pub is_empty: bool,
     /// Slots by [`owner`].
+    pub slots: BTreeMap<String, u32>,
+    /// The bank of the policy before, if rules wait for confirmation.
+    pub before: Option<Shelved>,
+}
+
+/// A bank that packets do not meet, unless a change is not confirmed in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shelved {
+    /// The bank.
+    pub bank: u32,
+    /// Whether neither a rule nor a service is in it.
+    pub is_empty: bool,
+    /// Slots of its rules.
     pub slots: BTreeMap<String, u32>,
 }
 
@@ -51,12 +66,77 @@ fn owner(listed: &Listed<'_>) -> String {
     }
 }
 
+fn named(bank: u32, is_empty: bool) -> u32 {
+    bank | if is_empty { NO_RULES } else { 0 }
+}
+
+/// Whether rules are among what waits for confirmation.
+fn is_about_rules(state: &State) -> bool {
+    let trial = state.trial.as_ref();
+    trial.is_some_and(|trial| {
+        trial.config.is_some() || trial.inverse.others.iter().any(Change::is_of_rules)
+    })
+}
+
 impl<D: Dataplane> Daemon<D> {
     /// Writes the rules into the bank that is not in force, and notes it as the one that is to be.
     /// The settings put it in force.
     pub(super) fn put_rules(&mut self, moment: Moment) -> Result<(), Refusal> {
-        let all = rules::all(&self.config, &self.state);
-        let services = rules::services(&self.config);
+        self.shelve_rules();
+        let written = self.write_bank(&self.config.clone(), &self.state.clone(), moment)?;
+        self.rulebook = Rulebook {
+            bank: written.bank,
+            is_empty: written.is_empty,
+            slots: written.slots,
+            before: self.rulebook.before.take(),
+        };
+        Ok(())
+    }
+
+    /// Keeps the bank in force for the policy before, if rules are among what waits for confirmation.
+    fn shelve_rules(&mut self) {
+        let book = &mut self.rulebook;
+        if is_about_rules(&self.state) && book.before.is_none() {
+            book.before = Some(Shelved {
+                bank: book.bank,
+                is_empty: book.is_empty,
+                slots: book.slots.clone(),
+            });
+        }
+    }
+
+    /// Has the rules of the policy before in a bank of their own, after a start: the one that the
+    /// kernel still has, or one that is written anew.
+    pub(super) fn resume_rules(&mut self, found: &Settings, moment: Moment) -> Result<(), Refusal> {
+        if found.is_on_trial() {
+            // In force by now, perhaps, and until the settings are written in any case not to be
+            // written over.
+            let rows = self.plane.settings_before().map_err(failed)?;
+            if rows.bank() != self.rulebook.bank {
+                self.rulebook.before = Some(Shelved {
+                    bank: rows.bank(),
+                    is_empty: rows.has_no_rules(),
+                    slots: self.rulebook.slots.clone(),
+                });
+            }
+        } else if is_about_rules(&self.state)
+            && let Some(before) = self.state.before_trial()
+        {
+            let shelved = self.write_bank(&self.config.clone(), &before, moment)?;
+            self.rulebook.before = Some(shelved);
+        }
+        Ok(())
+    }
+
+    /// Writes the rules that a configuration and a state ask for into a bank that no row names.
+    fn write_bank(
+        &mut self,
+        config: &Config,
+        state: &State,
+        moment: Moment,
+    ) -> Result<Shelved, Refusal> {
+        let all = rules::all(config, state);
+        let services = rules::services(config);
         let is_empty = all.is_empty() && services.is_empty();
         let table = rules::table(&all, &services)?;
         let (slots, new) = self.rulebook.assigned(all.iter().map(owner));
@@ -70,16 +150,15 @@ impl<D: Dataplane> Daemon<D> {
         for slot in new {
             self.plane.clear_rule(slot).map_err(failed)?;
         }
-        let bank = self.rulebook.bank ^ 1;
+        let bank = self.rulebook.free_bank();
         self.plane
             .set_rules(bank, &CompiledRules { table, entries })
             .map_err(failed)?;
-        self.rulebook = Rulebook {
+        Ok(Shelved {
             bank,
             is_empty,
             slots,
-        };
-        Ok(())
+        })
     }
 
     /// Notes which slots rules have, in a transaction of its own. Without that, only counts suffer.
@@ -131,20 +210,51 @@ impl<D: Dataplane> Daemon<D> {
 }
 
 impl Rulebook {
+    /// The bank in force, as in [`Settings::rule_bank`].
+    pub fn rule_bank(&self) -> u32 {
+        named(self.bank, self.is_empty)
+    }
+
+    /// Likewise of the policy before: the same, unless rules wait for confirmation.
+    pub fn rule_bank_before(&self) -> u32 {
+        let before = self.before.as_ref();
+        before.map_or_else(
+            || self.rule_bank(),
+            |before| named(before.bank, before.is_empty),
+        )
+    }
+
+    /// A bank that no row names.
+    fn free_bank(&self) -> u32 {
+        let before = self.before.as_ref().map(|before| before.bank);
+        let mut free = (0..BANKS).filter(|bank| *bank != self.bank && Some(*bank) != before);
+        free.next().unwrap_or(0)
+    }
+
     /// A slot for each owner: the one it had, or one that neither an old rule has nor another new
     /// one. And the slots that are given anew.
     fn assigned(&self, owners: impl Iterator<Item = String>) -> (BTreeMap<String, u32>, Vec<u32>) {
-        let taken: BTreeSet<u32> = self.slots.values().copied().collect();
+        let before = self.before.as_ref().map(|before| &before.slots);
+        let slot_of = |owner: &String| {
+            let before = before.and_then(|slots| slots.get(owner));
+            self.slots.get(owner).or(before).copied()
+        };
+        let taken = self
+            .slots
+            .values()
+            .chain(before.into_iter().flat_map(BTreeMap::values));
+        let taken: BTreeSet<u32> = taken.copied().collect();
         let mut free = (0..SLOTS).filter(|slot| !taken.contains(slot));
         let mut slots = BTreeMap::new();
         let mut new = Vec::new();
         for owner in owners {
-            let slot = self.slots.get(&owner).copied().or_else(|| {
+            let slot = slot_of(&owner).or_else(|| {
                 let slot = free.next()?;
                 new.push(slot);
                 Some(slot)
             });
-            // There are twice as many slots as rules, so that none is left without.
+            // There are twice as many slots as rules, so that none is left without, unless more than
+            // half of all were changed twice in one trial.
             slots.insert(owner, slot.unwrap_or(0));
         }
         (slots, new)

@@ -64,6 +64,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             hit: self.story.view.hit.clone(),
             overrides: self.overrides(),
             held: self.held_overrides(),
+            pending: self.pending_status()?,
             services: self.service_list()?.services,
             defences: self.defence_status()?,
             tables: self.table_status(),
@@ -239,6 +240,8 @@ impl<D: Dataplane> Service for Daemon<D> {
         command: Command,
         dry_run: bool,
     ) -> Result<Outcome, Refusal> {
+        // Whoever confirms too late is told so.
+        self.end_trial();
         if command == Command::Reload {
             return self.reload(actor);
         }
@@ -258,6 +261,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             config: &self.config,
             facts: &self.facts,
             unable: &self.terrain.ground.unable,
+            last: self.last.as_ref(),
         };
         let decision = decide::decide(situation, actor, &command)?;
         if dry_run {
@@ -266,6 +270,7 @@ impl<D: Dataplane> Service for Daemon<D> {
                 ..decision.outcome
             });
         }
+        let last = self.last_after(actor, &command, &decision);
         let (kind, text) = decision.event;
         let mut outcome = decision.outcome;
         if let Command::Attach { interface } = &command {
@@ -280,6 +285,12 @@ impl<D: Dataplane> Service for Daemon<D> {
             }
             (_, result) => result?,
         }
+        if let Some(last) = last {
+            self.last = Some(last);
+        }
+        if matches!(actor, Actor::Operator { .. }) {
+            self.unconfirmed = None;
+        }
         if let Command::Detach { interface, .. } = &command {
             let names = match interface {
                 Some(name) => vec![name.clone()],
@@ -291,7 +302,10 @@ impl<D: Dataplane> Service for Daemon<D> {
         }
         if matches!(
             command,
-            Command::SetDefence { .. } | Command::AutoDefence { .. }
+            Command::SetDefence { .. }
+                | Command::AutoDefence { .. }
+                | Command::Try { .. }
+                | Command::Undo
         ) {
             self.tend();
         }
@@ -441,6 +455,7 @@ impl<D: Dataplane> Daemon<D> {
 
     fn warnings(&mut self) -> Vec<String> {
         let mut all = self.losses.clone();
+        all.extend(self.unconfirmed.clone());
         all.extend(self.troubles.values().cloned());
         all.extend(self.defence_warnings());
         if self.config.interfaces.is_empty() && self.config.default_route {

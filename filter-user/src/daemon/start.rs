@@ -37,6 +37,7 @@ use crate::{
         refusal::Refusal,
         settings::{self, Fixed},
         state::{Change, ModeChoice, Set},
+        trial::Standing,
     },
     dataplane::Dataplane,
     host::{self, surroundings::Surroundings},
@@ -108,6 +109,7 @@ impl<D: Dataplane> Daemon<D> {
                 bank: found.bank(),
                 is_empty: false,
                 slots,
+                before: None,
             },
             services: Protected::default(),
             features: loaded,
@@ -115,6 +117,10 @@ impl<D: Dataplane> Daemon<D> {
             approximate_owners: 0,
             settings: found,
             held: None,
+            before: None,
+            confirm_by: 0,
+            unconfirmed: None,
+            last: None,
             emergency: 0,
             lifelines,
             protection: BTreeMap::new(),
@@ -151,6 +157,7 @@ impl<D: Dataplane> Daemon<D> {
                 daemon.recover_mode(&found)?;
             }
         }
+        daemon.resume_trial(&found)?;
         // A program that runs already needs the bits of its sets from the first line written on.
         let built = daemon.builder().map(|build| build()).transpose()?;
         if let Some(built) = &built {
@@ -164,6 +171,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         let moment = daemon.moment()?;
         daemon.hush_services()?;
+        daemon.resume_rules(&found, moment)?;
         daemon.put_rules(moment)?;
         daemon.put_protocols()?;
         daemon.put_settings()?;
@@ -199,14 +207,14 @@ impl<D: Dataplane> Daemon<D> {
             since,
             until: None,
         };
+        let mut changes = vec![Change::Mode(Some(set))];
+        if let Some(mut trial) = self.state.trial.clone() {
+            trial.keep_mode();
+            changes.push(Change::Trial(Some(trial)));
+        }
         let text = "mode is monitor, set while no daemon answered";
         tracing::warn!("{text}");
-        self.keep(
-            vec![Change::Mode(Some(set))],
-            &Actor::Daemon,
-            "mode.set",
-            text,
-        )?;
+        self.keep(changes, &Actor::Daemon, "mode.set", text)?;
         self.emergency = found.emergency;
         Ok(())
     }
@@ -267,6 +275,10 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         let ends = |tick: u64| -> End { (tick != EntryValue::NEVER).then(|| moment.time(tick)) };
+        let stood = |value: EntryValue| Standing {
+            end: ends(value.until),
+            absent: value.absent,
+        };
         if is_damaged {
             for kind in ListKind::ALL {
                 self.recover(kind, &present, ends)?;
@@ -276,22 +288,25 @@ impl<D: Dataplane> Daemon<D> {
         self.adopt_bans(&present, ends);
         let mut kept: Vec<Move> = Vec::new();
         for kind in ListKind::ALL {
-            let list = self.state.list(kind);
-            kept.extend(list.prefixes().into_iter().map(|prefix| {
-                Move {
-                    kind,
-                    prefix,
-                    before: present
-                        .remove(&(kind, prefix))
-                        .map(|value| ends(value.until)),
-                    after: list.end(&prefix),
-                }
+            let mut prefixes = self.state.list(kind).prefixes();
+            if let Some(trial) = &self.state.trial {
+                let entries = trial.inverse.entries.keys();
+                let removed = entries.filter(|(of, _)| *of == kind);
+                prefixes.extend(removed.map(|(_, prefix)| *prefix));
+                prefixes.sort_unstable();
+                prefixes.dedup();
+            }
+            kept.extend(prefixes.into_iter().map(|prefix| Move {
+                kind,
+                prefix,
+                before: present.remove(&(kind, prefix)).map(stood),
+                after: self.state.standing(kind, &prefix),
             }));
         }
         let gone = present.into_iter().map(|((kind, prefix), value)| Move {
             kind,
             prefix,
-            before: Some(ends(value.until)),
+            before: Some(stood(value)),
             after: None,
         });
         let mut moves: Vec<Move> = gone.chain(kept).collect();
@@ -372,7 +387,7 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     /// Changes memory and store, for what the kernel already has.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         changes: Vec<Change>,
         by: &Actor,

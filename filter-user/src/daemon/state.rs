@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use filter_common::abi::{
-    lifeline::Lifelines,
-    settings::{NO_RULES, Settings},
-};
+use filter_common::abi::{lifeline::Lifelines, settings::Settings};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
@@ -32,12 +29,12 @@ use crate::{
     core::{
         actor::Actor,
         facts::Facts,
-        lists::End,
         refusal::Refusal,
         settings::{self, Fixed},
         state::{Change, State},
+        trial::{Last, Standing},
     },
-    dataplane::Dataplane,
+    dataplane::{Before, Dataplane},
     host::surroundings::Surroundings,
     store::Store,
 };
@@ -110,6 +107,14 @@ pub struct Daemon<D> {
     pub(super) settings: Settings,
     /// The same with what the controller holds, while it holds anything.
     pub(super) held: Option<Settings>,
+    /// What the kernel was told of the policy before what waits for confirmation.
+    pub(super) before: Option<Before>,
+    /// The tick by which that wants to be confirmed; 0 if nothing does.
+    pub(super) confirm_by: u64,
+    /// What was taken back last because nobody confirmed it, until an operator changes something.
+    pub(super) unconfirmed: Option<String>,
+    /// What an operator did last, since this daemon started.
+    pub(super) last: Option<Last>,
     /// The moment of an emergency that is an override already, until the kernel's settings no
     /// longer speak of it.
     pub(super) emergency: u64,
@@ -164,11 +169,14 @@ impl<D: Dataplane> Daemon<D> {
             .collect();
         prefixes.sort_unstable();
         prefixes.dedup();
-        let end = |state: &State, (kind, prefix): &(ListKind, IpNet)| state.list(*kind).end(prefix);
-        let before: Vec<Option<End>> = prefixes
+        let standing =
+            |state: &State, (kind, prefix): &(ListKind, IpNet)| state.standing(*kind, prefix);
+        let before: Vec<Option<Standing>> = prefixes
             .iter()
-            .map(|place| end(&self.state, place))
+            .map(|place| standing(&self.state, place))
             .collect();
+        let confirm_by = self.confirm_by(&changes, moment);
+        let confirm_by = std::mem::replace(&mut self.confirm_by, confirm_by);
         let mut inverse: Vec<Change> = changes
             .iter()
             .map(|change| self.state.apply(change.clone()))
@@ -181,7 +189,7 @@ impl<D: Dataplane> Daemon<D> {
                 kind: place.0,
                 prefix: place.1,
                 before,
-                after: end(&self.state, place),
+                after: standing(&self.state, place),
             })
             .filter(|step| step.before != step.after)
             .collect();
@@ -204,6 +212,7 @@ impl<D: Dataplane> Daemon<D> {
             for change in inverse {
                 let _ = self.state.apply(change);
             }
+            self.confirm_by = confirm_by;
             if let Err(refusal) = self.put_services() {
                 tracing::error!("taking ceilings of services back: {refusal}");
             }
@@ -259,15 +268,21 @@ impl<D: Dataplane> Daemon<D> {
                 return Err(refusal);
             }
         };
-        let carried = self.grow_program().and_then(|()| {
-            let carried = self.tables.carry(&mut self.plane, moves, moment);
-            carried.map_err(failed)
-        });
+        let old = self.rows();
+        let carried = self
+            .grow_program()
+            .and_then(|()| self.arm(changes))
+            .and_then(|()| {
+                let carried = self.tables.carry(&mut self.plane, moves, moment);
+                carried.map_err(failed)
+            });
         if let Err(refusal) = carried {
+            if self.settings != old.0 {
+                self.take_settings_back(old);
+            }
             self.store.rollback();
             return Err(refusal);
         }
-        let old = self.rows();
         let rulebook = self.rulebook.clone();
         let committed = built
             .map_or(Ok(()), |built| self.place(built))
@@ -320,7 +335,7 @@ impl<D: Dataplane> Daemon<D> {
         put
     }
 
-    /// Both rows of settings.
+    /// Both rows of settings in force.
     const fn rows(&self) -> (Settings, Option<Settings>) {
         (self.settings, self.held)
     }
@@ -358,10 +373,17 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Writes the settings that configuration and overrides ask for.
     pub(super) fn put_settings(&mut self) -> Result<(), Refusal> {
-        let mut settings = self.compose_settings(&self.state)?;
+        self.put_before()?;
+        if self.state.trial.is_none() {
+            self.rulebook.before = None;
+        }
+        let rule_bank = self.rulebook.rule_bank();
+        let mut settings = self.compose_settings(&self.config, &self.state, rule_bank)?;
+        settings.confirm_by = self.confirm_by;
         let held = if self.state.held.is_any() {
             settings.held_until = self.held_until()?;
-            Some(self.compose_settings(&self.state.effective(&self.config))?)
+            let effective = self.state.effective(&self.config);
+            Some(self.compose_settings(&self.config, &effective, rule_bank)?)
         } else {
             None
         };
@@ -370,9 +392,15 @@ impl<D: Dataplane> Daemon<D> {
         Ok(())
     }
 
-    fn compose_settings(&self, state: &State) -> Result<Settings, Refusal> {
+    /// `rule_bank` as in [`Settings::rule_bank`].
+    pub(super) fn compose_settings(
+        &self,
+        config: &Config,
+        state: &State,
+        rule_bank: u32,
+    ) -> Result<Settings, Refusal> {
         let settings = settings::settings(
-            &self.config,
+            config,
             state,
             self.fixed,
             &self.facts.ssh_ports,
@@ -380,7 +408,7 @@ impl<D: Dataplane> Daemon<D> {
             &self.terrain.ground,
         )?;
         Ok(Settings {
-            rule_bank: self.rulebook.bank | if self.rulebook.is_empty { NO_RULES } else { 0 },
+            rule_bank,
             day: self.keeping.day,
             ..settings
         })
@@ -429,7 +457,7 @@ impl<D: Dataplane> Daemon<D> {
     /// Writes settings, except that an emergency which is no override yet stays in force: it came
     /// while this daemon was busy, and will be heeded next. What is held is written before the row that
     /// says so.
-    fn write_settings(
+    pub(super) fn write_settings(
         &mut self,
         mut settings: Settings,
         held: Option<Settings>,
@@ -438,6 +466,7 @@ impl<D: Dataplane> Daemon<D> {
         if found.emergency != self.emergency && found.emergency > 0 {
             settings.enforced = 0;
             settings.held_until = 0;
+            settings.confirm_by = 0;
             settings.emergency = found.emergency;
         }
         if let Some(settings) = held.filter(|held| self.held.as_ref() != Some(held)) {

@@ -14,6 +14,7 @@ use crate::{
     core::{
         gate::Gate,
         lists::{End, key},
+        trial::Standing,
     },
     dataplane::{Dataplane, DataplaneError},
     sets::near::Near,
@@ -26,10 +27,10 @@ pub struct Move {
     pub kind: ListKind,
     /// Which prefix.
     pub prefix: IpNet,
-    /// When it would have ended.
-    pub before: Option<End>,
-    /// When it is to end.
-    pub after: Option<End>,
+    /// How it stood.
+    pub before: Option<Standing>,
+    /// How it is to stand.
+    pub after: Option<Standing>,
 }
 
 impl Move {
@@ -182,7 +183,7 @@ impl Tables {
     ) -> Result<(), DataplaneError> {
         let (list, key) = (step.kind.id(), key(&step.prefix));
         match step.after {
-            Some(end) => {
+            Some(standing) => {
                 let family = key.address().family();
                 let known = self.lengths.entry((list, family)).or_default();
                 let mut lengths = *known;
@@ -195,8 +196,9 @@ impl Tables {
                     None => 0,
                 };
                 let value = EntryValue {
-                    until: moment.until(end),
+                    until: moment.until(standing.end),
                     packets,
+                    absent: standing.absent,
                 };
                 plane.set_entry(list, &key, &value)?;
             }

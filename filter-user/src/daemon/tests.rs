@@ -10,7 +10,7 @@ use filter_common::{
     abi::{
         entry::{EntryKey, EntryValue, ListId},
         reason::Reason,
-        settings::Class,
+        settings::{Class, policy},
     },
     logic::{
         self,
@@ -33,6 +33,7 @@ use crate::{
         lists::{self, key},
         refusal::Refusal,
         state::{Change, State},
+        trial::Standing,
     },
     dataplane::{Dataplane as _, fake::Fake},
     host::surroundings::made_up::MadeUp,
@@ -41,6 +42,7 @@ use crate::{
 mod imports;
 mod known;
 mod shape;
+mod trial;
 mod uplinks;
 
 const OPERATOR: Actor = Actor::Operator {
@@ -199,7 +201,10 @@ impl Daemon<Fake> {
         let covers = |length: &u8| {
             let key = EntryKey::covering(&address, *length);
             let entry = self.plane.lists.get(&list).and_then(|list| list.get(&key));
-            entry.is_some_and(|entry| entry.until > self.plane.tick)
+            let policy = policy(self.plane.settings.row_at(self.plane.tick));
+            entry.is_some_and(|entry| {
+                EntryValue::is_in_force(entry.until, entry.absent, self.plane.tick, policy)
+            })
         };
         let is_listed = list == ListId::Block && self.list_of(&address).is_some();
         let is_entry = lengths.as_slice().iter().any(covers);
@@ -663,7 +668,7 @@ fn what_the_kernel_has_and_nobody_knows_is_taken_out() {
     let mut fake = stop(daemon);
     let stranger = EntryValue {
         until: EntryValue::NEVER,
-        packets: 0,
+        ..EntryValue::default()
     };
     fake.set_entry(ListId::Block, &key(&prefix("192.0.2.3/32")), &stranger)
         .expect("room");
@@ -957,8 +962,9 @@ fn what_comes_is_there_before_what_goes_where_there_is_room_for_both() {
         after,
     };
     let moves = |new: u32| -> Vec<tables::Move> {
-        let goes = [step(9999, Some(None), None)];
-        let comes = (0..new).map(|number| step(number, None, Some(None)));
+        let firm = Some(Standing::firm(None));
+        let goes = [step(9999, firm, None)];
+        let comes = (0..new).map(|number| step(number, None, firm));
         goes.into_iter().chain(comes).collect()
     };
     let mut few = moves(1024);

@@ -10,7 +10,7 @@ use filter_common::{
         defence::{CookiePort, PortSet},
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
-        rules::SLOTS,
+        rules::{BANKS, SLOTS},
         sample::Sample,
         service::ServiceState,
         settings::Settings,
@@ -21,8 +21,8 @@ use filter_common::{
 
 pub use self::companions::FakeCompanions;
 use super::{
-    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    LocalLines, MapReport, Ports, ProgramReport, ServiceReading, Traffic,
+    Attachment, Before, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image,
+    ListHits, LocalLines, MapReport, Ports, ProgramReport, ServiceReading, Traffic,
 };
 use crate::{api::types::AttachMode, config::protocols::Policies, sets::Sets};
 
@@ -35,6 +35,8 @@ pub struct Fake {
     pub settings: Settings,
     /// What the controller holds, once it was written.
     pub held: Option<Settings>,
+    /// The policy before a change on trial, once it was written.
+    pub before: Option<Before>,
     /// Single entries, by list.
     pub lists: BTreeMap<ListId, HashMap<EntryKey, EntryValue>>,
     /// Lengths of entries, by list and family.
@@ -81,8 +83,8 @@ pub struct Fake {
     pub traffic: Vec<Traffic>,
     /// Samples that wait.
     pub samples: Vec<Sample>,
-    /// Both banks of rules.
-    pub rules: [CompiledRules; 2],
+    /// The banks of rules.
+    pub rules: [CompiledRules; BANKS as usize],
     /// What rules met, by slot, where anything was.
     pub rule_hits: BTreeMap<u32, Counter>,
     /// Interfaces it is attached to.
@@ -140,6 +142,17 @@ impl Dataplane for Fake {
     fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
         self.write()?;
         self.held = Some(*settings);
+        Ok(())
+    }
+
+    fn settings_before(&mut self) -> Result<Settings, DataplaneError> {
+        let before = self.before.as_ref();
+        Ok(before.map_or_else(Settings::default, |before| before.settings))
+    }
+
+    fn set_before(&mut self, before: &Before) -> Result<(), DataplaneError> {
+        self.write()?;
+        self.before = Some(before.clone());
         Ok(())
     }
 
@@ -316,8 +329,11 @@ impl Dataplane for Fake {
         if let Some(held) = &mut self.held {
             held.rule_bank = self.settings.rule_bank;
         }
+        let before = self.before.as_ref();
+        let before = before.filter(|_| self.settings.is_on_trial());
+        let is_of_before = before.is_some_and(|before| before.settings.bank() == bank);
         match self.rules.get_mut(bank as usize) {
-            Some(slot) if bank != self.settings.bank() => {
+            Some(slot) if bank != self.settings.bank() && !is_of_before => {
                 slot.clone_from(rules);
                 Ok(())
             }

@@ -38,7 +38,7 @@ use filter_common::{
         entry::{EntryKey, EntryValue, Lengths, ListId, lengths_index},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
-        settings::Settings,
+        settings::{BEFORE_ROW, OPERATOR_ROW, Settings, policy},
     },
     logic::{address::Family, gate::LINE_WORDS, set4::LISTS},
 };
@@ -51,8 +51,8 @@ use self::{
     set::Unfinished,
 };
 use super::{
-    Attachment, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image, ListHits,
-    LocalLines, MapReport, Ports, ProgramReport, ServiceReading, Traffic,
+    Attachment, Before, Ceilings, CompiledRules, Counters, Dataplane, DataplaneError, Image,
+    ListHits, LocalLines, MapReport, Ports, ProgramReport, ServiceReading, Traffic,
     bpffs::{self, PinFolder},
 };
 use crate::{
@@ -216,6 +216,11 @@ impl Kernel {
     }
 }
 
+/// The policy in force while a change waits for confirmation.
+const CHANGED: u32 = policy(OPERATOR_ROW);
+/// The policy in force once it was not confirmed in time.
+const BEFORE: u32 = policy(BEFORE_ROW);
+
 /// How many jiffies the kernel counts in a second.
 fn hz() -> Result<u64, DataplaneError> {
     let tick = clock::tick().map_err(|error| DataplaneError::new("asking for the tick", error))?;
@@ -260,6 +265,19 @@ impl Dataplane for Kernel {
     fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError> {
         self.expect_lower(settings)?;
         self.maps.rows.set_held(settings)
+    }
+
+    fn settings_before(&mut self) -> Result<Settings, DataplaneError> {
+        self.maps.rows.before()
+    }
+
+    fn set_before(&mut self, before: &Before) -> Result<(), DataplaneError> {
+        self.expect_lower(&before.settings)?;
+        self.expect_lower(&before.held)?;
+        self.maps.set_lifelines(BEFORE, &before.lifelines)?;
+        self.maps.set_protocols(BEFORE, &before.protocols)?;
+        self.maps.services.set(BEFORE, &before.ceilings)?;
+        self.maps.rows.set_before(&before.settings, &before.held)
     }
 
     fn entry(
@@ -346,7 +364,7 @@ impl Dataplane for Kernel {
     }
 
     fn set_services(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
-        self.maps.services.set(ceilings)
+        self.maps.services.set(CHANGED, ceilings)
     }
 
     fn clear_service(&mut self, index: u32) -> Result<(), DataplaneError> {
@@ -385,10 +403,7 @@ impl Dataplane for Kernel {
     }
 
     fn set_lifelines(&mut self, lifelines: &Lifelines) -> Result<(), DataplaneError> {
-        self.maps
-            .lifelines
-            .set(0, lifelines, 0)
-            .map_err(|error| map_error("writing the lifelines", error))
+        self.maps.set_lifelines(CHANGED, lifelines)
     }
 
     fn set_session(&mut self, key: &SessionKey, present: bool) -> Result<(), DataplaneError> {
@@ -410,13 +425,7 @@ impl Dataplane for Kernel {
     }
 
     fn set_protocols(&mut self, policies: &Policies) -> Result<(), DataplaneError> {
-        for (number, policy) in (0..).zip(policies) {
-            self.maps
-                .protocols
-                .set(number, policy, 0)
-                .map_err(|error| map_error("writing the policies of protocols", error))?;
-        }
-        Ok(())
+        self.maps.set_protocols(CHANGED, policies)
     }
 
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {

@@ -54,6 +54,21 @@ pub type LocalLines = [LocalLine; LOCAL_LINES as usize];
 /// A set of ports: port p is bit `p % 64` of word `p / 64`.
 pub type Ports = [u64; PORT_WORDS as usize];
 
+/// The policy before a change that nobody has confirmed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Before {
+    /// The operator's settings.
+    pub settings: Settings,
+    /// The same with what the controller holds; the same if that is nothing.
+    pub held: Settings,
+    /// Lifelines.
+    pub lifelines: Lifelines,
+    /// Policies of IP protocols.
+    pub protocols: Policies,
+    /// Ceilings of services.
+    pub ceilings: Ceilings,
+}
+
 /// A loaded program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProgramReport {
@@ -134,6 +149,14 @@ pub trait Dataplane: Companions + Send {
 
     /// Writes the settings that the controller holds.
     fn set_held(&mut self, settings: &Settings) -> Result<(), DataplaneError>;
+
+    /// The operator's settings before a change that is not confirmed; of no meaning unless
+    /// [`Settings::is_on_trial`].
+    fn settings_before(&mut self) -> Result<Settings, DataplaneError>;
+
+    /// Writes the policy that is in force from the tick [`Settings::confirm_by`] on. Entries of lists
+    /// say themselves whether they are of it.
+    fn set_before(&mut self, before: &Before) -> Result<(), DataplaneError>;
 
     /// What the list holds under a key.
     fn entry(&mut self, list: ListId, key: &EntryKey)
@@ -217,8 +240,8 @@ pub trait Dataplane: Companions + Send {
     /// Puts policies of IP protocols in force.
     fn set_protocols(&mut self, policies: &Policies) -> Result<(), DataplaneError>;
 
-    /// Writes rules into a bank, 0 or 1, that is not in force; waits until no packet that met them
-    /// when it was is under way. [`Settings::rule_bank`] puts them in force.
+    /// Writes rules into a bank that is neither in force nor that of the policy before; waits until no
+    /// packet that met them when it was is under way. [`Settings::rule_bank`] puts them in force.
     fn set_rules(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError>;
 
     /// What each rule met, by slot.

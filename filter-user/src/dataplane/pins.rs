@@ -45,6 +45,13 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
     if settings.emergency > 0 {
         warnings.push("monitor mode was set while no daemon answered".to_owned());
     }
+    if settings.is_on_trial() {
+        warnings.push(
+            "a change waits for confirmation, or was not confirmed in time: then the kernel has \
+             gone back to what was before it, and the mode shown may be that of the change"
+                .to_owned(),
+        );
+    }
     Ok(Status {
         schema: SCHEMA,
         version: version::RELEASE.to_owned(),
@@ -63,6 +70,7 @@ pub fn status(paths: &Paths, absence: &str) -> anyhow::Result<Status> {
         reasons: meter::reasons(&counters, settings.enforced),
         overrides: Vec::new(),
         held: Vec::new(),
+        pending: None,
         tables: BTreeMap::new(),
         services: Vec::new(),
         defences: Vec::new(),
@@ -227,6 +235,7 @@ pub fn monitor(paths: &Paths) -> anyhow::Result<Option<String>> {
     let mut settings = pinned.settings()?;
     settings.enforced = 0;
     settings.held_until = 0;
+    settings.confirm_by = 0;
     settings.emergency = u64::try_from(clock::now().as_second()).unwrap_or(1).max(1);
     pinned.set_settings(&settings)?;
     let netns = network::look().netns;

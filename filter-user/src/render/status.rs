@@ -383,6 +383,7 @@ mod tests {
                 ("land".to_owned(), reason(Action::Drop, 0, 0, false)),
             ]),
             overrides: Vec::new(),
+            pending: None,
             held: Vec::new(),
             services: Vec::new(),
             defences: Vec::new(),

@@ -8,6 +8,7 @@ mod rows;
 pub mod syncookies;
 #[cfg(test)]
 mod tests;
+mod trial;
 pub mod uplinks;
 
 use std::{

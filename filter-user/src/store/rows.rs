@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::lists;
+use super::{lists, trial};
 use crate::{
     api::types::ListKind,
     config::{
@@ -114,23 +114,6 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             ];
             put_with(database, insert, &row, checksum_of_import(&row))?;
         }
-        Change::Mode(set) => {
-            write_override(database, MODE, set.as_ref(), mode_text)?;
-        }
-        Change::Limit(name, set) => {
-            let name = format!("{LIMIT}{name}");
-            write_override(database, &name, set.as_ref(), |rate| format_limit(*rate))?;
-        }
-        Change::Defence(defence, set) => {
-            let name = format!("{DEFENCE}{}", defence::name(*defence));
-            write_override(database, &name, set.as_ref(), ToString::to_string)?;
-        }
-        Change::CookiePort(port, set) => {
-            let name = format!("{COOKIE_PORT}{port}");
-            write_override(database, &name, set.as_ref(), |on| {
-                on_or_off(*on).to_string()
-            })?;
-        }
         Change::Rule(number, None) => {
             database.execute("DELETE FROM rules WHERE number = ?1", [number.to_string()])?;
         }
@@ -149,18 +132,19 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             ];
             put(database, insert, &row)?;
         }
-        Change::NextRule(number) => {
-            let set = Set {
-                value: *number,
-                by: String::new(),
-                since: Timestamp::UNIX_EPOCH,
-                until: None,
-            };
-            write_override(database, NEXT_RULE, Some(&set), ToString::to_string)?;
+        Change::Mode(_)
+        | Change::Limit(..)
+        | Change::Defence(..)
+        | Change::CookiePort(..)
+        | Change::Detached(..)
+        | Change::NextRule(_) => {
+            if let Some((name, set)) = override_of(change) {
+                write_override(database, &name, set.as_ref())?;
+            }
         }
-        Change::Detached(interface, set) => {
-            let name = format!("{DETACHED}{interface}");
-            write_override(database, &name, set.as_ref(), |()| String::new())?;
+        Change::Trial(kept) => {
+            let set = kept.as_deref().map(trial::as_set);
+            write_override(database, TRIAL, set.as_ref())?;
         }
         Change::HeldDefence(..) | Change::HeldLimit(..) | Change::Veto(..) => {}
     }
@@ -173,6 +157,8 @@ const MODE: &str = "mode";
 const UNRECONCILED: &str = "unreconciled";
 /// No override: the number of the next rule.
 const NEXT_RULE: &str = "rule.next";
+/// No override: what waits for confirmation.
+const TRIAL: &str = "trial";
 const LIMIT: &str = "limit.";
 const DETACHED: &str = "detached.";
 const DEFENCE: &str = "defence.";
@@ -186,11 +172,57 @@ const fn on_or_off(on: bool) -> DefenceMode {
     }
 }
 
-fn write_override<T>(
+/// The row of an override: its name, and what it says unless it is gone.
+pub(super) fn override_of(change: &Change) -> Option<(String, Option<Set<String>>)> {
+    fn texts<T>(set: Option<&Set<T>>, text: impl Fn(&T) -> String) -> Option<Set<String>> {
+        set.map(|set| Set {
+            value: text(&set.value),
+            by: set.by.clone(),
+            since: set.since,
+            until: set.until,
+        })
+    }
+    Some(match change {
+        Change::Mode(set) => (MODE.to_owned(), texts(set.as_ref(), mode_text)),
+        Change::Limit(name, set) => {
+            let rate = texts(set.as_ref(), |rate| format_limit(*rate));
+            (format!("{LIMIT}{name}"), rate)
+        }
+        Change::Defence(defence, set) => {
+            let name = format!("{DEFENCE}{}", defence::name(*defence));
+            (name, texts(set.as_ref(), ToString::to_string))
+        }
+        Change::CookiePort(port, set) => {
+            let on = texts(set.as_ref(), |on| on_or_off(*on).to_string());
+            (format!("{COOKIE_PORT}{port}"), on)
+        }
+        Change::NextRule(number) => {
+            let set = Set {
+                value: number.to_string(),
+                by: String::new(),
+                since: Timestamp::UNIX_EPOCH,
+                until: None,
+            };
+            (NEXT_RULE.to_owned(), Some(set))
+        }
+        Change::Detached(interface, set) => {
+            let set = texts(set.as_ref(), |()| String::new());
+            (format!("{DETACHED}{interface}"), set)
+        }
+        Change::Manual(..)
+        | Change::Import(..)
+        | Change::Rule(..)
+        | Change::HeldDefence(..)
+        | Change::HeldLimit(..)
+        | Change::Veto(..)
+        | Change::Trial(_) => return None,
+    })
+}
+
+fn write_override(
     database: &Connection,
     name: &str,
-    set: Option<&Set<T>>,
-    value: impl Fn(&T) -> String,
+    set: Option<&Set<String>>,
 ) -> rusqlite::Result<usize> {
     match set {
         None => database.execute("DELETE FROM overrides WHERE name = ?1", [name]),
@@ -199,7 +231,7 @@ fn write_override<T>(
                 (name, value, by, since, until, crc32) VALUES (?, ?, ?, ?, ?, ?)";
             let row = [
                 Some(name.to_owned()),
-                Some(value(&set.value)),
+                Some(set.value.clone()),
                 Some(set.by.clone()),
                 Some(set.since.to_string()),
                 text(set.until),
@@ -221,12 +253,12 @@ pub fn put_unreconciled(
         since: now,
         until: None,
     };
-    write_override(database, UNRECONCILED, Some(&set), Clone::clone)
+    write_override(database, UNRECONCILED, Some(&set))
 }
 
 /// Takes that note back.
 pub fn remove_unreconciled(database: &Connection) -> rusqlite::Result<usize> {
-    write_override::<()>(database, UNRECONCILED, None, |()| String::new())
+    write_override(database, UNRECONCILED, None)
 }
 
 fn text(until: Option<Timestamp>) -> Option<String> {
@@ -506,43 +538,70 @@ enum Kept {
 fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
     check(row, 5)?;
     let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
-    let unknown = || {
-        let what = format!("{name} = {value} is none that this floodwall knows");
-        conversion(0, io::Error::new(io::ErrorKind::InvalidData, what))
-    };
     if name == UNRECONCILED {
         return Ok(Kept::Unreconciled(value));
     }
+    let set = set(row, value)?;
+    if name == TRIAL {
+        let kept = trial::of_set(&set).ok_or_else(|| unknown(&name, &set.value))?;
+        return Ok(Kept::Change(Change::Trial(Some(Box::new(kept)))));
+    }
+    let value = set.value.clone();
+    let change = change_of(&name, Some(set));
+    change
+        .map(Kept::Change)
+        .ok_or_else(|| unknown(&name, &value))
+}
+
+fn unknown(name: &str, value: &str) -> rusqlite::Error {
+    let what = format!("{name} = {value} is none that this floodwall knows");
+    conversion(0, io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+/// The inverse of [`override_of`].
+pub(super) fn change_of(name: &str, set: Option<Set<String>>) -> Option<Change> {
+    fn parsed<T>(
+        set: Option<Set<String>>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Option<Set<T>>> {
+        let Some(set) = set else {
+            return Some(None);
+        };
+        Some(Some(Set {
+            value: parse(&set.value)?,
+            by: set.by,
+            since: set.since,
+            until: set.until,
+        }))
+    }
     if name == NEXT_RULE {
-        let number = value.parse().map_err(|_| unknown())?;
-        return Ok(Kept::Change(Change::NextRule(number)));
+        return Some(Change::NextRule(set?.value.parse().ok()?));
     }
     if name == MODE {
-        let mode = mode(&value).ok_or_else(unknown)?;
-        return Ok(Kept::Change(Change::Mode(Some(set(row, mode)?))));
+        return Some(Change::Mode(parsed(set, mode)?));
     }
     if let Some(interface) = name.strip_prefix(DETACHED) {
-        let change = Change::Detached(interface.to_owned(), Some(set(row, ())?));
-        return Ok(Kept::Change(change));
+        let set = parsed(set, |_| Some(()))?;
+        return Some(Change::Detached(interface.to_owned(), set));
     }
     if let Some(defence) = name.strip_prefix(DEFENCE) {
-        let defence = defence::by_name(defence).map_err(|_| unknown())?;
-        let mode = value.parse().map_err(|_| unknown())?;
-        let change = Change::Defence(defence, Some(set(row, mode)?));
-        return Ok(Kept::Change(change));
+        let defence = defence::by_name(defence).ok()?;
+        return Some(Change::Defence(
+            defence,
+            parsed(set, |mode| mode.parse().ok())?,
+        ));
     }
     if let Some(port) = name.strip_prefix(COOKIE_PORT) {
-        let port = port.parse().map_err(|_| unknown())?;
-        let on = [true, false]
-            .into_iter()
-            .find(|on| on_or_off(*on).word() == value);
-        let change = Change::CookiePort(port, Some(set(row, on.ok_or_else(unknown)?)?));
-        return Ok(Kept::Change(change));
+        let on = |value: &str| {
+            let mut both = [true, false].into_iter();
+            both.find(|on| on_or_off(*on).word() == value)
+        };
+        return Some(Change::CookiePort(port.parse().ok()?, parsed(set, on)?));
     }
-    let limit: Option<LimitName> = name.strip_prefix(LIMIT).and_then(|name| name.parse().ok());
-    let limit = limit.and_then(|name| Some((name.measure().parse(&value).ok()?, name)));
-    let (rate, name) = limit.ok_or_else(unknown)?;
-    Ok(Kept::Change(Change::Limit(name, Some(set(row, rate)?))))
+    let limit: LimitName = name.strip_prefix(LIMIT)?.parse().ok()?;
+    let measure = limit.measure();
+    let set = parsed(set, |value| measure.parse(value).ok())?;
+    Some(Change::Limit(limit, set))
 }
 
 fn set<T>(row: &Row<'_>, value: T) -> rusqlite::Result<Set<T>> {

@@ -132,6 +132,7 @@ impl Service for Fake {
             totals: Totals::default(),
             reasons: BTreeMap::new(),
             overrides: Vec::new(),
+            pending: None,
             held: Vec::new(),
             tables: BTreeMap::new(),
             services: Vec::new(),

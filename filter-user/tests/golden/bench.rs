@@ -15,6 +15,7 @@ use filter_common::{
         entry::EntryValue,
         lifeline::Lifelines,
         reason::{Action, Reason},
+        rules::BANKS,
         sample::Sample,
         service::{SERVICES, Service},
         traffic::{self, TrafficClass},
@@ -24,7 +25,7 @@ use filter_common::{
 use filter_user::{
     api::types::ListKind,
     config::{AttachPreference, Config, Paths, Tables as Sizes},
-    core::lists::key,
+    core::{lists::key, trial::Standing},
     daemon::tables::{Moment, Move, Tables},
     dataplane::{
         Companions as _, CompiledRules, Counters, Dataplane, Image, ProgramReport, Traffic,
@@ -57,6 +58,8 @@ pub struct Bench {
     lists: Vec<(u8, Vec<IpNet>)>,
     ruled: Ruled,
     bank: u32,
+    /// A bank that is not to be written.
+    pub kept: Option<u32>,
     // Last, so that nothing is open in the file system when it goes.
     _pins: Pins,
 }
@@ -127,6 +130,7 @@ impl Bench {
             lists: Vec::new(),
             ruled: Ruled::default(),
             bank: 0,
+            kept: None,
             _pins: pins,
         }
     }
@@ -168,7 +172,7 @@ impl Bench {
         for (kind, prefix, until) in &force.entries {
             let value = EntryValue {
                 until: *until,
-                packets: 0,
+                ..EntryValue::default()
             };
             self.kernel
                 .set_entry(kind.id(), &key(prefix), &value)
@@ -296,7 +300,9 @@ impl Bench {
                     .map(|(slot, (rule, until))| entry(rule, *until, slot, room))
                     .collect(),
             };
-            self.bank ^= 1;
+            let mut banks = 0..BANKS;
+            let is_free = |bank: &u32| *bank != self.bank && Some(*bank) != self.kept;
+            self.bank = banks.find(is_free).expect("a third bank");
             self.kernel
                 .set_rules(self.bank, &rules)
                 .expect("rules are written");
@@ -325,8 +331,8 @@ impl Bench {
             .map(|(kind, prefix, before, after)| Move {
                 kind,
                 prefix,
-                before: before.then_some(None),
-                after: after.then_some(None),
+                before: before.then_some(Standing::firm(None)),
+                after: after.then_some(Standing::firm(None)),
             })
             .collect();
         let moment = Moment {

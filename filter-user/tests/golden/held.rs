@@ -38,7 +38,7 @@ impl Bench {
         settings.held_until
     }
 
-    fn wait_for(&mut self, tick: u64) {
+    pub fn wait_for(&mut self, tick: u64) {
         while self.kernel.tick().expect("the clock runs") < tick {
             thread::sleep(Duration::from_millis(10));
         }

@@ -27,6 +27,7 @@ mod sets;
 mod shape;
 mod tcp;
 mod traffic;
+mod trial;
 mod udp;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, thread, time::Duration};

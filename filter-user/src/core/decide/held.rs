@@ -52,7 +52,10 @@ impl Situation<'_> {
             | Command::SetMode { .. }
             | Command::Attach { .. }
             | Command::Detach { .. }
-            | Command::Reload => !is_controller,
+            | Command::Reload
+            | Command::Try { .. }
+            | Command::Confirm
+            | Command::Undo => !is_controller,
         };
         if is_for {
             return Ok(());

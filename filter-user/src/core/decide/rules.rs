@@ -212,7 +212,8 @@ fn number(change: &Change) -> Option<String> {
         | Change::Detached(..)
         | Change::HeldDefence(..)
         | Change::HeldLimit(..)
-        | Change::Veto(..) => None,
+        | Change::Veto(..)
+        | Change::Trial(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 mod defences;
 mod held;
 mod rules;
+mod trial;
 
 use filter_common::abi::settings::Class;
 use ipnet::IpNet;
@@ -23,6 +24,7 @@ struct Host {
     config: Config,
     facts: Facts,
     unable: Unable,
+    last: Option<Last>,
 }
 
 const OPERATOR: Actor = Actor::Operator {
@@ -41,6 +43,7 @@ impl Host {
             },
             facts: Facts::default(),
             unable: Unable::new(),
+            last: None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Host {
             config: &self.config,
             facts: &self.facts,
             unable: &self.unable,
+            last: self.last.as_ref(),
         }
     }
 

@@ -368,7 +368,7 @@ fn a_restart_finds_bans_with_their_ends_and_nothing_else() {
     let bans = fake.lists.get_mut(&ListId::Ban).expect("bans");
     let endless = EntryValue {
         until: EntryValue::NEVER,
-        packets: 0,
+        ..EntryValue::default()
     };
     bans.insert(key(&prefix("203.0.113.99/32")), endless);
     let gateway: IpAddr = "2001:db8:7::1".parse().expect("an address");

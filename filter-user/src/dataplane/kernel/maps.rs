@@ -9,6 +9,7 @@ use aya::{
 use filter_common::{
     abi::{
         counter::{COUNTERS, Counter},
+        defence::PROTOCOLS,
         entry::{EntryKey, EntryValue, Lengths, ListId},
         lifeline::{Lifelines, SessionKey},
         sample::Sample,
@@ -21,7 +22,10 @@ use super::{
     cpus::Cpus, memory::Lines, others::Others, own::Own, rows::Rows, rules::Rules,
     services::Services,
 };
-use crate::dataplane::{Counters, DataplaneError, Traffic};
+use crate::{
+    config::protocols::Policies,
+    dataplane::{Counters, DataplaneError, Traffic},
+};
 
 pub(super) struct Maps {
     pub(super) rows: Rows,
@@ -73,6 +77,32 @@ impl Maps {
             own: Own::take(ebpf)?,
             others: Others::take(ebpf)?,
         })
+    }
+}
+
+impl Maps {
+    /// Of a [policy](filter_common::abi::settings::policy), like what follows.
+    pub(super) fn set_lifelines(
+        &mut self,
+        policy: u32,
+        lifelines: &Lifelines,
+    ) -> Result<(), DataplaneError> {
+        self.lifelines
+            .set(policy, lifelines, 0)
+            .map_err(|error| map_error("writing the lifelines", error))
+    }
+
+    pub(super) fn set_protocols(
+        &mut self,
+        policy: u32,
+        policies: &Policies,
+    ) -> Result<(), DataplaneError> {
+        for (number, what) in (policy * PROTOCOLS as u32..).zip(policies) {
+            self.protocols
+                .set(number, what, 0)
+                .map_err(|error| map_error("writing the policies of protocols", error))?;
+        }
+        Ok(())
     }
 }
 

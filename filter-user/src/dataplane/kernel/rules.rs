@@ -1,4 +1,4 @@
-//! The two banks of rules, and what rules met.
+//! The banks of rules, and what rules met.
 
 use aya::{
     Ebpf,
@@ -8,7 +8,7 @@ use aya::{
 use filter_common::{
     abi::{
         counter::Counter,
-        rules::{BANK_LINES, RULES, RuleEntry, SLOTS},
+        rules::{BANK_LINES, BANKS, RULES, RuleEntry, SLOTS},
     },
     logic::lines::Line,
 };
@@ -40,7 +40,7 @@ impl Rules {
     /// Writes a bank that is not in force, once no packet can be reading it.
     pub(super) fn set(&mut self, bank: u32, rules: &CompiledRules) -> Result<(), DataplaneError> {
         wait_for_packets()?;
-        let bank = bank & 1;
+        let bank = bank.min(BANKS - 1);
         for (line, words) in (bank * BANK_LINES..(bank + 1) * BANK_LINES).zip(&rules.table) {
             self.table
                 .set(line, words, 0)

@@ -4,7 +4,7 @@ use aya::{
     Ebpf,
     maps::{Array, MapData, PerCpuArray},
 };
-use filter_common::abi::service::{Service, ServiceCounter, ServiceState};
+use filter_common::abi::service::{SERVICES, Service, ServiceCounter, ServiceState};
 
 use super::maps::{map_error, take};
 use crate::dataplane::{Ceilings, DataplaneError, ServiceReading};
@@ -24,8 +24,9 @@ impl Services {
         })
     }
 
-    pub(super) fn set(&mut self, ceilings: &Ceilings) -> Result<(), DataplaneError> {
-        for (index, ceiling) in (0..).zip(ceilings) {
+    /// Of a [policy](filter_common::abi::settings::policy).
+    pub(super) fn set(&mut self, policy: u32, ceilings: &Ceilings) -> Result<(), DataplaneError> {
+        for (index, ceiling) in (policy * SERVICES..).zip(ceilings) {
             self.ceilings
                 .set(index, ceiling, 0)
                 .map_err(|error| map_error("writing ceilings of services", error))?;

@@ -71,6 +71,7 @@ fn status() -> Status {
         totals: Totals::default(),
         reasons: [("blocked".to_owned(), reason)].into(),
         overrides: Vec::new(),
+        pending: None,
         held: Vec::new(),
         tables: [(
             "block".to_owned(),

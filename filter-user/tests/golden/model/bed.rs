@@ -185,7 +185,10 @@ impl Bed {
                 } else {
                     EntryValue::NEVER
                 };
-                let value = EntryValue { until, packets: 0 };
+                let value = EntryValue {
+                    until,
+                    ..EntryValue::default()
+                };
                 let key = key(&entry.prefix);
                 self.specimen
                     .insert(map, &key, &value)

@@ -111,7 +111,7 @@ impl Stages {
                     let address = Address::from(std::net::IpAddr::from(member));
                     let entry = EntryValue {
                         until: EntryValue::NEVER,
-                        packets: 0,
+                        ..EntryValue::default()
                     };
                     specimen.insert("BANS", &EntryKey::covering(&address, 32), &entry)?;
                     let bit = Bit::of(&address, &key);

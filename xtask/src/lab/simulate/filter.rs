@@ -233,7 +233,10 @@ impl Filter {
             | Command::SetMode { .. }
             | Command::Attach { .. }
             | Command::Detach { .. }
-            | Command::Reload => {}
+            | Command::Reload
+            | Command::Try { .. }
+            | Command::Confirm
+            | Command::Undo => {}
         }
         is_new
     }
@@ -274,7 +277,10 @@ impl Filter {
             | Command::SetMode { .. }
             | Command::Attach { .. }
             | Command::Detach { .. }
-            | Command::Reload => true,
+            | Command::Reload
+            | Command::Try { .. }
+            | Command::Confirm
+            | Command::Undo => true,
         }
     }
 

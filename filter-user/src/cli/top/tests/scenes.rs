@@ -79,6 +79,7 @@ pub fn status(mode: Mode) -> Status {
             ),
         ]),
         overrides: Vec::new(),
+        pending: None,
         held: Vec::new(),
         services: Vec::new(),
         defences: Vec::new(),

@@ -223,7 +223,10 @@ impl Host {
             | Command::SetMode { .. }
             | Command::Attach { .. }
             | Command::Detach { .. }
-            | Command::Reload => panic!("the controller has no business with {command:?}"),
+            | Command::Reload
+            | Command::Try { .. }
+            | Command::Confirm
+            | Command::Undo => panic!("the controller has no business with {command:?}"),
         }
     }
 

@@ -1,0 +1,322 @@
+//! Changes that wait for confirmation.
+
+use filter_common::abi::settings::Settings;
+
+use super::*;
+use crate::rules::Rule;
+
+/// Ticks in the ten seconds that these tests give.
+const TICKS: u64 = 2500;
+
+fn tried(command: Command) -> Command {
+    Command::Try {
+        command: Box::new(command),
+        within: Duration::from_secs(10),
+    }
+}
+
+fn block(texts: &[&str]) -> Command {
+    Command::Add {
+        list: Block,
+        prefixes: prefixes(texts),
+        duration: None,
+        reason: "a test".to_owned(),
+        force: false,
+    }
+}
+
+fn unblock(texts: &[&str]) -> Command {
+    Command::Remove {
+        list: Block,
+        prefixes: prefixes(texts),
+    }
+}
+
+fn rule(text: &str) -> Command {
+    Command::AddRule {
+        rule: Box::new(text.parse::<Rule>().expect("a rule")),
+        before: None,
+        duration: None,
+        reason: String::new(),
+        force: false,
+    }
+}
+
+fn limit(packets: u64) -> Command {
+    Command::SetLimit {
+        name: LimitName::Source(Class::Syn),
+        rate: Some(LimitRate::Packets(Rate::per_second(packets))),
+        duration: None,
+    }
+}
+
+impl Daemon<Fake> {
+    /// The settings that a packet meets.
+    fn policy_met(&self) -> Settings {
+        let fake = &self.plane;
+        let before = || fake.before.as_ref().expect("a policy before");
+        match fake.settings.row_at(fake.tick) {
+            0 => fake.settings,
+            1 => fake.held.expect("held"),
+            2 => before().settings,
+            _ => before().held,
+        }
+    }
+
+    /// How many rules a packet could meet.
+    fn rules_met(&self) -> usize {
+        let settings = self.policy_met();
+        if settings.has_no_rules() {
+            return 0;
+        }
+        self.plane.rules[settings.bank() as usize].entries.len()
+    }
+
+    fn syn_limit(&self) -> logic::bucket::Limit {
+        self.policy_met().source.limits[Class::Syn as usize]
+    }
+
+    /// The kernel's time comes, and the daemon is not there.
+    fn pass_the_deadline(&mut self) {
+        self.plane.tick = self.plane.settings.confirm_by;
+    }
+
+    /// Everything that is there once a change is over, whichever way.
+    fn outcome(&mut self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let mut entries = self.plane.entries(ListId::Block).expect("a list");
+        entries.sort_by_key(|(key, _)| format!("{key:?}"));
+        let state = self.state.clone();
+        let met = Settings {
+            rule_bank: 0,
+            ..self.policy_met()
+        };
+        let rules = self.rules_met();
+        (entries, state, met, rules, self.plane.settings.confirm_by)
+    }
+}
+
+#[test]
+fn the_kernel_takes_everything_back_by_itself() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    daemon.run(rule("drop udp dport 1")).expect("added");
+    daemon.run(limit(100)).expect("set");
+    let before = daemon.syn_limit();
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    daemon
+        .run(tried(unblock(&["192.0.2.1/32"])))
+        .expect("tried");
+    daemon.run(tried(rule("drop udp dport 2"))).expect("tried");
+    daemon.run(tried(rule("drop udp dport 3"))).expect("tried");
+    daemon.run(tried(limit(7))).expect("tried");
+    let left = daemon.plane.settings.confirm_by - daemon.plane.tick;
+    assert!((TICKS..=TICKS + 1).contains(&left), "{left}");
+    for _ in 0..2 {
+        assert!(daemon.meets(Block, "192.0.2.2") && !daemon.meets(Block, "192.0.2.1"));
+        assert_eq!(daemon.rules_met(), 3);
+        assert_ne!(daemon.syn_limit(), before);
+        // The same after a restart.
+        daemon = host.again(daemon);
+    }
+    daemon.pass_the_deadline();
+    assert!(!daemon.meets(Block, "192.0.2.2") && daemon.meets(Block, "192.0.2.1"));
+    assert_eq!(daemon.rules_met(), 1);
+    assert_eq!(daemon.syn_limit(), before);
+    // The daemon follows, and packets meet what they met.
+    daemon.work();
+    assert_eq!(daemon.plane.settings.confirm_by, 0);
+    assert!(!daemon.meets(Block, "192.0.2.2") && daemon.meets(Block, "192.0.2.1"));
+    assert_eq!((daemon.rules_met(), daemon.syn_limit()), (1, before));
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.1/32"]));
+    let told = daemon.status().expect("a status");
+    assert!(told.pending.is_none());
+    assert!(
+        told.warnings
+            .iter()
+            .any(|it| it.starts_with("not confirmed until")),
+        "{:?}",
+        told.warnings
+    );
+    let events = daemon.events(None, 100).expect("events").events;
+    assert!(events.iter().any(|event| event.kind == "trial.expired"));
+}
+
+#[test]
+fn a_daemon_that_starts_too_late_takes_back_what_the_kernel_did() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    daemon.run(rule("drop udp dport 1")).expect("added");
+    let outcome = daemon.outcome();
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    daemon
+        .run(tried(unblock(&["192.0.2.1/32"])))
+        .expect("tried");
+    daemon.run(tried(rule("drop udp dport 2"))).expect("tried");
+    daemon.pass_the_deadline();
+    let mut daemon = host.again(daemon);
+    let after = daemon.outcome();
+    // Numbers of rules are not given twice.
+    assert_eq!(daemon.state.next_rule, 3);
+    daemon.state.next_rule = 2;
+    assert_eq!(format!("{:?}", daemon.outcome()), format!("{outcome:?}"));
+    drop(after);
+    let told = daemon.status().expect("a status");
+    assert!(
+        told.warnings
+            .iter()
+            .any(|it| it.starts_with("not confirmed until"))
+    );
+    // And so does one that has to make new maps.
+    daemon.run(tried(block(&["192.0.2.3/32"]))).expect("tried");
+    drop(stop(daemon));
+    let mut daemon = host.start(fake(), false);
+    assert!(daemon.meets(Block, "192.0.2.3") && daemon.plane.settings.is_on_trial());
+    daemon.pass_the_deadline();
+    assert!(!daemon.meets(Block, "192.0.2.3"));
+}
+
+#[test]
+fn new_maps_hold_both_policies() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    daemon.run(rule("drop udp dport 1")).expect("added");
+    daemon.run(tried(rule("drop udp dport 2"))).expect("tried");
+    daemon
+        .run(tried(unblock(&["192.0.2.1/32"])))
+        .expect("tried");
+    drop(stop(daemon));
+    let mut daemon = host.start(fake(), false);
+    assert!(!daemon.meets(Block, "192.0.2.1"));
+    assert_eq!(daemon.rules_met(), 2);
+    daemon.pass_the_deadline();
+    assert!(daemon.meets(Block, "192.0.2.1"));
+    assert_eq!(daemon.rules_met(), 1);
+}
+
+#[test]
+fn what_is_confirmed_or_undone_leaves_nothing_of_the_trial() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    let before = format!("{:?}", daemon.outcome());
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    daemon
+        .run(tried(unblock(&["192.0.2.1/32"])))
+        .expect("tried");
+    daemon.run(tried(limit(7))).expect("tried");
+    daemon.run(Command::Undo).expect("undone");
+    assert_eq!(format!("{:?}", daemon.outcome()), before);
+    assert!(daemon.value(ListId::Block, "192.0.2.1/32").absent == 0);
+
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    daemon
+        .run(tried(unblock(&["192.0.2.1/32"])))
+        .expect("tried");
+    daemon.run(Command::Confirm).expect("confirmed");
+    assert_eq!(daemon.plane.settings.confirm_by, 0);
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.2/32"]));
+    assert!(daemon.value(ListId::Block, "192.0.2.2/32").absent == 0);
+    // What was confirmed is still what was done last.
+    daemon.run(Command::Undo).expect("undone");
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.1/32"]));
+    daemon.run(Command::Undo).expect("done again");
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.2/32"]));
+}
+
+#[test]
+fn whoever_confirms_too_late_is_told() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    let pending = daemon.status().expect("a status").pending.expect("pending");
+    assert!((10..=11).contains(&pending.seconds_left), "{pending:?}");
+    assert_eq!(pending.by, "uid 1000");
+    daemon.pass_the_deadline();
+    let refusal = daemon.run(Command::Confirm).unwrap_err();
+    assert!(refusal.message.contains("taken back"), "{refusal}");
+    assert!(daemon.entries_of(Block).is_empty());
+}
+
+#[test]
+fn the_controller_goes_on_while_something_waits() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.run(rule("drop udp dport 1")).expect("added");
+    daemon.run(tried(rule("drop udp dport 2"))).expect("tried");
+    for port in 3..6 {
+        let wish = Command::AddRule {
+            rule: Box::new(format!("drop udp dport {port}").parse().expect("a rule")),
+            before: None,
+            duration: Some(Duration::from_secs(600)),
+            reason: "a flood".to_owned(),
+            force: false,
+        };
+        daemon
+            .execute(&Actor::Controller, wish, false)
+            .expect("added");
+    }
+    assert_eq!(daemon.rules_met(), 5);
+    daemon.pass_the_deadline();
+    assert_eq!(daemon.rules_met(), 1);
+    daemon.work();
+    // Its own stay.
+    assert_eq!(daemon.rules_met(), 4);
+}
+
+#[test]
+fn the_emergency_outlasts_what_waits() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    // As `floodwall mode monitor` does while the daemon hangs.
+    daemon.plane.settings.enforced = 0;
+    daemon.plane.settings.held_until = 0;
+    daemon.plane.settings.confirm_by = 0;
+    daemon.plane.settings.emergency = 1_700_000_000;
+    daemon.heed_emergency();
+    assert!(daemon.plane.settings.is_on_trial());
+    assert_eq!(daemon.policy_met().enforced, 0);
+    daemon.pass_the_deadline();
+    assert_eq!(daemon.policy_met().enforced, 0);
+    daemon.work();
+    assert_eq!(daemon.policy_met().enforced, 0);
+    assert!(daemon.entries_of(Block).is_empty());
+}
+
+#[test]
+fn a_trial_that_fails_changes_nothing() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["192.0.2.1/32"]).expect("added");
+    daemon.run(rule("drop udp dport 1")).expect("added");
+    let before = format!("{:?}", daemon.outcome());
+    let mut failures = 0;
+    for command in [
+        block(&["192.0.2.2/32"]),
+        unblock(&["192.0.2.1/32"]),
+        rule("drop udp dport 2"),
+        limit(7),
+    ] {
+        for writes in 0..40 {
+            daemon.plane.fails_in = Some(writes);
+            let done = daemon.run(tried(command.clone()));
+            daemon.plane.fails_in = None;
+            if done.is_ok() {
+                daemon.run(Command::Undo).expect("undone");
+                daemon.state.next_rule = 2;
+                break;
+            }
+            failures += 1;
+            assert_eq!(
+                format!("{:?}", daemon.outcome()),
+                before,
+                "{command:?} {writes}"
+            );
+        }
+    }
+    assert!(failures > 8, "{failures}");
+    assert_eq!(format!("{:?}", daemon.outcome()), before);
+}
