@@ -8,7 +8,7 @@ use crate::api::{
     extract::NoQuery,
     routes::{
         allow, ban, block, defences, events, incidents, interfaces, limits, mode, rules, samples,
-        services, status, why,
+        services, status, trial, why,
     },
     types::{ErrorBody, ErrorKind},
 };
@@ -93,6 +93,8 @@ pub enum Errors {
         incidents::show,
         incidents::history,
         incidents::view,
+        trial::confirm,
+        trial::undo,
         interfaces::reload,
         interfaces::detach_all,
         interfaces::attach,

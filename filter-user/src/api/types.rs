@@ -413,6 +413,9 @@ pub struct AddEntries {
     /// Do it even where it would cut off this host or its operators.
     #[serde(default)]
     pub force: bool,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// `POST /v1/block/remove`, `POST /v1/allow/remove`.
@@ -424,6 +427,9 @@ pub struct RemoveEntries {
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// Query of `PUT /v1/block/import`, `PUT /v1/allow/import`; the body is the list as text.
@@ -445,6 +451,9 @@ pub struct ImportQuery {
     /// Do it even where it would cut off this host or its operators.
     #[serde(default)]
     pub force: bool,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// What a change did.
@@ -532,6 +541,9 @@ pub struct AddRule {
     /// Do it even where it would cut off this host or its operators.
     #[serde(default)]
     pub force: bool,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// `POST /v1/rules/remove`.
@@ -543,6 +555,9 @@ pub struct RemoveRules {
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// `PUT /v1/mode`.
@@ -557,6 +572,9 @@ pub struct SetMode {
     /// How long; none for ever.
     #[serde(default, rename = "for")]
     pub duration: Option<String>,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// `GET /v1/limits`.
@@ -610,6 +628,9 @@ pub struct SetLimit {
     /// How long; none for ever.
     #[serde(default, rename = "for")]
     pub duration: Option<String>,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// `GET /v1/services`.
@@ -724,6 +745,9 @@ pub struct SetDefence {
     /// Why, at most 200 bytes; kept in the journal.
     #[serde(default)]
     pub reason: String,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// Query of `GET /v1/why`.
@@ -802,6 +826,29 @@ pub struct EventsQuery {
     pub follow: bool,
 }
 
+/// Query of a change that has no body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeQuery {
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
+}
+
+/// Query of `POST /v1/undo`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct UndoQuery {
+    /// Say what would be taken back, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
+}
+
 /// Query of `POST /v1/detach`, `POST /v1/interfaces/NAME/detach`.
 #[derive(
     Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, utoipa::IntoParams,
@@ -812,6 +859,9 @@ pub struct DetachQuery {
     /// How long, as `90s`, `1h`, `7d`; until it is attached again if not given.
     #[serde(default, rename = "for")]
     pub duration: Option<String>,
+    /// Take it back unless it is confirmed within this time, like `120s`: 1 second to 1 hour.
+    #[serde(default)]
+    pub confirm: Option<String>,
 }
 
 /// Something that happened, or that somebody did.

@@ -21,13 +21,14 @@ use crate::{
 
 /// To put prefixes on a list.
 pub fn add(list: ListKind, wish: AddEntries) -> Result<Command, Refusal> {
-    Ok(Command::Add {
+    let command = Command::Add {
         list,
         prefixes: prefixes(&wish.prefixes)?,
         duration: duration(wish.duration.as_deref())?,
         reason: reason(&wish.reason)?,
         force: wish.force,
-    })
+    };
+    on_trial(command, wish.confirm.as_deref())
 }
 
 /// To take prefixes off a list.
@@ -56,13 +57,14 @@ pub fn add_rule(wish: &AddRule) -> Result<Command, Refusal> {
         .expression
         .parse()
         .map_err(|error: SyntaxError| Refusal::invalid(error.to_string()))?;
-    Ok(Command::AddRule {
+    let command = Command::AddRule {
         rule: Box::new(rule),
         before: wish.before.as_deref().map(rule_id).transpose()?,
         duration: duration(wish.duration.as_deref())?,
         reason: reason(&wish.reason)?,
         force: wish.force,
-    })
+    };
+    on_trial(command, wish.confirm.as_deref())
 }
 
 /// To remove rules.
@@ -86,23 +88,25 @@ fn rule_id(text: &str) -> Result<RuleId, Refusal> {
 pub fn set_limit(name: &str, wish: &SetLimit) -> Result<Command, Refusal> {
     let name = limit_name(name)?;
     let rate = name.measure().parse(&wish.rate).map_err(Refusal::invalid)?;
-    Ok(Command::SetLimit {
+    let command = Command::SetLimit {
         name,
         rate,
         duration: duration(wish.duration.as_deref())?,
-    })
+    };
+    on_trial(command, wish.confirm.as_deref())
 }
 
 /// To say when a defence holds.
 pub fn set_defence(name: &str, wish: SetDefence) -> Result<Command, Refusal> {
-    Ok(Command::SetDefence {
+    let command = Command::SetDefence {
         defence: defence_name(name)?,
         mode: wish.mode.parse().map_err(Refusal::invalid)?,
         ports: wish.ports,
         services: wish.services,
         duration: duration(wish.duration.as_deref())?,
         reason: reason(&wish.reason)?,
-    })
+    };
+    on_trial(command, wish.confirm.as_deref())
 }
 
 /// The defence with this name.
@@ -123,11 +127,12 @@ pub fn set_mode(wish: &SetMode) -> Result<Command, Refusal> {
         .iter()
         .map(|name| drop_reason(name))
         .collect::<Result<_, _>>()?;
-    Ok(Command::SetMode {
+    let command = Command::SetMode {
         mode: wish.mode,
         reasons,
         duration: duration(wish.duration.as_deref())?,
-    })
+    };
+    on_trial(command, wish.confirm.as_deref())
 }
 
 /// The limit with this name.
@@ -180,9 +185,21 @@ fn prefixes(texts: &[String]) -> Result<Vec<IpNet>, Refusal> {
 
 /// To stop protecting an interface, or all.
 pub fn detach(name: Option<&str>, query: &DetachQuery) -> Result<Command, Refusal> {
-    Ok(Command::Detach {
+    let command = Command::Detach {
         interface: name.map(interface).transpose()?,
         duration: duration(query.duration.as_deref())?,
+    };
+    on_trial(command, query.confirm.as_deref())
+}
+
+/// The same, on trial if a time is given in which it is to be confirmed.
+pub fn on_trial(command: Command, confirm: Option<&str>) -> Result<Command, Refusal> {
+    Ok(match duration(confirm)? {
+        Some(within) => Command::Try {
+            command: Box::new(command),
+            within,
+        },
+        None => command,
     })
 }
 
@@ -221,6 +238,7 @@ mod tests {
             mode: Mode::Enforce,
             reasons: vec!["clean".to_owned()],
             duration: None,
+            confirm: None,
         };
         assert!(
             set_mode(&wish)
@@ -236,6 +254,7 @@ mod tests {
             mode: Mode::Monitor,
             reasons: vec!["blocked".to_owned()],
             duration: None,
+            confirm: None,
         };
         assert!(
             set_mode(&wish)

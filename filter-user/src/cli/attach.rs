@@ -15,6 +15,8 @@ pub struct Attach {
     /// The interface
     #[arg(value_parser = value::interface)]
     interface: String,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 /// Arguments of `detach`.
@@ -29,13 +31,16 @@ pub struct Detach {
     /// Until the daemon starts again; it must have been stopped
     #[arg(long, conflicts_with = "duration")]
     once: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 impl Attach {
     /// Does it.
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
         let path = format!("/v1/interfaces/{}/attach", encode(&self.interface));
-        context.show_outcome(&context.client()?.command(Method::POST, &path, &[])?)
+        let query = [("confirm", self.trial.confirm)];
+        context.show_outcome(&context.client()?.command(Method::POST, &path, &query)?)
     }
 }
 
@@ -54,7 +59,10 @@ impl Detach {
         let answer = context.client()?.urgent().command(
             Method::POST,
             &path,
-            &[("for", self.duration.clone())],
+            &[
+                ("for", self.duration.clone()),
+                ("confirm", self.trial.confirm.clone()),
+            ],
         );
         let without = |_: &Failure| {
             pins::detach(&context.config.paths, self.interface.as_deref())

@@ -21,6 +21,8 @@ pub enum Defence {
         /// Its name, as `list` shows it
         #[arg(value_parser = value::defence_name)]
         name: String,
+        #[command(flatten)]
+        trial: value::Trial,
     },
 }
 
@@ -45,6 +47,8 @@ pub struct Set {
     /// Why, for the journal
     #[arg(long, value_parser = value::clean, default_value = "")]
     reason: String,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 impl Defence {
@@ -58,9 +62,10 @@ impl Defence {
                 })
             }
             Self::Set(set) => set.execute(context),
-            Self::Auto { name } => {
+            Self::Auto { name, trial } => {
                 let path = format!("/v1/defences/{}", encode(&name));
-                context.show_outcome(&context.client()?.command(Method::DELETE, &path, &[])?)
+                let query = [("confirm", trial.confirm)];
+                context.show_outcome(&context.client()?.command(Method::DELETE, &path, &query)?)
             }
         }
     }
@@ -75,6 +80,7 @@ impl Set {
             services: self.services,
             duration: self.duration,
             reason: self.reason,
+            confirm: self.trial.confirm,
         };
         context.show_outcome(&context.client()?.send(Method::PUT, &path, &body)?)
     }

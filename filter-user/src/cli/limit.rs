@@ -21,6 +21,8 @@ pub enum Limit {
         /// Its name, as `show` lists it
         #[arg(value_parser = value::limit_name)]
         name: String,
+        #[command(flatten)]
+        trial: value::Trial,
     },
 }
 
@@ -37,6 +39,8 @@ pub struct Set {
     /// How long, like 90s, 1h or 7d; without it, until `limit auto`
     #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
     duration: Option<String>,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 impl Limit {
@@ -50,9 +54,10 @@ impl Limit {
                 })
             }
             Self::Set(set) => set.execute(context),
-            Self::Auto { name } => {
+            Self::Auto { name, trial } => {
                 let path = format!("/v1/limits/{}", encode(&name));
-                context.show_outcome(&context.client()?.command(Method::DELETE, &path, &[])?)
+                let query = [("confirm", trial.confirm)];
+                context.show_outcome(&context.client()?.command(Method::DELETE, &path, &query)?)
             }
         }
     }
@@ -64,6 +69,7 @@ impl Set {
         let body = SetLimit {
             rate,
             duration: self.duration,
+            confirm: self.trial.confirm,
         };
         let path = format!("/v1/limits/{}", encode(&self.name));
         context.show_outcome(&context.client()?.send(Method::PUT, &path, &body)?)

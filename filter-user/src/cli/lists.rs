@@ -44,6 +44,8 @@ pub struct Add {
     /// Do it even where it would cut off this host or its operators
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 /// Arguments of `del`.
@@ -55,6 +57,8 @@ pub struct Delete {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 /// Arguments of `list`.
@@ -88,6 +92,8 @@ pub struct Import {
     /// Do it even where it would cut off this host or its operators
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 /// Arguments of `flush`.
@@ -96,6 +102,8 @@ pub struct Flush {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 const fn path(list: ListKind) -> &'static str {
@@ -115,6 +123,7 @@ impl Add {
             reason,
             dry_run,
             force,
+            trial,
         } = self;
         let body = AddEntries {
             prefixes,
@@ -122,6 +131,7 @@ impl Add {
             reason,
             dry_run,
             force,
+            confirm: trial.confirm,
         };
         context.show_outcome(&context.client()?.send(Method::POST, path(list), &body)?)
     }
@@ -133,6 +143,7 @@ impl Delete {
         let body = RemoveEntries {
             prefixes: self.prefixes,
             dry_run: self.dry_run,
+            confirm: self.trial.confirm,
         };
         let path = format!("{}/remove", path(list));
         context.show_outcome(&context.client()?.send(Method::POST, &path, &body)?)
@@ -146,7 +157,7 @@ impl Flush {
             confirm(context, list)?;
         }
         let client = context.client()?;
-        context.show_outcome(&client.command(Method::DELETE, path(list), &[])?)
+        context.show_outcome(&client.command(Method::DELETE, path(list), &[("confirm", self.trial.confirm)])?)
     }
 }
 
@@ -262,6 +273,7 @@ impl Import {
             ),
             ("dry_run", self.dry_run.then(|| "true".to_owned())),
             ("force", self.force.then(|| "true".to_owned())),
+            ("confirm", self.trial.confirm),
         ];
         let bar = progress(size, !context.json && io::stderr().is_terminal());
         let source = bar.wrap_read(source);

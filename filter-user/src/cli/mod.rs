@@ -23,6 +23,7 @@ mod service;
 mod stats;
 mod status;
 mod top;
+mod trial;
 mod value;
 mod why;
 
@@ -118,6 +119,10 @@ enum Command {
     Config(config::Config),
     /// Have the daemon read its configuration again, all or nothing
     Reload(reload::Reload),
+    /// Keep what was changed with --confirm
+    Confirm(trial::Confirm),
+    /// Take back what waits for confirmation, or else the last change
+    Undo(trial::Undo),
     /// Protect an interface again
     Attach(attach::Attach),
     /// Take the filter off an interface, or off all, until `attach`
@@ -187,6 +192,8 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Samples(command) => command.execute(context)?,
         Command::Config(command) => command.execute(context)?,
         Command::Reload(command) => command.execute(context)?,
+        Command::Confirm(command) => command.execute(context)?,
+        Command::Undo(command) => command.execute(context)?,
         Command::Attach(command) => command.execute(context)?,
         Command::Detach(command) => command.execute(context)?,
         Command::Doctor(command) => return command.execute(context),

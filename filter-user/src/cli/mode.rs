@@ -21,6 +21,9 @@ pub struct Mode {
     /// How long, like 90s, 1h or 7d; without it, until it is changed again
     #[arg(long = "for", value_parser = value::duration, value_name = "TIME", requires = "mode")]
     duration: Option<String>,
+    /// Take it back unless `floodwall confirm` says within this time, like 120s, to keep it
+    #[arg(long, value_parser = value::duration, value_name = "TIME", requires = "mode")]
+    confirm: Option<String>,
 }
 
 /// The mode as JSON.
@@ -43,6 +46,7 @@ impl Mode {
             mode,
             reasons: self.reasons,
             duration: self.duration,
+            confirm: self.confirm,
         };
         if body.mode == types::Mode::Monitor && !body.reasons.is_empty() {
             return Err(Failure::usage(

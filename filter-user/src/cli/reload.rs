@@ -3,15 +3,20 @@
 use clap::Args;
 use hyper::Method;
 
-use super::{context::Context, exit::Failure};
+use super::{context::Context, exit::Failure, value};
 
 /// Arguments.
 #[derive(Debug, Args)]
-pub struct Reload {}
+pub struct Reload {
+    #[command(flatten)]
+    trial: value::Trial,
+}
 
 impl Reload {
     /// Does it.
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
-        context.show_outcome(&context.client()?.command(Method::POST, "/v1/reload", &[])?)
+        let query = [("confirm", self.trial.confirm)];
+        let client = context.client()?;
+        context.show_outcome(&client.command(Method::POST, "/v1/reload", &query)?)
     }
 }

@@ -42,6 +42,8 @@ pub struct Add {
     /// Do it even where it would cut off this host or its operators
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 const LANGUAGE: &str = "\
@@ -59,6 +61,8 @@ pub struct Delete {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    trial: value::Trial,
 }
 
 impl Rule {
@@ -66,8 +70,16 @@ impl Rule {
     pub fn execute(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Add(add) => add.execute(context),
-            Self::Del(Delete { ids, dry_run }) => {
-                let body = RemoveRules { ids, dry_run };
+            Self::Del(Delete {
+                ids,
+                dry_run,
+                trial,
+            }) => {
+                let body = RemoveRules {
+                    ids,
+                    dry_run,
+                    confirm: trial.confirm,
+                };
                 let client = context.client()?;
                 context.show_outcome(&client.send(Method::POST, "/v1/rules/remove", &body)?)
             }
@@ -94,6 +106,7 @@ impl Add {
             before: self.before,
             dry_run: self.dry_run,
             force: self.force,
+            confirm: self.trial.confirm,
         };
         context.show_outcome(&context.client()?.send(Method::POST, "/v1/rules", &body)?)
     }

@@ -1,5 +1,7 @@
 //! Arguments that are judged before anybody is asked.
 
+use clap::Args;
+
 use crate::{
     config::{
         defence::{self, DefenceMode},
@@ -8,6 +10,14 @@ use crate::{
     },
     core::rules::RuleId,
 };
+
+/// What every change takes.
+#[derive(Debug, Default, Args)]
+pub struct Trial {
+    /// Take it back unless `floodwall confirm` says within this time, like 120s, to keep it
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub confirm: Option<String>,
+}
 
 /// An address or a prefix; kept as it was typed, for the daemon's words about it.
 pub fn prefix(text: &str) -> Result<String, String> {

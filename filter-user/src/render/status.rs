@@ -1,6 +1,9 @@
 //! `floodwall status`: what somebody woken at 3 a.m. has to know, in the order of the questions.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use super::{
     Columns, Style, Tone, bullets, defences, incidents, lists, number, safe, services, table, time,
@@ -8,6 +11,7 @@ use super::{
 };
 use crate::{
     api::types::{Action, AttachMode, Count, Interface, Mode, OpenIncident, Status},
+    config::units::format_duration,
     version,
 };
 
@@ -21,6 +25,7 @@ pub fn render(out: &mut impl Write, status: &Status, style: &Style) -> io::Resul
     if let Some(incident) = &status.incident {
         writeln!(out, "{}", style.paint(Tone::Bad, &attack(incident)))?;
     }
+    pending(out, status, style)?;
     writeln!(out)?;
     interfaces(out, &status.interfaces, style)?;
     writeln!(out)?;
@@ -226,6 +231,29 @@ fn top_reasons(out: &mut impl Write, status: &Status, style: &Style) -> io::Resu
         },
         rows,
     )
+}
+
+fn pending(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {
+    let Some(pending) = &status.pending else {
+        return Ok(());
+    };
+    let changes = safe(&pending.changes.join("; "));
+    let line = format!(
+        "NOT CONFIRMED: taken back in {}: {changes}",
+        left(pending.seconds_left)
+    );
+    writeln!(out, "{}", style.paint(Tone::Warning, &line))?;
+    writeln!(
+        out,
+        "  by {}, until {}; `floodwall confirm` keeps it, `floodwall undo` takes it back now",
+        safe(&pending.by),
+        time(pending.until)
+    )
+}
+
+/// The time that is left for something.
+pub fn left(seconds: u64) -> String {
+    format_duration(Duration::from_secs(seconds))
 }
 
 fn overrides(out: &mut impl Write, status: &Status, style: &Style) -> io::Result<()> {

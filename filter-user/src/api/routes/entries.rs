@@ -79,6 +79,7 @@ macro_rules! entries {
             >,
         ) -> Result<axum::Json<crate::api::types::Outcome>, crate::api::error::ApiError> {
             let wish = crate::api::wish::remove($kind, &body.prefixes)?;
+            let wish = crate::api::wish::on_trial(wish, body.confirm.as_deref())?;
             api.execute(actor, wish, body.dry_run).await
         }
     };
@@ -127,6 +128,7 @@ macro_rules! flush {
                     delete,
                     path = $path,
                     tag = "change",
+                    params(crate::api::types::ChangeQuery),
                     responses(
                         (status = 200, description = "Done", body = crate::api::types::Outcome),
                         crate::api::openapi::Errors
@@ -135,10 +137,13 @@ macro_rules! flush {
         pub async fn flush(
             axum::extract::State(api): axum::extract::State<super::Api>,
             axum::Extension(actor): axum::Extension<crate::core::actor::Actor>,
-            _: crate::api::extract::NoQuery,
+            crate::api::extract::Query(query): crate::api::extract::Query<
+                crate::api::types::ChangeQuery,
+            >,
             _: crate::api::extract::NoBody,
         ) -> Result<axum::Json<crate::api::types::Outcome>, crate::api::error::ApiError> {
             let wish = crate::core::command::Command::Flush { list: $kind };
+            let wish = crate::api::wish::on_trial(wish, query.confirm.as_deref())?;
             api.execute(actor, wish, false).await
         }
     };

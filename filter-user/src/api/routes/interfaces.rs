@@ -6,9 +6,9 @@ use super::Api;
 use crate::{
     api::{
         error::ApiError,
-        extract::{Name, NoBody, NoQuery, Query},
+        extract::{Name, NoBody, Query},
         openapi::Errors,
-        types::{DetachQuery, Outcome},
+        types::{ChangeQuery, DetachQuery, Outcome},
         wish,
     },
     core::{actor::Actor, command::Command},
@@ -19,24 +19,21 @@ use crate::{
     post,
     path = "/v1/interfaces/{name}/attach",
     tag = "change",
-    params(("name" = String, Path, description = "Name of the interface")),
+    params(("name" = String, Path, description = "Name of the interface"), ChangeQuery),
     responses((status = 200, description = "Done", body = Outcome), Errors)
 )]
 pub async fn attach(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
     Name(name): Name,
-    _: NoQuery,
+    Query(query): Query<ChangeQuery>,
     _: NoBody,
 ) -> Result<Json<Outcome>, ApiError> {
-    api.execute(
-        actor,
-        Command::Attach {
-            interface: wish::interface(&name)?,
-        },
-        false,
-    )
-    .await
+    let command = Command::Attach {
+        interface: wish::interface(&name)?,
+    };
+    let command = wish::on_trial(command, query.confirm.as_deref())?;
+    api.execute(actor, command, false).await
 }
 
 /// Stops protecting an interface, and remembers that until it is attached again.
@@ -80,13 +77,15 @@ pub async fn detach_all(
     post,
     path = "/v1/reload",
     tag = "change",
+    params(ChangeQuery),
     responses((status = 200, description = "Done", body = Outcome), Errors)
 )]
 pub async fn reload(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
-    _: NoQuery,
+    Query(query): Query<ChangeQuery>,
     _: NoBody,
 ) -> Result<Json<Outcome>, ApiError> {
-    api.execute(actor, Command::Reload, false).await
+    let command = wish::on_trial(Command::Reload, query.confirm.as_deref())?;
+    api.execute(actor, command, false).await
 }

@@ -6,9 +6,9 @@ use super::Api;
 use crate::{
     api::{
         error::ApiError,
-        extract::{JsonBody, Name, NoBody, NoQuery},
+        extract::{JsonBody, Name, NoBody, NoQuery, Query},
         openapi::Errors,
-        types::{Limits, Outcome, SetLimit},
+        types::{ChangeQuery, Limits, Outcome, SetLimit},
         wish,
     },
     core::{actor::Actor, command::Command},
@@ -50,22 +50,19 @@ pub async fn set(
     delete,
     path = "/v1/limits/{name}",
     tag = "change",
-    params(("name" = String, Path, description = "As `source.syn`")),
+    params(("name" = String, Path, description = "As `source.syn`"), ChangeQuery),
     responses((status = 200, description = "Done", body = Outcome), Errors)
 )]
 pub async fn auto(
     State(api): State<Api>,
     Extension(actor): Extension<Actor>,
     Name(name): Name,
-    _: NoQuery,
+    Query(query): Query<ChangeQuery>,
     _: NoBody,
 ) -> Result<Json<Outcome>, ApiError> {
-    api.execute(
-        actor,
-        Command::AutoLimit {
-            name: wish::limit_name(&name)?,
-        },
-        false,
-    )
-    .await
+    let command = Command::AutoLimit {
+        name: wish::limit_name(&name)?,
+    };
+    let command = wish::on_trial(command, query.confirm.as_deref())?;
+    api.execute(actor, command, false).await
 }

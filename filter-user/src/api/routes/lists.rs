@@ -57,7 +57,7 @@ pub async fn import(
     query: ImportQuery,
     mut body: Body,
 ) -> Result<Json<Outcome>, ApiError> {
-    let (dry_run, force) = (query.dry_run, query.force);
+    let (dry_run, force, confirm) = (query.dry_run, query.force, query.confirm.clone());
     let result = match wish::import(kind, query) {
         Ok(command) => receive(api, kind, &mut body)
             .await
@@ -82,6 +82,7 @@ pub async fn import(
     if let Command::Import { prefixes, .. } = &mut command {
         *prefixes = received;
     }
+    let command = wish::on_trial(command, confirm.as_deref())?;
     api.execute(actor, command, dry_run).await
 }
 

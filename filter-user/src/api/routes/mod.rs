@@ -15,6 +15,7 @@ pub mod rules;
 pub mod samples;
 pub mod services;
 pub mod status;
+pub mod trial;
 pub mod why;
 
 use std::sync::Arc;
@@ -129,6 +130,8 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/incidents/{id}", get(incidents::show)),
         ("/v1/history", get(incidents::history)),
         ("/v1/view", get(incidents::view)),
+        ("/v1/confirm", post(trial::confirm)),
+        ("/v1/undo", post(trial::undo)),
         ("/v1/reload", post(interfaces::reload)),
         ("/v1/detach", post(interfaces::detach_all)),
         ("/v1/interfaces/{name}/attach", post(interfaces::attach)),

@@ -57,6 +57,6 @@ pub async fn remove(
     _: NoQuery,
     JsonBody(body): JsonBody<RemoveRules>,
 ) -> Result<Json<Outcome>, ApiError> {
-    api.execute(actor, wish::remove_rules(&body.ids)?, body.dry_run)
-        .await
+    let command = wish::on_trial(wish::remove_rules(&body.ids)?, body.confirm.as_deref())?;
+    api.execute(actor, command, body.dry_run).await
 }

@@ -127,6 +127,7 @@ impl Change {
             reason: REASON.to_owned(),
             dry_run: false,
             force: false,
+            confirm: None,
         };
         match self {
             Self::Ban { source, .. } => client.send(Method::POST, "/v1/ban", &add(source, BAN)),
@@ -138,6 +139,7 @@ impl Change {
                     mode,
                     reasons: Vec::new(),
                     duration: None,
+                    confirm: None,
                 };
                 let client = match mode {
                     Mode::Enforce => client,

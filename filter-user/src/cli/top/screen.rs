@@ -128,6 +128,13 @@ fn head<'a>(app: &App, scene: &Scene, now: Timestamp) -> Vec<Line<'a>> {
             None => Span::styled(format!("{gap}{name} NOT PROTECTED"), loud(app, Tone::Bad)),
         });
     }
+    if let Some(pending) = &status.pending {
+        let left = render::status::left(pending.seconds_left);
+        second.push(Span::styled(
+            format!("; NOT CONFIRMED: taken back in {left}"),
+            loud(app, Tone::Warning),
+        ));
+    }
     match status.warnings.len() {
         0 => {}
         1 => second.push(Span::styled(
