@@ -157,7 +157,11 @@ impl Flush {
             confirm(context, list)?;
         }
         let client = context.client()?;
-        context.show_outcome(&client.command(Method::DELETE, path(list), &[("confirm", self.trial.confirm)])?)
+        context.show_outcome(&client.command(
+            Method::DELETE,
+            path(list),
+            &[("confirm", self.trial.confirm)],
+        )?)
     }
 }
 

@@ -204,6 +204,11 @@ impl Default for Config {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&Self::read(path)?, path)
+    }
+
+    /// The text of a file, which need not be good.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
         let failed = |source| ConfigError::Read {
             path: path.to_owned(),
             source,
@@ -219,10 +224,10 @@ impl Config {
                 format!("more than {MOST_BYTES} bytes are too many for a configuration"),
             )));
         }
-        Self::parse(&text, path)
+        Ok(text)
     }
 
-    /// Reads the text of a file; `path` is for errors. All problems are found, not only the first.
+    /// What the text of a file means; `path` is for errors. All problems are found, not only the first.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let mut reader = Reader::new(text);

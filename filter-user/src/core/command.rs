@@ -177,3 +177,13 @@ pub enum Command {
     /// Take back what waits for confirmation, or else what an operator did last.
     Undo,
 }
+
+impl Command {
+    /// Whether it reads the configuration again.
+    pub fn reloads(&self) -> bool {
+        match self {
+            Self::Try { command, .. } => command.reloads(),
+            other => *other == Self::Reload,
+        }
+    }
+}

@@ -63,7 +63,7 @@ pub struct Situation<'a> {
     pub last: Option<&'a Last>,
 }
 
-/// Decides. [`Command::Reload`] is no change of state and comes to nothing here.
+/// Decides. [`Command::Reload`] is no change of state and comes to a sentence here.
 pub fn decide(
     situation: Situation<'_>,
     actor: &Actor,
@@ -170,7 +170,10 @@ pub fn decide(
             interface,
             duration,
         } => situation.detach(by, interface.as_deref(), *duration),
-        Command::Reload => Ok(Decision::default()),
+        Command::Reload => {
+            let text = "the configuration was read again";
+            Ok(simple("config.reload", text.to_owned(), Vec::new()))
+        }
         Command::Try { command, within } => situation.try_out(actor, command, *within),
         Command::Confirm => situation.confirm(),
         Command::Undo => situation.undo(),

@@ -14,7 +14,7 @@ use super::{
     held::{Held, Holdings, Veto},
     lists::{End, Imported, List, Note},
     rules::AddedRule,
-    trial::Trial,
+    trial::{Texts, Trial},
 };
 use crate::{
     api::types::{Entry, ListKind, Mode},
@@ -49,6 +49,8 @@ pub struct State {
     pub held: Holdings,
     /// Changes that wait for confirmation.
     pub trial: Option<Box<Trial>>,
+    /// What is in force instead of the file as it was read last, which nobody confirmed.
+    pub unconfirmed: Option<Box<Texts>>,
 }
 
 /// Something that was set, by whom, and until when.
@@ -116,6 +118,8 @@ pub enum Change {
     Veto(Veto, Option<Timestamp>),
     /// What waits for confirmation.
     Trial(Option<Box<Trial>>),
+    /// What is in force instead of the file as it was read last; `None` is the file.
+    Unconfirmed(Option<Box<Texts>>),
 }
 
 impl State {
@@ -243,6 +247,9 @@ impl State {
                 Change::Veto(veto, before)
             }
             Change::Trial(trial) => Change::Trial(std::mem::replace(&mut self.trial, trial)),
+            Change::Unconfirmed(texts) => {
+                Change::Unconfirmed(std::mem::replace(&mut self.unconfirmed, texts))
+            }
         }
     }
 
@@ -321,7 +328,8 @@ impl Change {
             | Self::NextRule(_)
             | Self::HeldDefence(..)
             | Self::HeldLimit(..)
-            | Self::Veto(..) => Vec::new(),
+            | Self::Veto(..)
+            | Self::Unconfirmed(_) => Vec::new(),
             Self::Trial(trial) => {
                 let both = state.trial.iter().chain(trial);
                 both.flat_map(|trial| trial.inverse.entries.keys().copied())
@@ -346,7 +354,8 @@ impl Change {
             | Self::CookiePort(..)
             | Self::Detached(..)
             | Self::NextRule(_)
-            | Self::Trial(_) => true,
+            | Self::Trial(_)
+            | Self::Unconfirmed(_) => true,
         }
     }
 
@@ -374,7 +383,8 @@ impl Change {
             | Self::CookiePort(..)
             | Self::Detached(..)
             | Self::NextRule(_)
-            | Self::Trial(_) => !self.is_kept(),
+            | Self::Trial(_)
+            | Self::Unconfirmed(_) => !self.is_kept(),
         }
     }
 
@@ -388,7 +398,8 @@ impl Change {
             | Self::Rule(..)
             | Self::HeldDefence(..)
             | Self::HeldLimit(..)
-            | Self::Trial(_) => true,
+            | Self::Trial(_)
+            | Self::Unconfirmed(_) => true,
             // Entries: an open gate for short prefixes of IPv6.
             Self::Manual(_, prefix, _) => matches!(prefix, IpNet::V6(_)),
             Self::Import(..) => true,
@@ -429,6 +440,7 @@ impl Change {
             }
             Self::Veto(veto, _) => Self::Veto(veto.clone(), held.vetoes.get(veto).copied()),
             Self::Trial(_) => Self::Trial(state.trial.clone()),
+            Self::Unconfirmed(_) => Self::Unconfirmed(state.unconfirmed.clone()),
         }
     }
 
@@ -449,7 +461,7 @@ impl Change {
             Self::HeldDefence(defence, _) => Self::HeldDefence(defence, None),
             Self::HeldLimit(name, _) => Self::HeldLimit(name, None),
             Self::Veto(veto, _) => Self::Veto(veto, None),
-            Self::NextRule(_) | Self::Trial(_) => self,
+            Self::NextRule(_) | Self::Trial(_) | Self::Unconfirmed(_) => self,
         }
     }
 
@@ -467,13 +479,13 @@ impl Change {
             Self::HeldDefence(_, held) => Some(held.as_ref()?.until),
             Self::HeldLimit(_, held) => Some(held.as_ref()?.until),
             Self::Veto(_, until) => *until,
-            Self::NextRule(_) | Self::Trial(_) => None,
+            Self::NextRule(_) | Self::Trial(_) | Self::Unconfirmed(_) => None,
         }
     }
 
     /// Whether it changes the rules.
     pub const fn is_of_rules(&self) -> bool {
-        matches!(self, Self::Rule(..))
+        matches!(self, Self::Rule(..) | Self::Unconfirmed(_))
     }
 }
 

@@ -29,8 +29,17 @@ pub struct Trial {
     pub texts: Vec<String>,
     /// What takes them back.
     pub inverse: Inverse,
-    /// The configuration's text before it was read again, if that is among the changes.
-    pub config: Option<String>,
+    /// The texts of the configuration, if it was read again among the changes.
+    pub config: Option<Texts>,
+}
+
+/// Two texts of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// What it said before it was read again: what is in force if nobody confirms.
+    pub before: String,
+    /// What it says since.
+    pub after: String,
 }
 
 /// What takes changes back.
@@ -85,9 +94,28 @@ impl Trial {
             since: older.since,
             texts: texts.take(TEXTS).collect(),
             inverse,
-            config: older.config.clone().or(self.config),
+            config: match (&older.config, self.config) {
+                (Some(older), Some(texts)) => Some(Texts {
+                    before: older.before.clone(),
+                    ..texts
+                }),
+                (older, texts) => texts.or_else(|| older.clone()),
+            },
             ..self
         }
+    }
+
+    /// Notes what the configuration says before and after it was read again; before an older reload
+    /// of the same trial, if there is one.
+    pub fn note_texts(&mut self, before: &str, after: &str) {
+        let before = match self.config.take() {
+            Some(older) => older.before,
+            None => before.to_owned(),
+        };
+        self.config = Some(Texts {
+            before,
+            after: after.to_owned(),
+        });
     }
 
     /// Leaves the mode alone when all else is taken back.
@@ -112,7 +140,7 @@ impl Inverse {
                     let before = state.list(*kind).manual.get(prefix).cloned();
                     inverse.entries.entry((*kind, *prefix)).or_insert(before);
                 }
-                Change::NextRule(_) | Change::Trial(_) => {}
+                Change::NextRule(_) | Change::Trial(_) | Change::Unconfirmed(_) => {}
                 Change::Import(..)
                 | Change::Mode(_)
                 | Change::Limit(..)

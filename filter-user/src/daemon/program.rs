@@ -50,7 +50,8 @@ impl<D: Dataplane> Daemon<D> {
         // What may come back must find its code.
         let before = self.state.before_trial();
         let before = before.map_or(0, |state| {
-            features::wanted(&self.config, &state, ports, unable)
+            let config = self.config_before.as_ref().unwrap_or(&self.config);
+            features::wanted(config, &state, ports, unable)
         });
         let features = features | before | features::of_trial(&self.state);
         // Whoever was answered with a cookie may still bring it.

@@ -122,7 +122,8 @@ impl<D: Dataplane> Daemon<D> {
         } else if is_about_rules(&self.state)
             && let Some(before) = self.state.before_trial()
         {
-            let shelved = self.write_bank(&self.config.clone(), &before, moment)?;
+            let config = self.config_before.as_ref().unwrap_or(&self.config).clone();
+            let shelved = self.write_bank(&config, &before, moment)?;
             self.rulebook.before = Some(shelved);
         }
         Ok(())

@@ -11,6 +11,7 @@ use super::{
     interfaces::Protection,
     meter,
     state::{Daemon, failed},
+    trial::AFTER_RELOAD,
 };
 use crate::{
     api::types::{
@@ -23,11 +24,12 @@ use crate::{
     core::{
         actor::Actor,
         command::Command,
-        decide::{self, mode_text},
+        decide::{self, Decision, mode_text, trial::clock_time},
         lists::{self, MANUAL, key},
         refusal::Refusal,
         settings,
-        state::State,
+        state::{Change, State},
+        trial::Last,
         why,
     },
     dataplane::{Attachment, Dataplane},
@@ -242,9 +244,6 @@ impl<D: Dataplane> Service for Daemon<D> {
     ) -> Result<Outcome, Refusal> {
         // Whoever confirms too late is told so.
         self.end_trial();
-        if command == Command::Reload {
-            return self.reload(actor);
-        }
         // What was found out two seconds ago has to do for the controller.
         let is_controller = *actor == Actor::Controller;
         if !is_controller
@@ -264,6 +263,9 @@ impl<D: Dataplane> Service for Daemon<D> {
             last: self.last.as_ref(),
         };
         let decision = decide::decide(situation, actor, &command)?;
+        if command.reloads() {
+            return self.reload(actor, decision);
+        }
         if dry_run {
             return Ok(Outcome {
                 dry_run,
@@ -277,7 +279,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             // Before anything is noted: what refuses stays as it was.
             outcome.notes = vec![self.attach(interface)?];
         }
-        let carried = self.carry_out(decision.changes, actor, &kind, &text);
+        let carried = self.carry_back(decision.changes, actor, &kind, &text);
         match (&command, carried) {
             (Command::Attach { interface }, Err(refusal)) => {
                 self.detach(interface)?;
@@ -321,29 +323,65 @@ impl<D: Dataplane> Service for Daemon<D> {
 }
 
 impl<D: Dataplane> Daemon<D> {
-    /// Reads the configuration again: all of it takes effect, or none.
-    fn reload(&mut self, actor: &Actor) -> Result<Outcome, Refusal> {
-        let new = self.source.load()?;
+    /// Reads the configuration again: all of it takes effect, or none; on trial, if the decision
+    /// says so.
+    fn reload(&mut self, actor: &Actor, decision: Decision) -> Result<Outcome, Refusal> {
+        let text = self.source.text()?;
+        let new = self.source.parse(&text)?;
         if let Some(key) = needs_restart(&self.config, &new) {
             return Err(Refusal::refused(format!(
                 "`{key}` changed, and that takes a restart: `systemctl restart floodwall`; the \
                  filter stays attached meanwhile. Nothing was changed"
             )));
         }
+        let mut changes = decision.changes;
+        for change in &mut changes {
+            if let Change::Trial(Some(trial)) = change {
+                if self.config.interfaces != new.interfaces {
+                    return Err(Refusal::refused(
+                        "`interfaces` changed, and the kernel cannot attach or detach by itself: \
+                         reload that alone and without --confirm. Nothing was changed",
+                    ));
+                }
+                trial.note_texts(&self.text, &text);
+            }
+        }
+        let is_trial = !changes.is_empty();
+        if self.state.unconfirmed.is_some() {
+            changes.push(Change::Unconfirmed(None));
+        }
         let moment = self.moment()?;
-        let old = std::mem::replace(&mut self.config, new);
+        let confirm_by = self.confirm_by(&changes, moment);
+        let confirm_by = std::mem::replace(&mut self.confirm_by, confirm_by);
+        let undo: Vec<Change> = changes
+            .iter()
+            .map(|change| self.state.apply(change.clone()))
+            .collect();
+        let config_before = self.config_before.clone();
+        if is_trial && self.config_before.is_none() {
+            self.config_before = Some(self.config.clone());
+        }
+        let old = self.config.clone();
         let rulebook = self.rulebook.clone();
-        let result = self
-            .grow_program()
+        let armed = self.arm(&changes);
+        self.config = new;
+        let result = armed
+            .and_then(|()| self.grow_program())
             .and_then(|()| self.put_lifelines())
             .and_then(|()| self.hush_services())
             .and_then(|()| self.put_rules(moment))
             .and_then(|()| self.put_protocols())
             .and_then(|()| self.put_settings())
             .and_then(|()| self.put_services())
-            .and_then(|()| self.protect());
+            .and_then(|()| self.protect())
+            .and_then(|()| self.keep_reload(&changes, actor));
         if let Err(refusal) = result {
             self.config = old;
+            self.config_before = config_before;
+            self.confirm_by = confirm_by;
+            for change in undo.into_iter().rev() {
+                let _ = self.state.apply(change);
+            }
             self.rulebook = rulebook;
             self.put_lifelines()?;
             self.put_protocols()?;
@@ -354,20 +392,51 @@ impl<D: Dataplane> Daemon<D> {
                 ..refusal
             });
         }
-        let text = match &self.source.file {
-            Some(file) => format!("{} was read again", file.display()),
-            None => "there is no configuration file; the defaults hold".to_owned(),
-        };
-        self.driver.configure(&self.config);
-        self.keep_slots();
-        self.tend();
-        self.story.configure(&self.config);
-        self.tell(actor, "config.reload", &text);
+        self.text = text;
+        self.heed_config();
+        let text = self.reloaded();
+        if changes.is_empty() {
+            self.tell(actor, "config.reload", &text);
+        }
+        if matches!(actor, Actor::Operator { .. }) {
+            self.unconfirmed = None;
+            if !is_trial {
+                self.last = Some(Last {
+                    text: text.clone(),
+                    inverse: Err(AFTER_RELOAD.to_owned()),
+                });
+            }
+        }
+        let promise = decision.outcome.notes.into_iter().skip(1);
         Ok(Outcome {
             schema: SCHEMA,
-            notes: vec![text],
+            notes: [text].into_iter().chain(promise).collect(),
             ..Outcome::default()
         })
+    }
+
+    /// What a reload did, in words.
+    fn reloaded(&self) -> String {
+        match &self.source.file {
+            Some(file) => format!("{} was read again", file.display()),
+            None => "there is no configuration file; the defaults hold".to_owned(),
+        }
+    }
+
+    /// Keeps what a reload changed of the state, with a word in the journal.
+    fn keep_reload(&mut self, changes: &[Change], actor: &Actor) -> Result<(), Refusal> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let text = match self.state.trial.as_deref() {
+            Some(trial) => format!(
+                "{}; to be confirmed until {}",
+                self.reloaded(),
+                clock_time(trial.until)
+            ),
+            None => self.reloaded(),
+        };
+        self.keep(changes.to_vec(), actor, "config.reload", &text)
     }
 
     fn interfaces(&mut self) -> Vec<Interface> {
@@ -456,6 +525,13 @@ impl<D: Dataplane> Daemon<D> {
     fn warnings(&mut self) -> Vec<String> {
         let mut all = self.losses.clone();
         all.extend(self.unconfirmed.clone());
+        if self.state.unconfirmed.is_some() {
+            all.push(
+                "the file's last reload was not confirmed, and what it said before is in force: \
+                 mend the file, then `floodwall reload --confirm 120s`"
+                    .to_owned(),
+            );
+        }
         all.extend(self.troubles.values().cloned());
         all.extend(self.defence_warnings());
         if self.config.interfaces.is_empty() && self.config.default_route {

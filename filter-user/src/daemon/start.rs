@@ -21,9 +21,10 @@ use super::{
     sets::Members,
     state::{Daemon, Source, failed},
     story::{self, Story},
-    tables::{Move, Tables},
+    tables::{Moment, Move, Tables},
     terrain::Terrain,
     uplinks::Remembered,
+    trial::InForce,
 };
 use crate::{
     api::types::{ListKind, Mode},
@@ -56,6 +57,13 @@ impl<D: Dataplane> Daemon<D> {
         handle: Handle,
     ) -> Result<Self, Refusal> {
         let found = plane.settings().map_err(failed)?;
+        let moment = Moment {
+            now: clock::now(),
+            tick: plane.tick().map_err(failed)?,
+            hz: plane.hz(),
+        };
+        let in_force = InForce::of(config, &source, &restored.state, (&found, moment))?;
+        let (config, is_mended) = (in_force.config, in_force.is_mended);
         let loaded = plane.program().map_err(failed)?.features;
         // Only what is lost of the state itself is asked back from the kernel.
         let is_damaged = restored.is_unreconciled || !restored.losses.is_empty();
@@ -99,6 +107,8 @@ impl<D: Dataplane> Daemon<D> {
             store,
             state: restored.state,
             config,
+            text: in_force.text,
+            config_before: in_force.before,
             source,
             facts,
             host,
@@ -158,6 +168,11 @@ impl<D: Dataplane> Daemon<D> {
             }
         }
         daemon.resume_trial(&found)?;
+        if is_mended {
+            let text = "the file was changed since nobody confirmed it, and is in force";
+            let changes = vec![Change::Unconfirmed(None)];
+            daemon.keep(changes, &Actor::Daemon, "config.changed", text)?;
+        }
         // A program that runs already needs the bits of its sets from the first line written on.
         let built = daemon.builder().map(|build| build()).transpose()?;
         if let Some(built) = &built {

@@ -60,8 +60,23 @@ pub struct Source {
 impl Source {
     /// Reads the configuration.
     pub fn load(&self) -> Result<Config, Refusal> {
+        self.parse(&self.text()?)
+    }
+
+    /// What the file says; nothing without one.
+    pub fn text(&self) -> Result<String, Refusal> {
+        match &self.file {
+            Some(file) => Config::read(file).map_err(|error| Refusal::failed(error.to_string())),
+            None => Ok(String::new()),
+        }
+    }
+
+    /// What a text of the file would mean.
+    pub fn parse(&self, text: &str) -> Result<Config, Refusal> {
         let mut config = match &self.file {
-            Some(file) => Config::load(file).map_err(|error| Refusal::failed(error.to_string()))?,
+            Some(file) => {
+                Config::parse(text, file).map_err(|error| Refusal::failed(error.to_string()))?
+            }
             None => Config::default(),
         };
         if !self.interfaces.is_empty() {
@@ -87,6 +102,10 @@ pub struct Daemon<D> {
     pub(super) store: Store,
     pub(super) state: State,
     pub(super) config: Config,
+    /// Of which this is the text.
+    pub(super) text: String,
+    /// What it said before it was read again, while that waits for confirmation.
+    pub(super) config_before: Option<Config>,
     pub(super) source: Source,
     pub(super) facts: Facts,
     /// This host, as far as it can be asked.
@@ -207,6 +226,9 @@ impl<D: Dataplane> Daemon<D> {
             if !text.is_empty() {
                 self.tell(by, kind, text);
             }
+        }
+        if result.is_ok() && self.state.trial.is_none() {
+            self.config_before = None;
         }
         if result.is_err() {
             for change in inverse {

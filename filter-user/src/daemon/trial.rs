@@ -4,12 +4,13 @@
 use filter_common::abi::settings::Settings;
 
 use super::{
-    state::{Daemon, failed},
+    state::{Daemon, Source, failed},
     tables::Moment,
 };
 use crate::{
     api::types::PendingStatus,
     clock,
+    config::Config,
     core::{
         actor::Actor,
         command::Command,
@@ -31,7 +32,7 @@ impl<D: Dataplane> Daemon<D> {
         let Some(state) = self.state.before_trial() else {
             return Ok(None);
         };
-        let config = &self.config;
+        let config = self.config_before.as_ref().unwrap_or(&self.config);
         let rule_bank = self.rulebook.rule_bank_before();
         let compose = |state: &State| self.compose_settings(config, state, rule_bank);
         let settings = compose(&state)?;
@@ -96,7 +97,8 @@ impl<D: Dataplane> Daemon<D> {
             | Change::NextRule(_)
             | Change::HeldDefence(..)
             | Change::HeldLimit(..)
-            | Change::Veto(..) => None,
+            | Change::Veto(..)
+            | Change::Unconfirmed(_) => None,
         });
         let now = self.state.trial.as_deref();
         match trials.last() {
@@ -119,7 +121,7 @@ impl<D: Dataplane> Daemon<D> {
             }
             let text = unconfirmed(&trial);
             let changes = taken_back(&trial, moment.now);
-            self.carry_out(changes, &Actor::Daemon, "trial.expired", &text)?;
+            self.carry_back(changes, &Actor::Daemon, "trial.expired", &text)?;
             self.unconfirmed = Some(text);
             Ok(true)
         });
@@ -140,6 +142,62 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
+    /// Carries changes out, and if they bring an earlier text of the configuration back, that too.
+    pub(super) fn carry_back(
+        &mut self,
+        changes: Vec<Change>,
+        by: &Actor,
+        kind: &str,
+        text: &str,
+    ) -> Result<(), Refusal> {
+        let texts = changes.iter().find_map(|change| match change {
+            Change::Unconfirmed(texts) => texts.as_ref().map(|texts| texts.before.clone()),
+            Change::Manual(..)
+            | Change::Import(..)
+            | Change::Mode(_)
+            | Change::Limit(..)
+            | Change::Defence(..)
+            | Change::CookiePort(..)
+            | Change::Detached(..)
+            | Change::Rule(..)
+            | Change::NextRule(_)
+            | Change::HeldDefence(..)
+            | Change::HeldLimit(..)
+            | Change::Veto(..)
+            | Change::Trial(_) => None,
+        });
+        let Some(before) = texts else {
+            return self.carry_out(changes, by, kind, text);
+        };
+        let config = self.source.parse(&before)?;
+        let config = std::mem::replace(&mut self.config, config);
+        let carried = self
+            .grow_program()
+            .and_then(|()| self.put_lifelines())
+            .and_then(|()| self.hush_services())
+            .and_then(|()| self.put_protocols())
+            .and_then(|()| self.carry_out(changes, by, kind, text));
+        if let Err(refusal) = carried {
+            self.config = config;
+            self.put_lifelines()?;
+            self.put_protocols()?;
+            self.put_settings()?;
+            self.put_services()?;
+            return Err(refusal);
+        }
+        self.text = before;
+        self.heed_config();
+        Ok(())
+    }
+
+    /// Tells everybody who goes by the configuration that it is another.
+    pub(super) fn heed_config(&mut self) {
+        self.driver.configure(&self.config);
+        self.keep_slots();
+        self.tend();
+        self.story.configure(&self.config);
+    }
+
     /// Goes on with what an earlier daemon left waiting for confirmation, or takes it back if time is
     /// up. To be called before the kernel is told anything.
     pub(super) fn resume_trial(&mut self, found: &Settings) -> Result<(), Refusal> {
@@ -147,12 +205,8 @@ impl<D: Dataplane> Daemon<D> {
             return Ok(());
         };
         let moment = self.moment()?;
-        self.confirm_by = if found.is_on_trial() {
-            found.confirm_by
-        } else {
-            moment.until(Some(trial.until))
-        };
-        if moment.tick < self.confirm_by && trial.until > moment.now {
+        self.confirm_by = confirm_by(&trial, found, moment);
+        if moment.tick < self.confirm_by {
             return Ok(());
         }
         self.confirm_by = 0;
@@ -182,7 +236,11 @@ impl<D: Dataplane> Daemon<D> {
             (Actor::File | Actor::Daemon | Actor::Controller, _) | (_, Command::Try { .. }) => None,
             (_, Command::Confirm) => {
                 let trial = self.state.trial.as_ref()?;
-                last(&trial.text(), Ok(trial.inverse.clone()))
+                let inverse = match trial.config {
+                    Some(_) => Err(AFTER_RELOAD.to_owned()),
+                    None => Ok(trial.inverse.clone()),
+                };
+                last(&trial.text(), inverse)
             }
             (_, Command::Undo) if self.state.trial.is_some() => None,
             (_, Command::Attach { .. }) => last(text, Err("`floodwall detach` does".to_owned())),
@@ -205,6 +263,76 @@ impl<D: Dataplane> Daemon<D> {
             until: trial.until,
             seconds_left: left.div_ceil(self.fixed.hz.max(1)),
         }))
+    }
+}
+
+/// What to do instead of undoing a reload.
+pub(super) const AFTER_RELOAD: &str = "give the file its old text and `floodwall reload`; with \
+                                       --confirm it would have come back by itself";
+
+/// The tick by which a trial wants to be confirmed that an earlier daemon left. The kernel knows it,
+/// whatever became of the calendar; new maps know nothing.
+fn confirm_by(trial: &Trial, found: &Settings, moment: Moment) -> u64 {
+    match found.confirm_by {
+        0 if trial.until <= moment.now => moment.tick,
+        0 => moment.until(Some(trial.until)),
+        tick => tick,
+    }
+}
+
+/// The configuration to start with: that of the file, unless nobody confirmed it.
+pub(super) struct InForce {
+    pub config: Config,
+    pub text: String,
+    /// What it was before, if it may come back.
+    pub before: Option<Config>,
+    /// Whether the file has another text by now than the one that nobody confirmed.
+    pub is_mended: bool,
+}
+
+impl InForce {
+    /// By what the file says and what is kept.
+    pub(super) fn of(
+        config: Config,
+        source: &Source,
+        state: &State,
+        (found, moment): (&Settings, Moment),
+    ) -> Result<Self, Refusal> {
+        let text = source.text()?;
+        let file = Self {
+            config,
+            text,
+            before: None,
+            is_mended: false,
+        };
+        let trial = state.trial.as_deref();
+        if let Some((trial, texts)) = trial.and_then(|it| Some((it, it.config.as_ref()?))) {
+            let before = source.parse(&texts.before)?;
+            return Ok(if moment.tick < confirm_by(trial, found, moment) {
+                Self {
+                    before: Some(before),
+                    ..file
+                }
+            } else {
+                Self {
+                    config: before,
+                    text: texts.before.clone(),
+                    ..file
+                }
+            });
+        }
+        match state.unconfirmed.as_deref() {
+            Some(texts) if texts.after == file.text => Ok(Self {
+                config: source.parse(&texts.before)?,
+                text: texts.before.clone(),
+                ..file
+            }),
+            Some(_) => Ok(Self {
+                is_mended: true,
+                ..file
+            }),
+            None => Ok(file),
+        }
     }
 }
 

@@ -146,6 +146,10 @@ pub fn write(database: &Connection, folder: &Path, change: &Change) -> Result<()
             let set = kept.as_deref().map(trial::as_set);
             write_override(database, TRIAL, set.as_ref())?;
         }
+        Change::Unconfirmed(texts) => {
+            let set = texts.as_deref().map(trial::texts_as_set);
+            write_override(database, UNCONFIRMED, set.as_ref())?;
+        }
         Change::HeldDefence(..) | Change::HeldLimit(..) | Change::Veto(..) => {}
     }
     Ok(())
@@ -159,6 +163,8 @@ const UNRECONCILED: &str = "unreconciled";
 const NEXT_RULE: &str = "rule.next";
 /// No override: what waits for confirmation.
 const TRIAL: &str = "trial";
+/// No override: texts of the configuration.
+const UNCONFIRMED: &str = "config.unconfirmed";
 const LIMIT: &str = "limit.";
 const DETACHED: &str = "detached.";
 const DEFENCE: &str = "defence.";
@@ -215,7 +221,8 @@ pub(super) fn override_of(change: &Change) -> Option<(String, Option<Set<String>
         | Change::HeldDefence(..)
         | Change::HeldLimit(..)
         | Change::Veto(..)
-        | Change::Trial(_) => return None,
+        | Change::Trial(_)
+        | Change::Unconfirmed(_) => return None,
     })
 }
 
@@ -545,6 +552,10 @@ fn override_(row: &Row<'_>) -> rusqlite::Result<Kept> {
     if name == TRIAL {
         let kept = trial::of_set(&set).ok_or_else(|| unknown(&name, &set.value))?;
         return Ok(Kept::Change(Change::Trial(Some(Box::new(kept)))));
+    }
+    if name == UNCONFIRMED {
+        let texts = trial::texts_of_set(&set).ok_or_else(|| unknown(&name, &set.value))?;
+        return Ok(Kept::Change(Change::Unconfirmed(Some(Box::new(texts)))));
     }
     let value = set.value.clone();
     let change = change_of(&name, Some(set));

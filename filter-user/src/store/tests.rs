@@ -13,9 +13,11 @@ use crate::{
         units::Rate,
     },
     core::{
+        held::Veto,
         lists::{Imported, Note},
         rules::AddedRule,
         state::{ModeChoice, Set},
+        trial::{Inverse, Texts, Trial},
     },
 };
 
@@ -129,7 +131,61 @@ fn every_change() -> Vec<Change> {
             Some(rule(1, "shadow limit 5/s burst 7 per source icmp6")),
         ),
         Change::NextRule(8),
+        Change::Trial(Some(Box::new(trial()))),
+        Change::Unconfirmed(Some(Box::new(texts()))),
     ]
+}
+
+fn texts() -> Texts {
+    Texts {
+        before: "mode = \"monitor\"\n# ünïcode\n".to_owned(),
+        after: String::new(),
+    }
+}
+
+/// With something of each kind that can be tried, set and unset.
+fn trial() -> Trial {
+    let limit = || LimitName::Source(Class::Syn);
+    let place = (ListKind::Block, prefix("192.0.2.7/32"));
+    Trial {
+        by: "uid 1000 (ada)".to_owned(),
+        since: now(),
+        until: "2031-01-01T00:00:00Z".parse().expect("a time"),
+        texts: vec!["this".to_owned(), "that".to_owned()],
+        inverse: Inverse {
+            entries: [
+                (place, Some(note("it floods", Some("2032-01-01T00:00:00Z")))),
+                ((ListKind::Allow, prefix("2001:db8::/32")), None),
+            ]
+            .into(),
+            others: vec![
+                Change::Mode(None),
+                Change::Mode(set(ModeChoice {
+                    mode: Mode::Monitor,
+                    reasons: Vec::new(),
+                })),
+                Change::Limit(limit(), None),
+                Change::Limit(limit(), set(None)),
+                Change::Defence(Defence::Icmp, set(DefenceMode::On)),
+                Change::Defence(Defence::Icmp, None),
+                Change::CookiePort(443, set(true)),
+                Change::CookiePort(443, None),
+                Change::Rule(7, Some(rule(3, "drop udp sport 123 length > 400"))),
+                Change::Rule(8, None),
+            ],
+        },
+        config: Some(texts()),
+    }
+}
+
+/// What the controller held is not kept, and all else of a trial is.
+#[test]
+fn a_trial_forgets_what_was_held() {
+    let mut trial = trial();
+    let kept = trial::as_set(&trial);
+    let veto = Veto::Defence(Defence::Icmp);
+    trial.inverse.others.push(Change::Veto(veto, None));
+    assert_eq!(trial::as_set(&trial).value, kept.value);
 }
 
 fn write(store: &mut Store, changes: &[Change]) {

@@ -11,17 +11,23 @@ use crate::{
         lists::Note,
         rules::AddedRule,
         state::{Change, Set},
-        trial::{Inverse, Trial},
+        trial::{Inverse, Texts, Trial},
     },
 };
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
     texts: Vec<String>,
-    config: Option<String>,
+    config: Option<KeptTexts>,
     entries: Vec<KeptEntry>,
     overrides: Vec<KeptOverride>,
     rules: Vec<KeptRule>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptTexts {
+    before: String,
+    after: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +77,7 @@ pub fn as_set(trial: &Trial) -> Set<String> {
     let entries = trial.inverse.entries.iter();
     let mut kept = Kept {
         texts: trial.texts.clone(),
-        config: trial.config.clone(),
+        config: trial.config.as_ref().map(keep_texts),
         entries: entries
             .map(|((kind, prefix), note)| KeptEntry {
                 list: kind.noun().to_owned(),
@@ -148,8 +154,37 @@ pub fn of_set(set: &Set<String>) -> Option<Trial> {
         until: set.until?,
         texts: kept.texts,
         inverse,
-        config: kept.config,
+        config: kept.config.map(texts),
     })
+}
+
+/// Texts of the configuration as a row.
+pub fn texts_as_set(texts: &Texts) -> Set<String> {
+    Set {
+        value: serde_json::to_string(&keep_texts(texts)).unwrap_or_default(),
+        by: String::new(),
+        since: Timestamp::UNIX_EPOCH,
+        until: None,
+    }
+}
+
+/// The inverse of [`texts_as_set`].
+pub fn texts_of_set(set: &Set<String>) -> Option<Texts> {
+    serde_json::from_str(&set.value).ok().map(texts)
+}
+
+fn keep_texts(texts: &Texts) -> KeptTexts {
+    KeptTexts {
+        before: texts.before.clone(),
+        after: texts.after.clone(),
+    }
+}
+
+fn texts(kept: KeptTexts) -> Texts {
+    Texts {
+        before: kept.before,
+        after: kept.after,
+    }
 }
 
 fn keep_note(note: &Note) -> KeptNote {

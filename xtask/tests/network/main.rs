@@ -28,3 +28,4 @@ mod rules;
 mod service;
 mod state;
 mod swap;
+mod trial;

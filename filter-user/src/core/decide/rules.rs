@@ -213,7 +213,8 @@ fn number(change: &Change) -> Option<String> {
         | Change::HeldDefence(..)
         | Change::HeldLimit(..)
         | Change::Veto(..)
-        | Change::Trial(_) => None,
+        | Change::Trial(_)
+        | Change::Unconfirmed(_) => None,
     }
 }
 

@@ -165,6 +165,9 @@ impl Situation<'_> {
 /// The changes that take a trial back and end it.
 pub fn taken_back(trial: &Trial, now: Timestamp) -> Vec<Change> {
     let mut changes = trial.inverse.changes(now);
+    if let Some(texts) = &trial.config {
+        changes.push(Change::Unconfirmed(Some(Box::new(texts.clone()))));
+    }
     changes.push(Change::Trial(None));
     changes
 }

@@ -320,3 +320,122 @@ fn a_trial_that_fails_changes_nothing() {
     assert!(failures > 8, "{failures}");
     assert_eq!(format!("{:?}", daemon.outcome()), before);
 }
+
+/// Two files that differ in all that the kernel has twice.
+const OLD: &str = "mode = \"enforce\"\nrules = [\"drop udp dport 1\"]\n[protocols]\ngre = \"drop\"";
+const NEW: &str = "mode = \"monitor\"\nrules = [\"drop udp dport 1\", \"drop udp dport 2\"]\n\
+                   [limits.source]\nsyn = \"7/s\"";
+
+#[test]
+fn a_reload_that_nobody_confirms_is_taken_back_and_stays_so() {
+    let host = Host::new(OLD);
+    let mut daemon = host.first();
+    let (before, limit) = (daemon.policy_met(), daemon.syn_limit());
+    let policies = daemon.plane.protocols;
+    host.configure(NEW);
+    let outcome = daemon.run(tried(Command::Reload)).expect("reloaded");
+    assert!(outcome.notes[1].contains("unless you say `floodwall confirm`"));
+    for _ in 0..2 {
+        assert_eq!((daemon.policy_met().enforced, daemon.rules_met()), (0, 2));
+        assert_ne!(daemon.syn_limit(), limit);
+        let kept = daemon.plane.before.as_ref().expect("a policy before");
+        assert_eq!(Some(kept.protocols), policies);
+        daemon = host.again(daemon);
+    }
+    daemon.pass_the_deadline();
+    assert_eq!(daemon.policy_met().enforced, before.enforced);
+    assert_eq!((daemon.rules_met(), daemon.syn_limit()), (1, limit));
+    for _ in 0..2 {
+        daemon.work();
+        assert!(!daemon.plane.settings.is_on_trial() && daemon.config_before.is_none());
+        assert_eq!(daemon.policy_met().enforced, before.enforced);
+        assert_eq!((daemon.rules_met(), daemon.syn_limit()), (1, limit));
+        assert_eq!(daemon.plane.protocols, policies);
+        let warnings = daemon.status().expect("a status").warnings;
+        let told = warnings
+            .iter()
+            .find(|it| it.contains("was not confirmed, and"));
+        assert!(told.is_some(), "{warnings:?}");
+        // And whatever starts next.
+        daemon = host.again(daemon);
+    }
+    // The same file once more, and this time it is meant.
+    daemon.run(tried(Command::Reload)).expect("reloaded");
+    assert!(daemon.state.unconfirmed.is_none());
+    daemon.run(Command::Confirm).expect("confirmed");
+    let mut daemon = host.again(daemon);
+    assert_eq!((daemon.policy_met().enforced, daemon.rules_met()), (0, 2));
+    let undo = daemon.run(Command::Undo).unwrap_err();
+    assert_eq!(undo.kind, crate::api::types::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_daemon_that_starts_after_an_unconfirmed_reload_runs_the_old_file() {
+    let host = Host::new(OLD);
+    let mut daemon = host.first();
+    let before = daemon.policy_met().enforced;
+    host.configure(NEW);
+    daemon.run(tried(Command::Reload)).expect("reloaded");
+    daemon.pass_the_deadline();
+    let daemon = host.again(daemon);
+    assert_eq!(
+        (daemon.policy_met().enforced, daemon.rules_met()),
+        (before, 1)
+    );
+    assert!(daemon.state.unconfirmed.is_some());
+    // Until the file says something else.
+    host.configure("mode = \"monitor\"");
+    let daemon = host.again(daemon);
+    assert_eq!((daemon.policy_met().enforced, daemon.rules_met()), (0, 0));
+    assert!(daemon.state.unconfirmed.is_none());
+}
+
+#[test]
+fn a_reload_on_trial_is_undone_with_all_else() {
+    let host = Host::new(OLD);
+    let mut daemon = host.first();
+    let before = format!("{:?}", daemon.outcome());
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    host.configure(NEW);
+    daemon.run(tried(Command::Reload)).expect("reloaded");
+    host.configure("mode = \"enforce\"");
+    daemon.run(tried(Command::Reload)).expect("reloaded");
+    assert_eq!(daemon.rules_met(), 0);
+    daemon.run(Command::Undo).expect("undone");
+    let texts = daemon.state.unconfirmed.take().expect("texts");
+    assert!(texts.before.contains("gre") && texts.after.starts_with("mode = \"enforce\"\n[paths]"));
+    assert_eq!(format!("{:?}", daemon.outcome()), before);
+    // What the kernel cannot do by itself is refused.
+    host.configure("interfaces = [\"eth7\"]");
+    let refusal = daemon.run(tried(Command::Reload)).unwrap_err();
+    assert!(
+        refusal.message.contains("`interfaces` changed"),
+        "{refusal}"
+    );
+    assert_eq!(
+        format!("{:?}", daemon.outcome()),
+        before.replace("unconfirmed: Some", "unconfirmed: None")
+    );
+}
+
+#[test]
+fn a_reload_on_trial_that_fails_changes_nothing() {
+    let host = Host::new(OLD);
+    let mut daemon = host.first();
+    let before = format!("{:?}", daemon.outcome());
+    host.configure(NEW);
+    let mut failures = 0;
+    for writes in 0..40 {
+        daemon.plane.fails_in = Some(writes);
+        let done = daemon.run(tried(Command::Reload));
+        daemon.plane.fails_in = None;
+        if done.is_ok() {
+            break;
+        }
+        failures += 1;
+        assert_eq!(format!("{:?}", daemon.outcome()), before, "{writes}");
+        assert!(daemon.state.trial.is_none() && daemon.config_before.is_none());
+    }
+    assert!(failures > 4, "{failures}");
+    assert_eq!(daemon.rules_met(), 2);
+}
