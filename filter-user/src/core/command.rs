@@ -181,9 +181,9 @@ pub enum Command {
 impl Command {
     /// Whether it reads the configuration again.
     pub fn reloads(&self) -> bool {
-        match self {
-            Self::Try { command, .. } => command.reloads(),
-            other => *other == Self::Reload,
+        if let Self::Try { command, .. } = self {
+            return command.reloads();
         }
+        *self == Self::Reload
     }
 }

@@ -84,7 +84,7 @@ impl<D: Dataplane> Daemon<D> {
 
     /// The tick by which changes want to be confirmed, if they say so.
     pub(super) fn confirm_by(&self, changes: &[Change], moment: Moment) -> u64 {
-        let trials = changes.iter().filter_map(|change| match change {
+        let mut trials = changes.iter().filter_map(|change| match change {
             Change::Trial(trial) => Some(trial.as_deref()),
             Change::Manual(..)
             | Change::Import(..)
@@ -101,7 +101,7 @@ impl<D: Dataplane> Daemon<D> {
             | Change::Unconfirmed(_) => None,
         });
         let now = self.state.trial.as_deref();
-        match trials.last() {
+        match trials.next_back() {
             None => self.confirm_by,
             Some(None) => 0,
             // The tick stays, whatever became of the calendar meanwhile.
