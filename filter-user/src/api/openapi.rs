@@ -7,8 +7,8 @@ use crate::api::{
     error::ApiError,
     extract::NoQuery,
     routes::{
-        allow, ban, block, defences, events, incidents, interfaces, limits, mode, rules, samples,
-        services, status, trial, why,
+        allow, ban, block, config, defences, events, incidents, interfaces, limits, mode, rules,
+        samples, services, status, trial, why,
     },
     types::{ErrorBody, ErrorKind},
 };
@@ -93,6 +93,7 @@ pub enum Errors {
         incidents::show,
         incidents::history,
         incidents::view,
+        config::diff,
         trial::confirm,
         trial::undo,
         interfaces::reload,

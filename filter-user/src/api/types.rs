@@ -826,6 +826,53 @@ pub struct EventsQuery {
     pub follow: bool,
 }
 
+/// `POST /v1/config/diff`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiffConfig {
+    /// The text of a configuration; what the daemon's file says if none is given.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// What a reload would change, and whom it would hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigDiff {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The keys that differ.
+    pub changes: Vec<KeyChange>,
+    /// A key that takes a restart, so that a reload would be refused.
+    pub restart: Option<String>,
+    /// Packets of the last hour that passed and were looked at again.
+    pub samples: u64,
+    /// Of those, the ones that would not pass any more, by source and cause; most first.
+    pub hits: Vec<ConfigHit>,
+}
+
+/// A key of the configuration that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyChange {
+    /// Its whole name.
+    pub name: String,
+    /// What it was; null if it was not there.
+    pub before: Option<String>,
+    /// What it is; null if it is not there.
+    pub after: Option<String>,
+}
+
+/// A source that a configuration would hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigHit {
+    /// From where.
+    #[schema(value_type = String)]
+    pub source: IpAddr,
+    /// How many of the sampled packets.
+    pub packets: u64,
+    /// By what.
+    pub cause: String,
+}
+
 /// Query of a change that has no body.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

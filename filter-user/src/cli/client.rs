@@ -96,6 +96,16 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<Outcome, Failure> {
+        self.post(method, path, body)
+    }
+
+    /// Asks with a body.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body)?;
         let body = Full::from(body)
             .map_err(|never| match never {})

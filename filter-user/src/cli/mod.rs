@@ -114,7 +114,7 @@ enum Command {
     Incident(incident::Incident),
     /// Show sampled packets, or save them for Wireshark
     Samples(samples::Samples),
-    /// Check a configuration
+    /// Check a configuration, or see what it would change
     #[command(subcommand)]
     Config(config::Config),
     /// Have the daemon read its configuration again, all or nothing

@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod defence;
 pub mod detection;
+pub mod diff;
 pub mod file;
 pub mod incidents;
 pub mod limit;

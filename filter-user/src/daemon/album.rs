@@ -34,6 +34,11 @@ impl Album {
         self.samples.push_back(*sample);
     }
 
+    /// All, oldest first.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter()
+    }
+
     /// The newest samples, only of one reason if one is given, oldest first.
     pub fn page(
         &self,

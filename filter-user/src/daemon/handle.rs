@@ -7,8 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::{
     api::types::{
-        Defences, EntryPage, Event, EventPage, HistoryPage, IncidentDetail, IncidentPage, Limits,
-        ListKind, Outcome, Rules, SamplePage, SampleQuery, Services, Stats, Status, Why, WhyQuery,
+        ConfigDiff, Defences, EntryPage, Event, EventPage, HistoryPage, IncidentDetail,
+        IncidentPage, Limits, ListKind, Outcome, Rules, SamplePage, SampleQuery, Services, Stats,
+        Status, Why, WhyQuery,
     },
     core::{actor::Actor, command::Command, refusal::Refusal},
     detect::View,
@@ -54,6 +55,8 @@ pub trait Service: Send {
         to: Timestamp,
         limit: usize,
     ) -> Result<HistoryPage, Refusal>;
+    /// What a reload with this text, or with the file as it is, would change.
+    fn config_diff(&mut self, text: Option<&str>) -> Result<ConfigDiff, Refusal>;
     /// What the controller sees.
     fn view(&mut self) -> Result<View, Refusal>;
     /// What is measured.

@@ -5,6 +5,7 @@ mod companions;
 mod controller;
 mod cookies;
 mod defences;
+mod diff;
 mod fit;
 pub mod handle;
 mod held;

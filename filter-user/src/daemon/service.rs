@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     api::types::{
-        Defences, Entry, EntryPage, EventPage, HistoryPage, IncidentDetail, IncidentPage,
-        Interface, Limits, ListKind, MapStatus, Mode, Outcome, Override, Rules, SCHEMA, SamplePage,
-        SampleQuery, Services, Stats, Status, TableStatus, Why, WhyQuery,
+        ConfigDiff, Defences, Entry, EntryPage, EventPage, HistoryPage, IncidentDetail,
+        IncidentPage, Interface, Limits, ListKind, MapStatus, Mode, Outcome, Override, Rules,
+        SCHEMA, SamplePage, SampleQuery, Services, Stats, Status, TableStatus, Why, WhyQuery,
     },
     clock,
     config::protocols::any_protocol,
@@ -225,6 +225,10 @@ impl<D: Dataplane> Service for Daemon<D> {
         limit: usize,
     ) -> Result<HistoryPage, Refusal> {
         self.history_page(from, to, limit)
+    }
+
+    fn config_diff(&mut self, text: Option<&str>) -> Result<ConfigDiff, Refusal> {
+        self.compare_config(text)
     }
 
     fn view(&mut self) -> Result<View, Refusal> {
@@ -574,7 +578,10 @@ impl<D: Dataplane> Daemon<D> {
 }
 
 /// The first key that changed and cannot change while the daemon runs.
-fn needs_restart(old: &crate::config::Config, new: &crate::config::Config) -> Option<&'static str> {
+pub(super) fn needs_restart(
+    old: &crate::config::Config,
+    new: &crate::config::Config,
+) -> Option<&'static str> {
     if old.paths.socket != new.paths.socket {
         Some("paths.socket")
     } else if old.paths.state != new.paths.state {

@@ -1,6 +1,7 @@
 //! What people see: pure functions from what the API says to text.
 
 pub mod defences;
+pub mod diff;
 pub mod doctor;
 pub mod entries;
 pub mod events;

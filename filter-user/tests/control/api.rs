@@ -140,7 +140,8 @@ fn the_document_describes_parameters_bodies_and_errors() {
             "for:query",
             "reason:query",
             "dry_run:query",
-            "force:query"
+            "force:query",
+            "confirm:query"
         ]
     );
     assert_eq!(
@@ -414,6 +415,52 @@ fn a_dry_run_reaches_the_daemon_as_one() {
 }
 
 #[test]
+fn every_change_can_be_tried_and_is_confirmed_or_undone() {
+    let lab = Lab::new(As::Root);
+    let with = |body: &str| format!("{}, \"confirm\": \"2m\"}}", body.trim_end_matches('}'));
+    for (method, target, body) in [
+        ("POST", "/v1/block", r#"{"prefixes": ["192.0.2.1"]}"#),
+        ("POST", "/v1/ban/remove", r#"{"prefixes": ["192.0.2.1"]}"#),
+        ("POST", "/v1/rules", r#"{"expression": "drop udp"}"#),
+        ("POST", "/v1/rules/remove", r#"{"ids": ["7"]}"#),
+        ("PUT", "/v1/mode", r#"{"mode": "enforce"}"#),
+        ("PUT", "/v1/limits/source.syn", r#"{"rate": "7/s"}"#),
+        ("PUT", "/v1/defences/icmp", r#"{"mode": "on"}"#),
+        ("PUT", "/v1/allow/import?list=feed", "::1"),
+        ("DELETE", "/v1/block", ""),
+        ("DELETE", "/v1/limits/source.syn", ""),
+        ("DELETE", "/v1/defences/icmp", ""),
+        ("POST", "/v1/reload", ""),
+        ("POST", "/v1/detach", ""),
+        ("POST", "/v1/interfaces/eth0/attach", ""),
+        ("POST", "/v1/interfaces/eth0/detach", ""),
+        ("POST", "/v1/undo", ""),
+    ] {
+        let plain = lab.command(method, target, body);
+        let tried = if body.starts_with('{') {
+            lab.command(method, target, &with(body))
+        } else {
+            let mark = if target.contains('?') { '&' } else { '?' };
+            lab.command(method, &format!("{target}{mark}confirm=2m"), body)
+        };
+        let expected = Command::Try {
+            command: Box::new(plain),
+            within: Duration::from_secs(120),
+        };
+        assert_eq!(tried, expected, "{method} {target}");
+    }
+    assert_eq!(lab.command("POST", "/v1/confirm", ""), Command::Confirm);
+    assert_eq!(lab.command("POST", "/v1/undo", ""), Command::Undo);
+    let diff = lab.send("POST", "/v1/config/diff", r#"{"text": "mode"}"#);
+    assert_eq!(diff.status, 200);
+    let diff: Value = serde_json::from_str(&diff.body).unwrap();
+    assert_eq!(
+        (&diff["restart"], &diff["samples"]),
+        (&"mode".into(), &7.into())
+    );
+}
+
+#[test]
 fn commands_carry_the_name_of_who_gave_them() {
     let lab = Lab::new(As::Root);
     lab.command("POST", "/v1/reload", "");
@@ -630,7 +677,10 @@ fn nonsense_is_refused_and_named() {
         ("DELETE", "/v1/limits/none", "", 404, "none"),
         ("DELETE", "/v1/defences/none", "", 404, "none"),
         ("DELETE", "/v1/block", "{}", 400, "no body"),
-        ("DELETE", "/v1/block?yes=1", "", 400, "yes=1"),
+        ("DELETE", "/v1/block?yes=1", "", 400, "`yes`"),
+        ("POST", "/v1/confirm?yes=1", "", 400, "yes=1"),
+        ("POST", "/v1/undo?confirm=soon", "", 400, "soon"),
+        ("POST", "/v1/config/diff", "{\"file\": 1}", 400, "file"),
         ("POST", "/v1/reload", "now", 400, "no body"),
         ("POST", "/v1/interfaces/a%2fb/attach", "", 400, "a/b"),
         ("POST", "/v1/interfaces/%ff/attach", "", 400, "path"),

@@ -251,6 +251,17 @@ impl Service for Fake {
         })
     }
 
+    fn config_diff(&mut self, text: Option<&str>) -> Result<ConfigDiff, Refusal> {
+        self.refusal()?;
+        Ok(ConfigDiff {
+            schema: SCHEMA,
+            changes: Vec::new(),
+            restart: text.map(str::to_owned),
+            samples: 7,
+            hits: Vec::new(),
+        })
+    }
+
     fn why(&mut self, query: &WhyQuery) -> Result<Why, Refusal> {
         self.refusal()?;
         Ok(Why {

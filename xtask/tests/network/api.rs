@@ -149,6 +149,7 @@ fn the_description_of_the_interface_names_every_path() {
         "/v1/why",
         "/v1/events",
         "/v1/samples",
+        "/v1/config/diff",
         "/v1/confirm",
         "/v1/undo",
         "/v1/reload",

@@ -169,6 +169,10 @@ fn a_reload_that_cut_the_operator_off_is_taken_back_and_the_next_daemon_knows() 
     let operator = Operator::of(&p);
     let good = Config::new("enforce");
     p.write_config(&good.key("rules = [\"drop tcp dport 8080\"]"));
+    p.cli("config diff")
+        .ends(0)
+        .says("rules")
+        .says("drop tcp dport 8080");
     p.cli("reload --confirm 3s")
         .ends(0)
         .says("was read again")

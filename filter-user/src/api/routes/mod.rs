@@ -3,6 +3,7 @@
 pub mod allow;
 pub mod ban;
 pub mod block;
+pub mod config;
 pub mod defences;
 mod entries;
 pub mod events;
@@ -132,6 +133,7 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/view", get(incidents::view)),
         ("/v1/confirm", post(trial::confirm)),
         ("/v1/undo", post(trial::undo)),
+        ("/v1/config/diff", post(config::diff)),
         ("/v1/reload", post(interfaces::reload)),
         ("/v1/detach", post(interfaces::detach_all)),
         ("/v1/interfaces/{name}/attach", post(interfaces::attach)),

@@ -439,3 +439,71 @@ fn a_reload_on_trial_that_fails_changes_nothing() {
     assert!(failures > 4, "{failures}");
     assert_eq!(daemon.rules_met(), 2);
 }
+
+/// A sample of a datagram from an address to a port, as the kernel would give it.
+fn sample(
+    source: [u8; 4],
+    port: u16,
+    tick: u64,
+    reason: Reason,
+) -> filter_common::abi::sample::Sample {
+    let mut bytes = [0; filter_common::abi::sample::CAPTURE];
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    frame.extend([0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0]);
+    frame.extend(source);
+    frame.extend([203, 0, 113, 1]);
+    frame.extend(5_000_u16.to_be_bytes());
+    frame.extend(port.to_be_bytes());
+    frame.extend([0, 12, 0, 0, 1, 2, 3, 4]);
+    bytes[..frame.len()].copy_from_slice(&frame);
+    filter_common::abi::sample::Sample {
+        tick,
+        length: frame.len() as u32,
+        interface: 1,
+        queue: 0,
+        captured: frame.len() as u8,
+        spared: Reason::Clean.code(),
+        reason: reason.code(),
+        dropped: 0,
+        bytes,
+    }
+}
+
+#[test]
+fn a_comparison_tells_keys_and_whom_a_reload_would_hit() {
+    let host = Host::new("mode = \"enforce\"\nrules = [\"drop udp dport 1\"]");
+    let mut fake = fake();
+    fake.tick = 10_000_000;
+    let hour = 3_600 * 250;
+    let now = fake.tick;
+    fake.samples = vec![
+        sample([192, 0, 2, 7], 53, now, Reason::Clean),
+        sample([192, 0, 2, 7], 53, now - 10, Reason::Clean),
+        sample([192, 0, 2, 8], 53, now, Reason::Allowed),
+        sample([192, 0, 2, 9], 53, now - hour - 1, Reason::Clean),
+        sample([192, 0, 2, 10], 80, now, Reason::Clean),
+    ];
+    let mut daemon = host.start(fake, false);
+    daemon.work();
+    let same = daemon.config_diff(None).expect("a comparison");
+    assert!(same.changes.is_empty() && same.hits.is_empty());
+    assert_eq!(same.samples, 3);
+    let text = "mode = \"enforce\"\nrules = [\"drop udp dport 53\"]\n[tables]\nblock = 2048";
+    let diff = daemon.config_diff(Some(text)).expect("a comparison");
+    let [hit] = diff.hits.as_slice() else {
+        panic!("one source, not {:?}", diff.hits)
+    };
+    assert_eq!(
+        (hit.source.to_string().as_str(), hit.packets),
+        ("192.0.2.7", 2)
+    );
+    assert_eq!(hit.cause, "drop udp dport 53");
+    let names: Vec<&str> = diff.changes.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["paths.state", "rules", "rules", "tables.block"]);
+    assert_eq!(diff.restart.as_deref(), Some("paths.state"));
+    // Where nothing drops, nobody is hit; and a file that is wrong is told.
+    let monitor = daemon.config_diff(Some("rules = [\"drop udp dport 53\"]"));
+    assert!(monitor.expect("a comparison").hits.is_empty());
+    let wrong = daemon.config_diff(Some("moed = 1")).unwrap_err();
+    assert!(wrong.message.contains("did you mean `mode`?"), "{wrong}");
+}
