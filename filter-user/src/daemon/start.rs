@@ -23,8 +23,8 @@ use super::{
     story::{self, Story},
     tables::{Moment, Move, Tables},
     terrain::Terrain,
-    uplinks::Remembered,
     trial::InForce,
+    uplinks::Remembered,
 };
 use crate::{
     api::types::{ListKind, Mode},
