@@ -11,7 +11,7 @@ use filter_common::{
     logic::{packet::Packet, parse},
 };
 
-use super::{album::Beginning, service::needs_restart, state::Daemon};
+use super::{album::Beginning, reload::needs_restart, state::Daemon};
 use crate::{
     api::types::{ConfigDiff, ConfigHit, SCHEMA},
     config::{Config, diff, protocols::Policies},

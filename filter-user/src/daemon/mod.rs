@@ -15,6 +15,7 @@ mod limits;
 pub mod meter;
 mod observe;
 mod program;
+mod reload;
 mod rounds;
 mod rulebook;
 mod service;

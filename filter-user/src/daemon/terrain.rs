@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::types::AttachMode,
     clock,
+    config::Config,
     core::{
         cookies::{Life, Switch},
         defences::{self, CookieWish, Ground, Unable},
@@ -300,11 +301,20 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Whether anything looks into the tables of ports and addresses.
     fn needs_tables(&self) -> bool {
+        let tabled = [Defence::Sockets, Defence::ClosedPorts, Defence::Solicited];
+        let looks = |config: &Config, state: &State| {
+            let mut tabled = tabled.iter();
+            tabled.any(|defence| defences::is_possible(config, state, *defence))
+        };
+        // What may come back looks into them too.
+        let before = self.config_before.as_ref().unwrap_or(&self.config);
         self.terrain.switch.is_in_use()
             || defences::is_wanted(&self.config, &self.effective(), Defence::Cookies)
-            || [Defence::Sockets, Defence::ClosedPorts, Defence::Solicited]
-                .into_iter()
-                .any(|defence| defences::is_possible(&self.config, &self.state, defence))
+            || looks(&self.config, &self.state)
+            || self
+                .state
+                .before_trial()
+                .is_some_and(|state| looks(before, &state))
     }
 
     pub(super) fn write_tables(&mut self) -> Result<(), Refusal> {

@@ -948,7 +948,7 @@ fn only_interfaces_that_are_protected_are_said_to_be() {
             duration: None,
         })
         .expect("detached");
-    assert!(daemon.greeting().ends_with("no interface is protected"));
+    assert!(daemon.greeting().ends_with("no interface is protected yet"));
 }
 
 #[test]

@@ -358,7 +358,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::types::{Override, Program, ReasonStatus, SCHEMA, TableStatus, Totals},
+        api::types::{Override, PendingStatus, Program, ReasonStatus, SCHEMA, TableStatus, Totals},
         detect::output::HitReport,
         render::tests::{at, plain},
     };
@@ -503,6 +503,25 @@ The program of 2,345 instructions has: block, samples.
 Maps take 50.0 MB of memory.
 ";
         assert_eq!(plain(|out, style| render(out, &status(), style)), expected);
+    }
+
+    #[test]
+    fn what_waits_for_confirmation_is_said_early() {
+        let mut status = status();
+        status.pending = Some(PendingStatus {
+            changes: vec!["mode is enforce".to_owned(), "limit x is 1/s".to_owned()],
+            by: "uid 0 (ro\x1bot)".to_owned(),
+            since: at("2026-01-02T03:04:05Z"),
+            until: at("2026-01-02T03:06:05Z"),
+            seconds_left: 113,
+        });
+        let text = plain(|out, style| render(out, &status, style));
+        let expected = "\
+NOT CONFIRMED: taken back in 1m53s: mode is enforce; limit x is 1/s
+  by uid 0 (ro\\u{1b}ot), until 2026-01-02 03:06:05Z; `floodwall confirm` keeps it, `floodwall undo` \
+                        takes it back now
+";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]
