@@ -5,6 +5,8 @@ use filter_common::logic::{
     source::{self, Line, SETS_LOG2, Slot, WAYS},
 };
 
+use crate::shape;
+
 /// Adds to a word; wraps. In assembler: the BPF target has atomic addition, but
 /// `core::sync::atomic` does not offer it there.
 #[inline(always)]
@@ -20,9 +22,15 @@ pub fn add(word: *mut u64, amount: u64) {
     }
 }
 
-/// Sets bits of a word (kernel 5.12).
+/// Sets bits of a word: in one step where the kernel can (5.12). Elsewhere a bit of another CPU may be
+/// lost that sets one of the same word in the same moment.
 #[inline(always)]
 pub fn set(word: *mut u64, bits: u64) {
+    if !shape::has_atomics() {
+        // SAFETY: callers pass a pointer into a live map value, aligned to 8 bytes.
+        unsafe { word.write_volatile(word.read_volatile() | bits) };
+        return;
+    }
     // SAFETY: callers pass a pointer into a live map value, aligned to 8 bytes.
     unsafe {
         core::arch::asm!(
@@ -34,9 +42,19 @@ pub fn set(word: *mut u64, bits: u64) {
     }
 }
 
-/// Replaces a word if it is still what it was; gives what it was (kernel 5.12).
+/// Replaces a word if it is still what it was; gives what it was. In one step where the kernel can
+/// (5.12); elsewhere two CPUs may both replace it in the same moment.
 #[inline(always)]
 pub fn exchange(word: *mut u64, old: u64, new: u64) -> u64 {
+    if !shape::has_atomics() {
+        // SAFETY: callers pass a pointer into a live map value, aligned to 8 bytes.
+        let found = unsafe { word.read_volatile() };
+        if found == old {
+            // SAFETY: likewise.
+            unsafe { word.write_volatile(new) };
+        }
+        return found;
+    }
     #[cfg(target_arch = "bpf")]
     {
         let mut found = old;

@@ -38,7 +38,7 @@ impl Tick {
 static CLOCK: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Tells userspace the tick of the moment. Never attached: the daemon runs it.
-#[xdp]
+#[xdp(frags)]
 fn clock(_ctx: XdpContext) -> u32 {
     if let Some(tick) = CLOCK.get_ptr_mut(0) {
         // SAFETY: a whole word of a live map value.

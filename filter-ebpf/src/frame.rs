@@ -8,7 +8,7 @@ use filter_common::{
     logic::parse::{Frame, Piece},
 };
 
-use crate::shape;
+use crate::{bound, shape};
 
 /// The frame of an XDP context.
 pub struct XdpFrame {
@@ -97,27 +97,19 @@ impl XdpFrame {
     }
 
     /// Copies the beginning of the frame, and tells how many bytes that were.
-    #[doc(alias = "bpf_xdp_load_bytes")]
     #[inline(always)]
     pub fn copy_beginning<const N: usize>(&self, to: &mut [u8; N]) -> u8 {
         const { assert!(N <= u8::MAX as usize) };
-        // At least 1, for the verifier refuses a copy of nothing; no frame is that short.
         let length = self.length().clamp(1, N as u32);
-        // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
-        let result = unsafe {
-            aya_ebpf::helpers::generated::bpf_xdp_load_bytes(
-                self.ctx,
-                0,
-                to.as_mut_ptr().cast(),
-                length,
-            )
-        };
-        if result == 0 { length as u8 } else { 0 }
+        if Self::copy(self.ctx, 0, length, to) {
+            length as u8
+        } else {
+            0
+        }
     }
 
-    /// Copies `length` bytes, at most all of `to`, from an offset in the frame. False if they are not
-    /// there.
-    #[doc(alias = "bpf_xdp_load_bytes")]
+    /// Copies `length` bytes, at most all of `to`, which is a power of two, from an offset in the
+    /// frame. False if they are not there.
     #[inline(always)]
     pub fn copy<const N: usize>(
         context: *mut xdp_md,
@@ -125,33 +117,47 @@ impl XdpFrame {
         length: u32,
         to: &mut [u8; N],
     ) -> bool {
-        let length = length.clamp(1, N as u32);
-        // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
-        let result = unsafe {
-            aya_ebpf::helpers::generated::bpf_xdp_load_bytes(
-                context,
-                offset,
-                to.as_mut_ptr().cast(),
-                length,
-            )
-        };
-        result == 0
+        const { assert!(N.is_power_of_two()) };
+        // The verifier refuses a copy of nothing.
+        let length = bound::length::<1, N>(length.clamp(1, N as u32));
+        // SAFETY: `to` has room for `length` bytes.
+        unsafe { Self::copy_to(context, offset, length, to.as_mut_ptr().cast()) }
     }
 
     /// Copies a header of 20 to 60 bytes from an offset in the frame. False if it is not there.
-    #[doc(alias = "bpf_xdp_load_bytes")]
     #[inline(always)]
     pub fn copy_header(context: *mut xdp_md, offset: u32, length: u32, to: &mut [u32; 16]) -> bool {
         let length = bounded_header(length);
-        // SAFETY: the helper (kernel 5.18) writes `length` bytes, which `to` has room for.
-        let result = unsafe {
-            aya_ebpf::helpers::generated::bpf_xdp_load_bytes(
-                context,
-                offset,
-                to.as_mut_ptr().cast(),
-                length,
-            )
-        };
+        // SAFETY: `to` has room for the longest header.
+        unsafe { Self::copy_to(context, offset, length, to.as_mut_ptr().cast()) }
+    }
+
+    /// # Safety
+    /// There is room for `length` bytes, whose bounds the verifier can see, at `to`.
+    #[doc(alias = "bpf_xdp_load_bytes")]
+    #[inline(always)]
+    unsafe fn copy_to(
+        context: *mut xdp_md,
+        offset: u32,
+        length: u32,
+        to: *mut core::ffi::c_void,
+    ) -> bool {
+        if shape::has(Feature::Frags) {
+            // SAFETY: as callers promise (kernel 5.18).
+            let result = unsafe {
+                aya_ebpf::helpers::generated::bpf_xdp_load_bytes(context, offset, to, length)
+            };
+            return result == 0;
+        }
+        let frame = Self::of(context);
+        if offset.saturating_add(length) > frame.linear() {
+            return false;
+        }
+        let from = frame.start.wrapping_add(offset as usize) as *const core::ffi::c_void;
+        // SAFETY: the bytes are in the frame, as was just asked; the helper (kernel 5.5) reads
+        // nothing that is not there in any case.
+        let result =
+            unsafe { aya_ebpf::helpers::generated::bpf_probe_read_kernel(to, length, from) };
         result == 0
     }
 
@@ -256,35 +262,13 @@ pub fn piece<'a, const N: usize>(start: usize, end: usize, offset: u32) -> Optio
 /// tags, IPv6, and six extension headers of 2 KiB.
 #[inline(always)]
 fn bounded(offset: u32) -> usize {
-    let mut offset = u64::from(offset);
-    // SAFETY: one instruction on a register. In assembler, for the compiler knows the bound and
-    // would leave it out, and the verifier loses it where a register is spilled.
-    unsafe {
-        core::arch::asm!(
-            "{offset} &= 0x3fff",
-            offset = inout(reg) offset,
-            options(pure, nomem, nostack),
-        );
-    }
-    offset as usize
+    bound::low::<0x3fff>(u64::from(offset)) as usize
 }
 
-/// The length of headers, from 20 to 80 bytes, with bounds that the verifier can see.
+/// The length of headers, from 20 to 83 bytes, with bounds that the verifier can see.
 #[inline(always)]
 pub fn bounded_header(length: u32) -> u32 {
-    let mut length = u64::from(length);
-    // SAFETY: instructions on a register. In assembler, for the compiler may know the bounds and leave
-    // them out.
-    unsafe {
-        core::arch::asm!(
-            "{length} += -20",
-            "{length} &= 0x3f",
-            "{length} += 20",
-            length = inout(reg) length,
-            options(pure, nomem, nostack),
-        );
-    }
-    length as u32
+    bound::length::<20, 64>(length)
 }
 
 /// `N` bytes of the frame that are known to be there.

@@ -154,6 +154,9 @@ fn refuse(
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_prefix_packets(active: u32) -> u32 {
+    if !shape::has(Feature::PrefixPackets) {
+        return 0;
+    }
     let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
@@ -172,6 +175,9 @@ extern "C" fn limits_prefix_packets(active: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
+    if !shape::has(Feature::SourceBytes) {
+        return 0;
+    }
     let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
@@ -186,6 +192,9 @@ extern "C" fn limits_source_bytes(active: u32, length: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn limits_prefix_bytes(active: u32, length: u32) -> u32 {
+    if !shape::has(Feature::PrefixBytes) {
+        return 0;
+    }
     let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };

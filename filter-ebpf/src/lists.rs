@@ -89,9 +89,14 @@ const SETS: u64 = Feature::Set4.bit() | Feature::Set6.bit();
 /// [`meets`] of the allowlist.
 ///
 /// Exported, because the verifier then looks at it once and not once for each way that leads here.
+/// Before Linux 6.8 it looks at exported functions that nobody calls, too: so each asks for itself
+/// whether its feature is on.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn allow_meets(family: u32, high: u64, low: u64, now: u64, policy: u32) -> u32 {
+    if !shape::has(Feature::Allow) {
+        return 0;
+    }
     u32::from(meets(
         &ALLOW,
         ListId::Allow,
@@ -105,6 +110,9 @@ extern "C" fn allow_meets(family: u32, high: u64, low: u64, now: u64, policy: u3
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn block_meets(family: u32, high: u64, low: u64, now: u64, policy: u32) -> u32 {
+    if !shape::has(Feature::Block) {
+        return 0;
+    }
     u32::from(meets(
         &BLOCK,
         ListId::Block,
@@ -118,6 +126,9 @@ extern "C" fn block_meets(family: u32, high: u64, low: u64, now: u64, policy: u3
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn ban_meets(family: u32, high: u64, low: u64, now: u64, policy: u32) -> u32 {
+    if !shape::has(Feature::Bans) {
+        return 0;
+    }
     u32::from(meets(
         &BANS,
         ListId::Ban,

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "what #[xdp] expands to has none")]
 
 mod atomic;
+mod bound;
 mod clock;
 mod control;
 mod count;

@@ -79,6 +79,9 @@ impl classify::Table for RuleTable {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_ranked(bank: u32, tree: u32, number: u64) -> u32 {
+    if !shape::has_any(CLASSIFIES) {
+        return UNDECIDED;
+    }
     classify::ranked(&RuleTable, bank, tree, number).map_or(UNDECIDED, u32::from)
 }
 
@@ -86,6 +89,9 @@ extern "C" fn rules_ranked(bank: u32, tree: u32, number: u64) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_intersect(index: u32) -> u32 {
+    if !shape::has_any(CLASSIFIES) {
+        return 0;
+    }
     let Some(scratch) = cpu::notes() else {
         return 0;
     };
@@ -94,6 +100,8 @@ extern "C" fn rules_intersect(index: u32) -> u32 {
     1
 }
 
+/// What packets are classified for.
+const CLASSIFIES: u64 = Feature::Rules.bit() | Feature::Services.bit();
 /// What [`rules_step`] gives when there is no further candidate.
 const END: u32 = u32::MAX;
 /// What [`rules_step`] gives when a word had no candidate.
@@ -130,6 +138,9 @@ pub fn check(frame: &XdpFrame, packet: &Packet, judge: &mut Judge) -> ControlFlo
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_classify() -> u32 {
+    if !shape::has_any(CLASSIFIES) {
+        return 0;
+    }
     let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
@@ -155,6 +166,9 @@ extern "C" fn rules_classify() -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_decide(context: *mut xdp_md, length: u32) -> u32 {
+    if !shape::has(Feature::Rules) {
+        return UNDECIDED;
+    }
     let Some(scratch) = cpu::notes() else {
         return UNDECIDED;
     };
@@ -199,6 +213,9 @@ extern "C" fn rules_decide(context: *mut xdp_md, length: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_step() -> u32 {
+    if !shape::has(Feature::Rules) {
+        return END;
+    }
     let Some(scratch) = cpu::notes() else {
         return END;
     };
@@ -213,6 +230,9 @@ extern "C" fn rules_step() -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_compare(context: *mut xdp_md, index: u32) -> u32 {
+    if !shape::has(Feature::Rules) {
+        return 0;
+    }
     let (Some(scratch), Some(rule)) = (cpu::notes(), RULES.get(index)) else {
         return 0;
     };
@@ -244,6 +264,9 @@ fn words(bytes: &[u8; PATTERN]) -> [u64; 2] {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn rules_charge(index: u32) -> u32 {
+    if !shape::has(Feature::Rules) {
+        return 1;
+    }
     let (Some((scratch, settings)), Some(rule)) = (cpu::noted(), RULES.get(index)) else {
         return 1;
     };

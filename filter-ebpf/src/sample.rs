@@ -59,6 +59,9 @@ extern "C" fn sample_take(
     kind: u32,
     verdict: u32,
 ) -> u32 {
+    if !shape::has(Feature::Samples) {
+        return 0;
+    }
     let Some((cpu, scratch)) = cpu::own() else {
         return 0;
     };

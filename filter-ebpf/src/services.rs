@@ -78,6 +78,9 @@ pub fn check(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn services_visit(context: *mut xdp_md, length: u32) -> u32 {
+    if !shape::has(Feature::Services) {
+        return 0;
+    }
     let Some((cpu, scratch)) = cpu::own() else {
         return 0;
     };

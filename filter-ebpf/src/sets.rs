@@ -57,6 +57,9 @@ pub fn check(packet: &Packet, judge: &mut Judge) -> ControlFlow<Reason> {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn set6_find(high: u64, low: u64) -> u32 {
+    if !shape::has(Feature::Set6) {
+        return NOWHERE;
+    }
     set6::find(&Table(&SET6), high, low).map_or(NOWHERE, u32::from)
 }
 

@@ -23,6 +23,10 @@ static PREFIX_SHIFT: u32 = 64 - 14;
 #[unsafe(no_mangle)]
 static PREFIX_BYTES_SHIFT: u32 = 64 - 15;
 
+/// Not zero: the kernel has atomic operations beside addition (5.12).
+#[unsafe(no_mangle)]
+static ATOMICS: u32 = 1;
+
 /// Reads a constant that userspace may have changed before the load.
 macro_rules! constant {
     ($name:ident) => {
@@ -41,6 +45,13 @@ pub fn has(feature: Feature) -> bool {
 #[inline(always)]
 pub fn has_any(features: u64) -> bool {
     constant!(FEATURES) & features != 0
+}
+
+/// Whether the kernel has atomic operations beside addition. Where it has none, userspace takes them
+/// out of the object, so that they must not be reached.
+#[inline(always)]
+pub fn has_atomics() -> bool {
+    constant!(ATOMICS) != 0
 }
 
 /// The set of [`Defence`]s that the program has: each is a feature, in the same order.

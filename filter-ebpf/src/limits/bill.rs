@@ -11,7 +11,7 @@ use filter_common::{
     },
 };
 
-use crate::{atomic, clock::Tick};
+use crate::{atomic, bound, clock::Tick};
 
 /// The line of a table that holds the state of a sender.
 #[derive(Clone, Copy)]
@@ -48,7 +48,10 @@ impl Place {
         if active & class.bit() == 0 {
             return Due::NOTHING;
         }
-        let set = class as usize & (PACKET_CLASSES - 1);
+        // The class may have come from a byte of the scratch, of which the verifier knows nothing.
+        let set = bound::low::<{ PACKET_CLASSES as u32 - 1 }>(class as u64) as usize;
+        // SAFETY: it was masked above, out of the compiler's sight.
+        unsafe { core::hint::assert_unchecked(set < PACKET_CLASSES) };
         let limit = &metering.limits[set];
         self.due(set, limit, limit.interval, now)
     }
@@ -103,7 +106,8 @@ impl Due {
     /// Index of the word in the line.
     #[inline(always)]
     fn word(&self) -> usize {
-        (self.first | (self.charge.way & 1) as usize) & (LINE_WORDS - 1)
+        let word = self.first | (self.charge.way & 1) as usize;
+        bound::low::<{ LINE_WORDS as u32 - 1 }>(word as u64) as usize
     }
 
     #[inline(always)]
@@ -230,7 +234,7 @@ impl Bill {
             // SAFETY: masked to the words of a line, which lives as long as the map.
             let word = unsafe {
                 line.cast::<u64>()
-                    .add(item.word as usize & (LINE_WORDS - 1))
+                    .add(bound::low::<{ LINE_WORDS as u32 - 1 }>(item.word.into()) as usize)
             };
             atomic::apply(word, write);
         }

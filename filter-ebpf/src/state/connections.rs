@@ -54,6 +54,9 @@ const PREFIX: u32 = 2;
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn state_connections() -> u32 {
+    if !shape::has(Feature::Connections) {
+        return 0;
+    }
     let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };

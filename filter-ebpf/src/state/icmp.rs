@@ -67,6 +67,9 @@ fn is_within(bucket: u32, limit: &Limit, judge: &Judge) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn icmp_is_of_a_connection(context: *mut xdp_md) -> u32 {
+    if !shape::has(Feature::Icmp) {
+        return 0;
+    }
     let Some(scratch) = cpu::notes() else {
         return 0;
     };

@@ -75,6 +75,9 @@ fn watches_ports(judge: &Judge) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn state_udp(context: *mut xdp_md, suspicion: u32) -> u32 {
+    if !shape::has_any(Feature::Solicited.bit() | Feature::ClosedPorts.bit()) {
+        return 0;
+    }
     let Some((scratch, settings)) = cpu::noted() else {
         return 0;
     };
