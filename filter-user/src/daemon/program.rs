@@ -53,7 +53,8 @@ impl<D: Dataplane> Daemon<D> {
             let config = self.config_before.as_ref().unwrap_or(&self.config);
             features::wanted(config, &state, ports, unable)
         });
-        let features = features | before | features::of_trial(&self.state);
+        let wanted = features | before | features::of_trial(&self.state);
+        let features = wanted & self.plane.able();
         // Whoever was answered with a cookie may still bring it.
         if self.terrain.switch.is_in_use() {
             features | Feature::Cookies.bit()

@@ -420,6 +420,7 @@ impl<D: Dataplane> Daemon<D> {
         }
         all.extend(self.troubles.values().cloned());
         all.extend(self.defence_warnings());
+        all.extend(self.plane.shortcomings());
         if self.config.interfaces.is_empty() && self.config.default_route {
             all.push(
                 "no default route goes through an Ethernet interface: the first that one goes through \

@@ -2,11 +2,13 @@
 
 mod companions;
 mod cpus;
+pub mod effort;
 pub(super) mod egress;
 mod grace;
 pub(super) mod link;
 mod maps;
 mod memory;
+mod object;
 mod others;
 mod own;
 pub(super) mod pinned;
@@ -47,6 +49,7 @@ pub use self::specimen::{Plain, Specimen};
 use self::{
     companions::Companions,
     maps::{Maps, each_sample, map_error, read_counter, read_counters, read_traffic},
+    object::Abilities,
     place::Loaded,
     set::Unfinished,
 };
@@ -84,7 +87,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program with all features over the maps that are pinned, if they are of this version and of these
+    /// Loads the program with all features that work here over the maps that are pinned, if they are of this version and of these
     /// sizes, and over new ones otherwise. New ones are in force only after
     /// [`Kernel::put_in_force`].
     pub fn load(
@@ -102,6 +105,8 @@ impl Kernel {
         preference: AttachPreference,
         features: u64,
     ) -> Result<Self, DataplaneError> {
+        raw::unlock_memory();
+        let features = features & Abilities::get().features;
         let sizes = set::sizes(tables);
         let taken_over = set::is_ours(&folder.maps(), &sizes);
         let path = if taken_over {
@@ -236,6 +241,14 @@ fn hz() -> Result<u64, DataplaneError> {
 }
 
 impl Dataplane for Kernel {
+    fn able(&self) -> u64 {
+        Abilities::get().features
+    }
+
+    fn shortcomings(&self) -> Vec<String> {
+        Abilities::get().shortcomings()
+    }
+
     fn hz(&self) -> u64 {
         self.hz
     }

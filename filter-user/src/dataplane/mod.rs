@@ -134,6 +134,16 @@ impl DataplaneError {
 
 /// What the daemon asks of the kernel. One writer; readers are packets.
 pub trait Dataplane: Companions + Send {
+    /// Features that work here.
+    fn able(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// What is missed here beside defences, each in a sentence for operators.
+    fn shortcomings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Ticks a second.
     fn hz(&self) -> u64;
 

@@ -7,7 +7,7 @@ use aya::{
     programs::{ProgramType, loaded_programs},
     sys::{BpfHelper, is_helper_supported, is_map_supported, is_program_supported},
 };
-use filter_common::abi::defence::Defence;
+use filter_common::abi::{defence::Defence, feature::Feature};
 
 use crate::core::defences::Unable;
 
@@ -41,8 +41,7 @@ impl Probe {
 pub struct Kernel {
     /// XDP programs.
     pub xdp: Probe,
-    /// Frames that span buffers, and the helper that tells their length; with them come links of
-    /// XDP programs, which are older.
+    /// Frames that span buffers, and the helper that tells their length.
     pub fragments: Probe,
     /// Ring buffers, which carry samples.
     pub ring_buffer: Probe,
@@ -114,6 +113,34 @@ pub fn lacking() -> Unable {
         lacking.entry(defence).or_insert(trouble);
     }
     lacking
+}
+
+/// Features that this kernel has no means for, each with a sentence.
+pub fn left_out() -> BTreeMap<Feature, String> {
+    let mut left_out = BTreeMap::new();
+    for (defence, trouble) in lacking() {
+        let feature = match defence {
+            Defence::Cookies => Feature::Cookies,
+            Defence::Sockets => Feature::Sockets,
+            Defence::ClosedPorts => Feature::ClosedPorts,
+            Defence::Solicited => Feature::Solicited,
+            Defence::Connections => Feature::Connections,
+            Defence::Icmp => Feature::Icmp,
+            Defence::Protocols => Feature::Protocols,
+        };
+        left_out.insert(feature, trouble);
+    }
+    let trouble = match Kernel::probe().fragments {
+        Probe::Works => return left_out,
+        Probe::Missing => {
+            "the kernel has no XDP over several buffers: install Linux 5.18 or later".to_owned()
+        }
+        Probe::Unknown(why) => {
+            format!("whether the kernel has XDP over several buffers could not be tried ({why})")
+        }
+    };
+    left_out.insert(Feature::Frags, trouble);
+    left_out
 }
 
 /// Names of the programs that are loaded, by id.

@@ -9,6 +9,7 @@ use super::{
     Kernel,
     maps::{map_data, memory, take_map},
     memory::Lines,
+    object::Abilities,
     senders, set,
 };
 use crate::{
@@ -109,7 +110,8 @@ impl Drop for Pins {
 
 impl Kernel {
     /// Replaces what is loaded, everywhere or nowhere.
-    pub(super) fn replace(&mut self, image: Image<'_>) -> Result<(), DataplaneError> {
+    pub(super) fn replace(&mut self, mut image: Image<'_>) -> Result<(), DataplaneError> {
+        image.features &= Abilities::get().features;
         let path = self.maps_path();
         let memory = |features| senders::memory(&self.tables, features);
         let more = memory(image.features).saturating_sub(memory(self.loaded.features));

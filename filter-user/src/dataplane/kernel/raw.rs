@@ -128,6 +128,39 @@ pub(super) fn remove(path: &Path) -> Result<(), DataplaneError> {
     super::link::remove(path)
 }
 
+/// Before Linux 5.11 maps count against the limit of locked memory, which is for users: it is lifted
+/// where this may be done; elsewhere it is up to whoever starts the daemon.
+pub(super) fn unlock_memory() {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the kernel reads the limit, which outlives the call.
+    // A refusal is told by the map that does not fit.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
+
+/// Loads a program of a kind that may be licensed as it likes, for a trial.
+pub(super) fn load_program(kind: u32, instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        kind: u32,
+        count: u32,
+        instructions: u64,
+        license: u64,
+    }
+    const PROG_LOAD: libc::c_int = 5;
+    let attributes = Attributes {
+        kind,
+        count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+    };
+    let fd = bpf(PROG_LOAD, &attributes)?;
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 fn pair(first: u32, second: u32) -> [u8; 8] {
     let mut bytes = [0; 8];
     let words = first.to_ne_bytes().into_iter().chain(second.to_ne_bytes());
@@ -158,7 +191,7 @@ pub(super) fn look_up(map: BorrowedFd<'_>, key: u32, value: &mut [u64]) -> io::R
 }
 
 /// Calls bpf(2) with the beginning of its `union bpf_attr`; what follows it is zero.
-fn bpf<A>(command: libc::c_int, attributes: &A) -> io::Result<i32> {
+pub(super) fn bpf<A>(command: libc::c_int, attributes: &A) -> io::Result<i32> {
     // SAFETY: the kernel reads as many bytes as it is told, all of them of the attributes, and
     // writes only where these point to, which the caller owns.
     let result = unsafe {

@@ -20,15 +20,16 @@ use filter_common::{
     logic::{lines::Line, set4::DIRECTORY},
 };
 
-use super::{maps::map_error, place::SETS, senders};
+use super::{
+    maps::map_error,
+    object::{self, Abilities, OBJECT},
+    place::SETS,
+    senders,
+};
 use crate::{
     config::Tables,
     dataplane::{DataplaneError, bpffs},
 };
-
-/// The object of the filter, built from the crate `filter-ebpf`.
-pub(super) static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floodwall.bpf.o"));
 
 /// Every map that is pinned, by its name in the object.
 pub(super) const MAPS: &[&str] = &[
@@ -120,8 +121,8 @@ pub(super) fn load_object(
         loader.map_max_entries(table.map, table.lines);
         loader.override_global(constant, value, true);
     }
-    loader.override_global("FEATURES", &features, true);
-    loader.load(OBJECT).map_err(|error| {
+    object::tell(&mut loader, &features);
+    loader.load(&Abilities::get().fit(OBJECT)).map_err(|error| {
         DataplaneError::new(
             "making the maps (they need root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and memory; \
              smaller ones are set under [tables])",

@@ -14,7 +14,8 @@ use filter_common::abi::{counter::Counter, sample::Sample};
 use super::{
     companions::{self, EGRESS},
     maps::{each_sample, map_error, read_counter, read_counters},
-    set::{self, OBJECT},
+    object::{self, Abilities, OBJECT},
+    set,
 };
 use crate::dataplane::{Counters, DataplaneError};
 
@@ -45,7 +46,8 @@ impl Specimen {
     /// as large as told, the others as large as in the object.
     pub fn load(features: u64, sizes: &[(&'static str, u32)]) -> Result<Self, DataplaneError> {
         let mut loader = EbpfLoader::new();
-        loader.override_global("FEATURES", &features, false);
+        let features = features & Abilities::get().features;
+        object::tell(&mut loader, &features);
         let mut shifts = Vec::new();
         for (map, size) in sizes {
             loader.map_max_entries(map, *size);
@@ -55,7 +57,7 @@ impl Specimen {
             loader.override_global(name, shift, false);
         }
         let mut ebpf = loader
-            .load(OBJECT)
+            .load(&Abilities::get().fit(OBJECT))
             .map_err(|error| DataplaneError::new("making maps for a specimen", error))?;
         for name in ["floodwall", "clock"] {
             set::program(&mut ebpf, name)?

@@ -161,10 +161,6 @@ fn kernel(system: &System) -> Vec<Finding> {
     let mut findings = vec![Finding::good("kernel", format!("Linux {release}"))];
     let features = [
         ("XDP programs", &system.kernel.xdp),
-        (
-            "XDP over several buffers, and links",
-            &system.kernel.fragments,
-        ),
         ("ring buffers", &system.kernel.ring_buffer),
     ];
     for (name, probe) in features {
@@ -172,13 +168,19 @@ fn kernel(system: &System) -> Vec<Finding> {
         findings.push(match probe {
             Probe::Works => Finding::good(subject, "there"),
             Probe::Missing => Finding::bad(subject, "the kernel has none", newer),
-            Probe::Unknown(why) => Finding::warning(
-                subject,
-                format!("could not be tried: {why}"),
-                "run as root, outside containers and system-call filters that forbid bpf",
-            ),
+            Probe::Unknown(why) => untried(&subject, why),
         });
     }
+    let subject = "kernel: XDP over several buffers";
+    findings.push(match &system.kernel.fragments {
+        Probe::Works => Finding::good(subject, "there"),
+        Probe::Missing => Finding::warning(
+            subject,
+            "the kernel has none: native mode takes no jumbo frames on most cards",
+            newer,
+        ),
+        Probe::Unknown(why) => untried(subject, why),
+    });
     findings.push(if system.btf {
         Finding::good("kernel: BTF", "there")
     } else {
@@ -190,6 +192,14 @@ fn kernel(system: &System) -> Vec<Finding> {
         )
     });
     findings
+}
+
+fn untried(subject: &str, why: &str) -> Finding {
+    Finding::warning(
+        subject,
+        format!("could not be tried: {why}"),
+        "run as root, outside containers and system-call filters that forbid bpf",
+    )
 }
 
 fn jit(system: &System) -> Finding {
@@ -383,7 +393,7 @@ mod tests {
             ),
             (
                 |s| s.kernel.fragments = Probe::Missing,
-                Verdict::Bad,
+                Verdict::Warning,
                 "several buffers",
                 "5.18",
             ),
