@@ -13,6 +13,7 @@ use filter_common::{
         counter::{self, COUNTERS, Counter},
         defence::{LOCAL_LINES, LocalLine, PORT_WORDS, PortSet},
         entry::EntryValue,
+        feature::Feature,
         lifeline::Lifelines,
         reason::{Action, Reason},
         rules::BANKS,
@@ -88,6 +89,11 @@ impl Bench {
         );
         pin_to_one_cpu();
         Self::over(Pins::new())
+    }
+
+    /// Whether a feature works on this kernel; what needs another is left out.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.kernel.able() & feature.bit() != 0
     }
 
     /// A word of a pinned array.

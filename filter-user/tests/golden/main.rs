@@ -32,7 +32,10 @@ mod udp;
 
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, thread, time::Duration};
 
-use filter_common::abi::reason::{Action, Reason};
+use filter_common::abi::{
+    feature::Feature,
+    reason::{Action, Reason},
+};
 use filter_user::{clock, dataplane::Dataplane as _};
 
 use bench::Bench;
@@ -75,6 +78,7 @@ fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
     let mut bench = Bench::new();
     host::enter();
     let sockets = tcp::Host::new();
+    let is_whole = bench.has(Feature::Frags);
     let mut rows = 0;
     let mut wrong = Vec::new();
     let mut enforced = BTreeSet::new();
@@ -82,7 +86,11 @@ fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
     let about_sockets = tcp::scenarios(&mut bench, &sockets);
     for scenario in about_sockets.into_iter().chain(scenarios(bench.hz())) {
         bench.put(&scenario.force);
-        for row in &scenario.rows {
+        for row in scenario
+            .rows
+            .iter()
+            .filter(|row| fits(is_whole, scenario.name, row))
+        {
             let run = || check(&mut bench, row);
             if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
                 wrong.push(format!("{}: {}", scenario.name, row.says));
@@ -99,6 +107,10 @@ fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
     );
     println!("golden packets: {rows}");
 
+    // A row that is left out may have been the only one of its reason.
+    if !bench.has(Feature::Cookies) || !bench.has(Feature::Frags) {
+        return;
+    }
     for reason in Reason::ALL {
         assert!(
             enforced.contains(reason),
@@ -111,6 +123,15 @@ fn every_golden_packet_meets_its_reason_and_moves_no_other_counter() {
             "rows that observe {reason:?}"
         );
     }
+}
+
+/// Whether a row can be tried: a kernel that knows no XDP over several buffers runs programs on a page at
+/// most. Where a row counts on a longer one before it, the scenario is left out.
+fn fits(is_whole: bool, scenario: &str, row: &Row) -> bool {
+    /// A page, without the room before a frame and the notes behind it (`bpf_prog_test_run_xdp`).
+    const PAGE: usize = 4096 - 256 - 320;
+    const COUNTING: [&str; 2] = ["shares of a ceiling", "ceilings that are only watched"];
+    is_whole || row.frame.len() <= PAGE && !COUNTING.contains(&scenario)
 }
 
 fn check(bench: &mut Bench, row: &Row) {

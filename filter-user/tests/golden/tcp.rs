@@ -3,6 +3,7 @@
 use filter_common::{
     abi::{
         defence::{Defence, PortSet},
+        feature::Feature,
         reason::Reason,
         settings::Class,
     },
@@ -27,8 +28,12 @@ pub fn scenarios(bench: &mut Bench, host: &Host) -> Vec<Scenario> {
     let connected = host.connection.client_port();
     let from = |port, flags| Segment::syn(CLIENT[0], port, OWN[0], open).flags(flags);
     let asked = || cookies::force(open, hz).defend(Defence::Sockets, &OWN);
-    let answer = cookies::ask(bench, &asked(), &from(7, SYN));
-    let cookie = from(7, SYN).acknowledging(&answer).frame();
+    let has_cookies = bench.has(Feature::Cookies);
+    let cookie = has_cookies.then(|| {
+        let answer = cookies::ask(bench, &asked(), &from(7, SYN));
+        let cookie = from(7, SYN).acknowledging(&answer).frame();
+        row("a cookie that was given", cookie, Reason::CookieAccepted)
+    });
     let watched = |mut row: Row, reason| {
         row.reason = Reason::Clean;
         row.observed(reason)
@@ -72,14 +77,12 @@ pub fn scenarios(bench: &mut Bench, host: &Host) -> Vec<Scenario> {
             ),
         ]
     };
-    let passes = vec![
-        row(
-            "data of a connection",
-            from(connected, ACK | PSH).frame(),
-            Reason::Established,
-        ),
-        row("a cookie that was given", cookie, Reason::CookieAccepted),
-    ];
+    let data = row(
+        "data of a connection",
+        from(connected, ACK | PSH).frame(),
+        Reason::Established,
+    );
+    let passes = std::iter::once(data).chain(cookie);
     let all = |force: Force| {
         force
             .defend(Defence::ClosedPorts, &OWN)
@@ -101,7 +104,7 @@ pub fn scenarios(bench: &mut Bench, host: &Host) -> Vec<Scenario> {
     let over_codes = [Reason::CookieAnswered, Reason::CookieCeiling];
     let monitored_over = over("198.51.101.1").into_iter().zip(over_codes);
     let monitored_over = monitored_over.map(|(row, reason)| watched(row, reason));
-    vec![
+    let mut scenarios = vec![
         Scenario {
             name: "a host that defends its TCP",
             force: all(asked()),
@@ -122,8 +125,25 @@ pub fn scenarios(bench: &mut Bench, host: &Host) -> Vec<Scenario> {
             force: ceiling(asked()).with(|it| it.enforced = 0),
             rows: monitored_over.collect(),
         },
-    ]
+    ];
+    if !has_cookies {
+        let is_left_out = |reason: Reason| OF_COOKIES.contains(&reason);
+        for scenario in &mut scenarios {
+            scenario
+                .rows
+                .retain(|row| !is_left_out(row.reason) && !row.observed.is_some_and(is_left_out));
+        }
+    }
+    scenarios
 }
+
+/// Reasons that need cookies.
+pub const OF_COOKIES: [Reason; 4] = [
+    Reason::CookieAnswered,
+    Reason::CookieAccepted,
+    Reason::CookieRefused,
+    Reason::CookieCeiling,
+];
 
 /// Sockets that the rows are about.
 pub struct Host {
@@ -162,6 +182,16 @@ impl Asked {
         self.bench.put(&change(force));
     }
 
+    /// What becomes of a segment of no connection that meets a listener: it has to bring a cookie,
+    /// where there are any.
+    fn at_a_listener(&self) -> Reason {
+        if self.bench.has(Feature::Cookies) {
+            Reason::CookieRefused
+        } else {
+            Reason::Clean
+        }
+    }
+
     fn meets(&mut self, says: &str, segment: &Segment, reason: Reason) {
         println!("{says}");
         let frame = segment.frame();
@@ -183,7 +213,7 @@ fn a_segment_belongs_to_a_connection_as_long_as_there_is_one() {
             asked.meets("of a connection", &mine(flags), Reason::Established);
         }
         let other = |flags| Segment::syn(client, client_port ^ 1, own, port).flags(flags);
-        asked.meets("another port", &other(ACK), Reason::CookieRefused);
+        asked.meets("another port", &other(ACK), asked.at_a_listener());
         asked.meets("a SYN", &other(SYN), Reason::Clean);
         connection.half_close();
         asked.meets("half closed", &mine(ACK | PSH), Reason::Established);
@@ -205,12 +235,12 @@ fn sockets_of_both_families_and_shared_ports_are_found() {
     let own = |from_port| Segment::syn(CLIENT[0], from_port, OWN[0], port).flags(ACK);
     let mine = own(connection.client_port());
     asked.meets("IPv4 in an IPv6 socket", &mine, Reason::Established);
-    asked.meets("its listener", &own(9), Reason::CookieRefused);
+    asked.meets("its listener", &own(9), asked.at_a_listener());
 
     let (listeners, port) = host::group(OWN[0], 4);
     for from_port in 1..=16 {
         let segment = Segment::syn(CLIENT[0], from_port, OWN[0], port).flags(ACK);
-        asked.meets("a listener of a group", &segment, Reason::CookieRefused);
+        asked.meets("a listener of a group", &segment, asked.at_a_listener());
     }
     drop(listeners);
 }
