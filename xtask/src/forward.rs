@@ -13,7 +13,7 @@ use clap::Args;
 use crate::{build, process, setup, toolchain};
 
 /// Tells the lab where the sources are.
-const WORKSPACE_VARIABLE: &str = "FLOODWALL_WORKSPACE";
+pub const WORKSPACE_VARIABLE: &str = "FLOODWALL_WORKSPACE";
 
 /// Whatever the lab's subcommand takes.
 #[derive(Args, Debug)]
@@ -24,7 +24,7 @@ pub struct Arguments {
         allow_hyphen_values = true,
         value_name = "ARGUMENTS"
     )]
-    arguments: Vec<OsString>,
+    pub arguments: Vec<OsString>,
 }
 
 /// Builds the daemon and the lab, then becomes `lab SUBCOMMAND ARGUMENTS`, as root.

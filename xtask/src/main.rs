@@ -15,6 +15,7 @@ mod test;
     reason = "the build scripts of filter-user and xtask use the rest"
 )]
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,8 @@ enum Task {
     Replay(forward::Arguments),
     /// Run the controller against synthetic calm and attacks, without a kernel
     Simulate(forward::Arguments),
+    /// Run the golden packets on Debian's kernels, in emulated machines
+    Vm(forward::Arguments),
     /// Start the daemon on a real interface, in monitor mode unless told otherwise
     Run(run::Arguments),
 }
@@ -82,6 +85,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Catalogue(arguments) => return forward::run("catalogue", arguments),
         Task::Replay(arguments) => return forward::run("replay", arguments),
         Task::Simulate(arguments) => return forward::run_unprivileged("simulate", arguments),
+        Task::Vm(arguments) => return vm::run(arguments),
         Task::Run(arguments) => return run::run(arguments),
     }
     Ok(ExitCode::SUCCESS)

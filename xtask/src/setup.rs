@@ -367,6 +367,19 @@ fn missing_packages(packages: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// Installs packages that are missing, which only one task needs.
+///
+/// # Errors
+/// If there is no apt, no way to root, or no such package.
+pub fn need(packages: &[&str], purpose: &str) -> Result<()> {
+    let packages: Vec<String> = packages.iter().map(|it| (*it).to_owned()).collect();
+    let missing = missing_packages(&packages);
+    if !missing.is_empty() {
+        say(&format!("installing {}: {purpose}", missing.join(" ")));
+    }
+    install_packages(&missing)
+}
+
 fn install_packages(packages: &[String]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
@@ -390,8 +403,12 @@ fn install_packages(packages: &[String]) -> Result<()> {
         Ok(apt)
     };
     process::run_quietly(apt()?.arg("update"))?;
-    process::run_quietly(apt()?.args(["install", "--yes"]).args(packages))
-        .with_context(|| format!("{names} cannot be had here"))
+    process::run_quietly(
+        apt()?
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages),
+    )
+    .with_context(|| format!("{names} cannot be had here"))
 }
 
 fn say(what: &str) {

@@ -1,5 +1,5 @@
-//! What `cargo xtask demo`, `bench`, `attack`, `catalogue`, `replay` and `simulate` hand over to once
-//! everything is built.
+//! What `cargo xtask demo`, `bench`, `attack`, `catalogue`, `replay`, `simulate` and `vm` hand over to
+//! once everything is built; and the first process of the machines of `vm`.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use xtask::lab::{
     replay::Replay,
     simulate::Simulate,
     solo::Solo,
+    vm::{self, Vm},
 };
 
 #[derive(Parser)]
@@ -40,9 +41,15 @@ enum Task {
     Replay(Replay),
     /// Run the controller against synthetic calm and attacks, without a kernel
     Simulate(Simulate),
+    /// Run the golden packets on Debian's kernels, in emulated machines
+    Vm(Vm),
 }
 
 fn main() -> ExitCode {
+    // The kernel of a machine starts this as its first process.
+    if std::process::id() == 1 {
+        vm::guest::run();
+    }
     match run(Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -85,6 +92,7 @@ fn run(task: Task) -> Result<()> {
             replay.run()
         }
         Task::Simulate(simulate) => simulate.run(),
+        Task::Vm(vm) => vm.run(),
     }
 }
 

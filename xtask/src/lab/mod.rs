@@ -25,3 +25,4 @@ pub mod simulate;
 pub mod solo;
 pub mod thread;
 pub mod units;
+pub mod vm;

@@ -1,7 +1,7 @@
 //! Processes that end with whoever started them.
 
 use std::{
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStdout, Command, ExitStatus},
     thread,
     time::Duration,
 };
@@ -29,6 +29,13 @@ impl Process {
             .spawn()
             .map(Self)
             .with_context(|| format!("cannot start {}", program.display()))
+    }
+
+    /// Likewise, and gives its output, which has to be piped.
+    pub fn spawn_piped(command: &mut Command) -> Result<(Self, ChildStdout)> {
+        let mut process = Self::spawn(command)?;
+        let output = process.0.stdout.take().context("its output is not piped")?;
+        Ok((process, output))
     }
 
     /// Its id.
