@@ -98,7 +98,8 @@ fn a_defence_that_a_dead_daemon_held_ends() {
     assert_eq!(bench.run(&closed).reason(), Clean);
     let held = force().defend(Defence::ClosedPorts, &own).settings;
     let mut seen = None;
-    for tenths in 5..20 {
+    // An emulated machine takes its time for a program.
+    for tenths in (5..20).chain([40, 80, 160]) {
         let until = bench.hold(&held, bench.hz() * tenths / 10);
         assert_eq!(bench.run(&open).reason(), Clean);
         // The daemon is gone, and another has not written yet.
