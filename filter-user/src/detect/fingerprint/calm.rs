@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use filter_common::abi::traffic::TrafficClass;
+
 use super::condition::source_key;
 use crate::detect::{
     input::{Fate, Observed},
@@ -13,6 +15,9 @@ use crate::detect::{
 
 /// Packets that are kept.
 pub const ROOM: usize = 4_096;
+/// Packets that open connections, of which there are few among all, and each of which counts for a
+/// whole connection: so many are kept beside.
+const OPENINGS: usize = 4_096;
 /// Packets of one second that may be kept: a busy minute does not fill the sample.
 const PER_SECOND: usize = 16;
 /// After so long, half of what is kept is newer.
@@ -44,17 +49,24 @@ const MOST_OF_ONE: f64 = 1.0 / 64.0;
 /// sends in it, the less each of its packets has a chance.
 #[derive(Debug)]
 pub struct Calm {
+    all: Sample,
+    openings: Sample,
+    began: Duration,
+    /// Sources of this generation, of the one before, and of that before it.
+    generations: [BTreeSet<u128>; 3],
+    turned: Duration,
+}
+
+/// What is kept of one kind.
+#[derive(Debug)]
+struct Sample {
     kept: Reservoir<Kept>,
     /// Of the present second.
     second: Reservoir<Observed>,
     /// How many packets each source has in it.
     sent: BTreeMap<u128, u32>,
-    began: Duration,
     /// On probation, oldest first.
     waiting: VecDeque<(Duration, Kept)>,
-    /// Sources of this generation, of the one before, and of that before it.
-    generations: [BTreeSet<u128>; 3],
-    turned: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -73,48 +85,17 @@ pub struct Weighed<'c> {
     pub weight: f64,
 }
 
-impl Calm {
-    /// An empty sample.
-    pub fn new(seed: u64) -> Self {
+impl Sample {
+    fn new(room: usize, seed: u64) -> Self {
         Self {
-            kept: Reservoir::new(ROOM, Some(HALF_LIFE), seed),
+            kept: Reservoir::new(room, Some(HALF_LIFE), seed),
             second: Reservoir::new(PER_SECOND, None, seed.rotate_left(32)),
             sent: BTreeMap::new(),
-            began: Duration::ZERO,
             waiting: VecDeque::new(),
-            generations: Default::default(),
-            turned: Duration::ZERO,
         }
     }
 
-    /// Takes what was observed while all is calm. Time does not fall.
-    pub fn observe(&mut self, elapsed: Duration, observed: &[Observed]) {
-        if elapsed.saturating_sub(self.turned) >= GENERATION {
-            self.turned = elapsed;
-            self.generations.rotate_right(1);
-            self.generations[0].clear();
-        }
-        if elapsed.saturating_sub(self.began) >= Duration::from_secs(1) {
-            self.end_second();
-            self.began = elapsed;
-        }
-        while let Some((since, _)) = self.waiting.front()
-            && elapsed.saturating_sub(*since) >= PROBATION
-            && let Some((since, kept)) = self.waiting.pop_front()
-        {
-            let _ = self.kept.add(kept, 1.0, since);
-        }
-        for seen in observed.iter().filter(|seen| went_on(seen)) {
-            self.take(elapsed, seen);
-        }
-    }
-
-    fn take(&mut self, elapsed: Duration, seen: &Observed) {
-        let source = source_key(seen.source);
-        let [sources, ..] = &mut self.generations;
-        if sources.len() < SOURCES {
-            sources.insert(source);
-        }
+    fn take(&mut self, elapsed: Duration, source: u128, seen: &Observed) {
         if self.sent.len() >= SOURCES && !self.sent.contains_key(&source) {
             return;
         }
@@ -125,45 +106,36 @@ impl Calm {
             .add(seen.clone(), 1.0 / f64::from(*sent), elapsed);
     }
 
-    fn end_second(&mut self) {
+    fn end_second(&mut self, began: Duration, returns: impl Fn(u128) -> bool) {
         self.sent.clear();
         for seen in self.second.take() {
             let source = source_key(seen.source);
-            let returned = self.returns(source);
             let kept = Kept {
                 seen,
                 source,
-                returned,
+                returned: returns(source),
             };
-            self.waiting.push_back((self.began, kept));
+            self.waiting.push_back((began, kept));
         }
     }
 
-    /// Whether a source was seen a generation ago or longer, and since.
-    fn returns(&self, source: u128) -> bool {
-        let [now, before, long_ago] = &self.generations;
-        long_ago.contains(&source) && (now.contains(&source) || before.contains(&source))
+    /// Keeps what is no longer on probation.
+    fn keep(&mut self, elapsed: Duration) {
+        while let Some((since, _)) = self.waiting.front()
+            && elapsed.saturating_sub(*since) >= PROBATION
+            && let Some((since, kept)) = self.waiting.pop_front()
+        {
+            let _ = self.kept.add(kept, 1.0, since);
+        }
     }
 
-    /// All is not calm: forgets what is on probation.
-    pub fn disturb(&mut self) {
+    fn disturb(&mut self) {
         self.waiting.clear();
         self.sent.clear();
         drop(self.second.take());
     }
 
-    /// How many packets are kept.
-    pub fn len(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-    }
-
-    /// The sample, in an order that says nothing.
-    pub fn weighed(&self) -> Vec<Weighed<'_>> {
+    fn weighed(&self, returns: impl Fn(u128) -> bool) -> Vec<Weighed<'_>> {
         let mut of_source: BTreeMap<u128, u32> = BTreeMap::new();
         for kept in self.kept.items() {
             *of_source.entry(kept.source).or_default() += 1;
@@ -173,7 +145,7 @@ impl Calm {
             if kept.seen.is_proven {
                 Some(PROVEN)
             } else {
-                (kept.returned || self.returns(kept.source)).then_some(RETURNING)
+                (kept.returned || returns(kept.source)).then_some(RETURNING)
             }
         };
         let surer: f64 = self.kept.items().filter_map(standing).sum();
@@ -194,6 +166,85 @@ impl Calm {
         })
         .collect()
     }
+}
+
+impl Calm {
+    /// An empty sample.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            all: Sample::new(ROOM, seed),
+            openings: Sample::new(OPENINGS, seed.rotate_left(16)),
+            began: Duration::ZERO,
+            generations: Default::default(),
+            turned: Duration::ZERO,
+        }
+    }
+
+    /// Takes what was observed while all is calm. Time does not fall.
+    pub fn observe(&mut self, elapsed: Duration, observed: &[Observed]) {
+        if elapsed.saturating_sub(self.turned) >= GENERATION {
+            self.turned = elapsed;
+            self.generations.rotate_right(1);
+            self.generations[0].clear();
+        }
+        if elapsed.saturating_sub(self.began) >= Duration::from_secs(1) {
+            let returns = |source| returns(&self.generations, source);
+            self.all.end_second(self.began, returns);
+            self.openings.end_second(self.began, returns);
+            self.began = elapsed;
+        }
+        self.all.keep(elapsed);
+        self.openings.keep(elapsed);
+        for seen in observed.iter().filter(|seen| went_on(seen)) {
+            let source = source_key(seen.source);
+            let [sources, ..] = &mut self.generations;
+            if sources.len() < SOURCES {
+                sources.insert(source);
+            }
+            self.all.take(elapsed, source, seen);
+            if opens(seen) {
+                self.openings.take(elapsed, source, seen);
+            }
+        }
+    }
+
+    /// All is not calm: forgets what is on probation.
+    pub fn disturb(&mut self) {
+        self.all.disturb();
+        self.openings.disturb();
+    }
+
+    /// How many packets are kept.
+    pub fn len(&self) -> usize {
+        self.all.kept.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.all.kept.is_empty()
+    }
+
+    /// The sample, in an order that says nothing.
+    pub fn weighed(&self) -> Vec<Weighed<'_>> {
+        self.all
+            .weighed(|source| returns(&self.generations, source))
+    }
+
+    /// Likewise of what opens connections.
+    pub fn openings(&self) -> Vec<Weighed<'_>> {
+        self.openings
+            .weighed(|source| returns(&self.generations, source))
+    }
+}
+
+/// Whether a source was seen a generation ago or longer, and since.
+fn returns([now, before, long_ago]: &[BTreeSet<u128>; 3], source: u128) -> bool {
+    long_ago.contains(&source) && (now.contains(&source) || before.contains(&source))
+}
+
+/// Whether a packet opens a connection: a SYN, whatever ECN adds.
+pub(super) fn opens(seen: &Observed) -> bool {
+    seen.class == TrafficClass::Syn
 }
 
 /// Whether a packet came by where rules are and went to the stack.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     bits::Bits,
-    calm::{Calm, Weighed},
+    calm::{Calm, Weighed, opens},
     candidates,
     condition::{Condition, Dimension, matches},
     pattern::{self, Bytes},
-    score::{Aim, FEWEST, Fingerprint, score},
+    score::{Aim, FEWEST, Fingerprint, Known, score},
 };
 use crate::detect::input::Observed;
 
@@ -38,7 +38,7 @@ pub fn find(attack: &[&Observed], calm: &Calm, aim: Aim) -> Option<Fingerprint> 
     if attack.len() < FEWEST {
         return None;
     }
-    let calm = calm.weighed();
+    let calm = Known::of(calm);
     let mut of_protocol: BTreeMap<u8, Vec<&Observed>> = BTreeMap::new();
     for seen in attack {
         of_protocol.entry(seen.protocol).or_default().push(seen);
@@ -47,7 +47,14 @@ pub fn find(attack: &[&Observed], calm: &Calm, aim: Aim) -> Option<Fingerprint> 
         .into_iter()
         .rev()
         .max_by_key(|(_, samples)| samples.len())?;
-    let found = Search::new(protocol, &of_it, attack.len(), &calm, aim).run();
+    // What opens connections is told from what opens connections.
+    let openings = of_it.iter().filter(|seen| opens(seen)).count();
+    let from = if openings.saturating_mul(2) > of_it.len() {
+        &calm.openings
+    } else {
+        &calm.all
+    };
+    let found = Search::new(protocol, &of_it, attack.len(), from, aim).run();
     let scored: Vec<Fingerprint> = found
         .into_iter()
         .map(|state| {

@@ -13,6 +13,7 @@ use super::{
     find::find,
     held::{Held, Stage, stay},
     score::{Aim, Fingerprint, again},
+    share::{CONNECTIONS, TRAFFIC, grouped},
 };
 use crate::{
     config::detection::{Act, Detection},
@@ -425,11 +426,13 @@ fn text(matches: &Matches, shadow: bool) -> String {
 /// `UDP flood at udp/53: catches 97.3 % of the attack (n=412), at most 0.21 % of calm traffic
 /// (n=2,048)`.
 pub(super) fn reason((vector, target): &Attack, found: &Fingerprint) -> String {
+    let connections = found.connections.map(|share| share.tell(CONNECTIONS));
+    let connections = connections.map_or_else(String::new, |told| format!(", {told}"));
     format!(
-        "{} at {target}: catches {:.1} % of the attack (n={}), {}",
+        "{} at {target}: catches {:.1} % of the attack (n={}), {}{connections}",
         vector.text(),
         found.caught * 100.0,
-        super::share::grouped(found.samples),
-        found.calm
+        grouped(found.samples),
+        found.calm.tell(TRAFFIC)
     )
 }

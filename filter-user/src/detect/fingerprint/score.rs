@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    calm::{Calm, Weighed},
+    calm::{Calm, Weighed, opens},
     condition::fits,
-    share::Share,
+    share::{CONNECTIONS, Share, TRAFFIC},
 };
 use crate::{detect::input::Observed, rules::rule::Matches};
 
@@ -36,33 +36,65 @@ pub struct Fingerprint {
     pub samples: usize,
     /// The share of calm traffic that it meets, measured on samples that it was not found by.
     pub calm: Share,
+    /// Likewise of calm connections, if it meets what opens connections: one packet among many, and
+    /// the whole connection is lost.
+    pub connections: Option<Share>,
     /// Why it is not to be installed by itself, if it is not.
     pub doubt: Option<String>,
 }
 
-/// Says what a match catches, and what harm it does by the half of the calm sample that the search
+/// Calm traffic as matches are scored by.
+pub(super) struct Known<'c> {
+    /// All of it.
+    pub all: Vec<Weighed<'c>>,
+    /// What opens connections.
+    pub openings: Vec<Weighed<'c>>,
+}
+
+impl<'c> Known<'c> {
+    pub fn of(calm: &'c Calm) -> Self {
+        Self {
+            all: calm.weighed(),
+            openings: calm.openings(),
+        }
+    }
+}
+
+/// Says what a match catches, and what harm it does by the half of the calm samples that the search
 /// does not look at.
 pub(super) fn score(
     matches: Matches,
     attack: &[&Observed],
-    calm: &[Weighed<'_>],
+    calm: &Known<'_>,
     aim: Aim,
 ) -> Fingerprint {
-    let caught = attack.iter().filter(|seen| fits(&matches, seen)).count();
+    let (mut caught, mut opening) = (0_u32, false);
+    for seen in attack.iter().filter(|seen| fits(&matches, seen)) {
+        caught = caught.saturating_add(1);
+        opening |= opens(seen);
+    }
+    let of_all = share(&matches, &calm.all);
+    let meets = |one: &Weighed<'_>| fits(&matches, one.seen);
+    let connections =
+        (opening || calm.openings.iter().any(meets)).then(|| share(&matches, &calm.openings));
+    let doubt = doubt(&matches, of_all, connections, &calm.all, aim);
+    Fingerprint {
+        caught: f64::from(caught) / attack.len().max(1) as f64,
+        samples: attack.len(),
+        matches,
+        calm: of_all,
+        connections,
+        doubt,
+    }
+}
+
+fn share(matches: &Matches, calm: &[Weighed<'_>]) -> Share {
     let unseen = calm.iter().skip(1).step_by(2);
-    let hit = unseen.clone().filter(|one| fits(&matches, one.seen));
+    let hit = unseen.clone().filter(|one| fits(matches, one.seen));
     let hit = hit
         .map(|one| one.weight)
         .fold(0.0, |sum, weight| sum + weight);
-    let share = Share::of(unseen.map(|one| one.weight), hit);
-    let doubt = doubt(&matches, share, calm, aim);
-    Fingerprint {
-        caught: caught as f64 / attack.len().max(1) as f64,
-        samples: attack.len(),
-        matches,
-        calm: share,
-        doubt,
-    }
+    Share::of(unseen.map(|one| one.weight), hit)
 }
 
 /// Scores a match that was found before; `None` if it is not as good any more.
@@ -76,16 +108,24 @@ pub(super) fn again(
     if attack.len() < FEWEST || (caught as f64) < attack.len() as f64 * aim.least {
         return None;
     }
-    let found = score(matches.clone(), attack, &calm.weighed(), aim);
+    let found = score(matches.clone(), attack, &Known::of(calm), aim);
     found.doubt.is_none().then_some(found)
 }
 
-fn doubt(matches: &Matches, share: Share, calm: &[Weighed<'_>], aim: Aim) -> Option<String> {
-    if share.most > aim.most_collateral {
-        return Some(format!(
-            "{share} is more than {:.2} %",
-            aim.most_collateral * 100.0
-        ));
+fn doubt(
+    matches: &Matches,
+    share: Share,
+    connections: Option<Share>,
+    calm: &[Weighed<'_>],
+    aim: Aim,
+) -> Option<String> {
+    let most = aim.most_collateral;
+    let too_much = |told: String| Some(format!("{told} is more than {:.2} %", most * 100.0));
+    if share.most > most {
+        return too_much(share.tell(TRAFFIC));
+    }
+    if let Some(share) = connections.filter(|share| share.most > most) {
+        return too_much(share.tell(CONNECTIONS));
     }
     let (service, lost) = worst_service(matches, calm)?;
     (lost > aim.most_collateral * OF_A_SERVICE)

@@ -1,6 +1,8 @@
 //! A share of something that only a sample is known of.
 
-use std::fmt;
+/// What a share may be of.
+pub(super) const TRAFFIC: &str = "calm traffic";
+pub(super) const CONNECTIONS: &str = "calm connections";
 
 /// A share, as a weighted sample tells it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +46,13 @@ impl Share {
             samples,
         }
     }
+
+    /// `at most 0.21 % of calm traffic (n=3,950)`.
+    pub(super) fn tell(self, of: &str) -> String {
+        // Rounded up: a bound stays one.
+        let most = (self.most * 10_000.0).ceil() / 100.0;
+        format!("at most {most:.2} % of {of} (n={})", grouped(self.samples))
+    }
 }
 
 /// The bound of a share that a sample of size `n` has.
@@ -52,19 +61,6 @@ fn upper(share: f64, n: f64) -> f64 {
     let hit = (share * n + 0.5).min(n);
     let spread = (hit * (1.0 - hit / n) + Z * Z / 4.0).max(0.0).sqrt();
     ((hit + Z * Z / 2.0 + Z * spread) / (n + Z * Z)).clamp(share, 1.0)
-}
-
-/// `at most 0.21 % of calm traffic (n=3,950)`.
-impl fmt::Display for Share {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "at most {:.2} % of calm traffic (n={})",
-            // Rounded up: a bound stays one.
-            (self.most * 10_000.0).ceil() / 100.0,
-            grouped(self.samples)
-        )
-    }
 }
 
 /// A number with commas between thousands.
@@ -97,7 +93,7 @@ mod tests {
     fn shares_are_told_with_their_sample() {
         let share = Share::of(std::iter::repeat_n(1.0, 3_950), 2.0);
         assert_eq!(
-            share.to_string(),
+            share.tell(TRAFFIC),
             "at most 0.18 % of calm traffic (n=3,950)"
         );
         assert_eq!(

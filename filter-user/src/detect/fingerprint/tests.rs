@@ -336,6 +336,43 @@ fn a_syn_flood_of_one_maker_is_found_among_real_syns() {
     check(&found, &more, &others(scenery));
 }
 
+#[test]
+fn who_opens_connections_like_visitors_do_is_not_met_however_much_these_send() {
+    let scenery = &mut Scenery::new(13);
+    let syn = |scenery: &mut Scenery, length| Observed {
+        class: TrafficClass::Syn,
+        protocol: 6,
+        flags: filter_common::logic::packet::TcpFlags(2),
+        length,
+        hops: scenery.hops(),
+        ..udp(
+            scenery.visitor(5_000),
+            scenery.within(1_024, 65_535) as u16,
+            443,
+            &[],
+        )
+    };
+    // One packet in 400 opens a connection.
+    let calm = calm(scenery, |scenery| {
+        let mut all = scenery.web(399);
+        all.retain(|seen| seen.class != TrafficClass::Syn);
+        all.push(syn(scenery, 60));
+        all
+    });
+    let [flood, _] = floods(scenery, |scenery| syn(scenery, 60));
+    let like_visitors = found(&flood, &calm);
+    assert!(
+        like_visitors
+            .as_ref()
+            .is_none_or(|found| found.doubt.is_some()),
+        "{like_visitors:?}"
+    );
+    let [flood, _] = floods(scenery, |scenery| syn(scenery, 40));
+    let unlike = found(&flood, &calm).expect("a fingerprint");
+    assert_eq!(unlike.doubt, None);
+    assert!(unlike.connections.is_some());
+}
+
 /// Calm traffic of five minutes, made once.
 static DAY: LazyLock<Calm> = LazyLock::new(|| calm(&mut Scenery::new(20), day));
 

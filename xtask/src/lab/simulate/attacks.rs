@@ -126,12 +126,14 @@ fn insane(flags: u8, rate: f64) -> Vec<Flow> {
     }]
 }
 
-/// Real machines that open connections, say nothing over them and leave.
+/// Real machines that open connections, say nothing over them and leave. All but their first SYNs are
+/// of proven sources.
 fn connections(who: People, rate: f64) -> Vec<Flow> {
     let part = rate / 3.0;
     vec![
         Flow {
             completes: 1.0,
+            proven: 1.0,
             ..Flow::tcp("attack syn", who, SYN, HTTPS, part)
         },
         Flow {
@@ -211,10 +213,11 @@ fn in_turn(rate: f64) -> Vec<Flow> {
     flows
 }
 
-/// The filter cannot tell them from the partner's own, who is known to be good.
+/// The filter cannot tell them from the partner's own, who proved his address and is known to be good.
 fn in_his_name(rate: f64) -> Flow {
     Flow {
         good: 1.0,
+        proven: 1.0,
         ..syns(PARTNER, HTTPS, rate)
     }
 }
@@ -255,7 +258,7 @@ pub const ATTACKS: &[Attack] = &[
     of(7, "connections-nat", Yes, (3e4, 3e5), |rate| {
         let mut flows = connections(bots(64), rate * 0.9);
         // Some of the bots are behind addresses of carriers.
-        flows.push(Flow { completes: 1.0, ..Flow::tcp("attack nat", SHARED, SYN, HTTPS, rate * 0.1 / 3.0) });
+        flows.push(Flow { completes: 1.0, proven: 1.0, ..Flow::tcp("attack nat", SHARED, SYN, HTTPS, rate * 0.1 / 3.0) });
         flows
     }),
     of(8, "udp-closed", Yes, (1e5, TERABIT), |rate| vec![datagrams(ANYBODY, Port::Any, rate)]),

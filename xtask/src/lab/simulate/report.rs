@@ -113,12 +113,14 @@ impl Report {
         )?;
         let partner = self.outcomes.iter().filter(|outcome| outcome.row == 23);
         let worst = partner.clone().map(|it| it.partner).reduce(f64::min);
-        if let Some(worst) = worst {
+        let best = partner.clone().map(|it| it.partner).reduce(f64::max);
+        if let Some((worst, best)) = worst.zip(best) {
             let banned = partner.filter(|outcome| outcome.is_partner_banned).count();
             writeln!(
                 text,
-                "* Row 23: the partner was banned in {banned} worlds; of his connections, {} come about in the worst.",
-                percent(worst)
+                "* Row 23: the partner was banned in {banned} worlds. Of the connections that he begins while he is forged, {} to {} come about; those that exist lose nothing.",
+                percent(worst),
+                percent(best)
             )?;
         }
         writeln!(text)

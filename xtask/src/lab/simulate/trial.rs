@@ -64,7 +64,7 @@ pub struct Outcome {
     pub lost: f64,
     /// The share of calm connections whose first SYN found a ceiling of answers.
     pub unanswered: f64,
-    /// The share of the partner's connections that came about, with up to four attempts.
+    /// The share of the partner's connections of that time that came about, with up to four attempts.
     pub partner: f64,
     /// Whether the partner was ever banned.
     pub is_partner_banned: bool,
@@ -146,6 +146,7 @@ pub fn run(attack: &Attack, seed: u64, memory: &Memory) -> Outcome {
     world.join(attack.flows(outcome.rate));
     let full: Vec<f64> = world.flows.iter().map(|flow| flow.rate).collect();
     let mut kept = Vec::new();
+    let mut partner = Toll::default();
     while world.elapsed() < began + lasts {
         let now = world.elapsed();
         calm.set(&mut world.flows, at + now);
@@ -158,6 +159,7 @@ pub fn run(attack: &Attack, seed: u64, memory: &Memory) -> Outcome {
         outcome.note(&world, &step, since);
         outcome.costs.push(step.cost.as_secs_f64() * 1e3);
         kept.push((step.attack.came, step.attack.kept));
+        partner.add(&step.partner);
         tolls.add(&step);
     }
     outcome.mitigated = mitigated(&kept);
@@ -179,7 +181,6 @@ pub fn run(attack: &Attack, seed: u64, memory: &Memory) -> Outcome {
     outcome.harm = tolls.calm.harm();
     outcome.lost = tolls.calm.share(tolls.calm.lost);
     outcome.unanswered = tolls.calm.unanswered / tolls.calm.asked.max(1.0);
-    let partner = &tolls.partner;
     outcome.partner = 1.0 - partner.failed / partner.asked.max(1.0);
     outcome.actions = tolls.actions;
     outcome
@@ -244,8 +245,6 @@ pub struct Tolls {
     pub calm: Toll,
     /// The attack.
     pub attack: Toll,
-    /// The partner.
-    pub partner: Toll,
     /// Actions.
     pub actions: u32,
 }
@@ -255,7 +254,6 @@ impl Tolls {
     pub fn add(&mut self, step: &Step) {
         self.calm.add(&step.calm);
         self.attack.add(&step.attack);
-        self.partner.add(&step.partner);
         self.actions += step.actions;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use filter_user::{
     config::detection::Detection,
-    detect::{Phase, Target, Vector, view::Memory},
+    detect::{Phase, Target, Vector, output::News, view::Memory},
 };
 use serde::Serialize;
 
@@ -34,7 +34,8 @@ pub struct Trick {
 /// All of them.
 pub fn all(memory: &Memory, seed: u64) -> Vec<Trick> {
     let mut tricks = vec![ramp(memory, seed), pulses(memory, seed)];
-    tricks.extend([decoys(seed)].into_iter().flatten());
+    tricks.push(decoys(seed));
+    tricks.push(lasting_decoys(seed));
     tricks.extend(crowded(seed));
     tricks
 }
@@ -46,10 +47,9 @@ fn world(memory: &Memory, machine: Machine, seed: u64) -> (World, Calm) {
     (world, calm)
 }
 
-fn attack(world: &mut World, name: &str, rate: f64) -> bool {
+fn attack(world: &mut World, name: &str, rate: f64) {
     let found = ATTACKS.iter().find(|attack| attack.name == name);
     world.join(found.map(|attack| attack.flows(rate)).unwrap_or_default());
-    found.is_some()
 }
 
 fn sets(world: &mut World, rate: f64) {
@@ -161,38 +161,85 @@ fn pulses(memory: &Memory, seed: u64) -> Trick {
     }
 }
 
-/// An hour of calm with packets like those of the flood to come, so that they count as calm.
-fn decoys(seed: u64) -> Option<Trick> {
-    let (mut world, calm) = world(&Memory::default(), Machine::SMALL, seed);
-    if !attack(&mut world, "amp-unlisted", 300.0) {
-        return None;
+/// What came of a flood that was announced.
+struct Announced {
+    tolls: Tolls,
+    /// Whether a rule was suggested.
+    is_suggested: bool,
+}
+
+impl Announced {
+    fn stopped(&self) -> f64 {
+        self.tolls.attack.kept / self.tolls.attack.came.max(1.0)
     }
+
+    fn tell(&self) -> String {
+        let suggested = if self.is_suggested {
+            ", a rule suggested"
+        } else {
+            ""
+        };
+        format!(
+            "{:.1} % stopped, calm dropped {:.4} %{suggested}",
+            self.stopped() * 100.0,
+            self.tolls.calm.harm() * 100.0
+        )
+    }
+}
+
+/// An hour of calm with packets like those of the flood to come, so that they count as calm.
+fn announced(name: &str, seed: u64) -> Announced {
+    let (mut world, calm) = world(&Memory::default(), Machine::SMALL, seed);
+    attack(&mut world, name, 300.0);
     while world.elapsed() < Duration::from_secs(3_600) {
         let now = world.elapsed();
         calm.set(&mut world.flows, now);
         world.step(Duration::from_secs(1));
     }
     sets(&mut world, 300_000.0);
-    let mut tolls = Tolls::default();
+    let mut announced = Announced {
+        tolls: Tolls::default(),
+        is_suggested: false,
+    };
     for _ in 0..200 {
         let now = world.elapsed();
         calm.set(&mut world.flows, now);
-        tolls.add(&world.step(STEP));
+        let step = world.step(STEP);
+        announced.tolls.add(&step);
+        announced.is_suggested |=
+            step.output.news.iter().any(
+                |news| matches!(news, News::Notice(text) if text.contains("floodwall rule add")),
+            );
     }
-    let stopped = tolls.attack.kept / tolls.attack.came.max(1.0);
-    Some(Trick {
+    announced
+}
+
+/// Decoys from forged addresses, as a flood has them.
+fn decoys(seed: u64) -> Trick {
+    let found = announced("udp-open", seed);
+    Trick {
         name: "decoys",
+        wanted: "300 packets/s like those of the flood, from random sources, for an hour, then \
+                 300,000/s: the fingerprint is found all the same, and at least 80 % of 20 s are \
+                 stopped"
+            .to_owned(),
+        found: found.tell(),
+        is_met: found.stopped() >= 0.8 && found.tolls.calm.harm() <= 0.001,
+    }
+}
+
+/// Decoys from the same 4,096 addresses all the time: so does a service that nobody opens by TCP.
+fn lasting_decoys(seed: u64) -> Trick {
+    let found = announced("amp-unlisted", seed);
+    Trick {
+        name: "lasting decoys",
         wanted:
-            "300 packets/s like those of the flood for an hour, then 300,000/s: the fingerprint is \
-                 found all the same, and at least 80 % of 20 s are stopped"
+            "likewise from 4,096 reflectors that return all the time, as a service's clients do: \
+                 the rule is suggested at least, and calm is not harmed"
                 .to_owned(),
-        found: format!(
-            "{:.1} % stopped, calm dropped {:.4} %",
-            stopped * 100.0,
-            tolls.calm.harm() * 100.0
-        ),
-        is_met: stopped >= 0.8 && tolls.calm.harm() <= 0.001,
-    })
+        found: found.tell(),
+        is_met: (found.is_suggested || found.stopped() >= 0.8) && found.tolls.calm.harm() <= 0.001,
+    }
 }
 
 /// A step with a million sources observed, on 256 CPUs and 200 cards.
