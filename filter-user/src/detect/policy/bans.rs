@@ -30,6 +30,8 @@ const MOST_BANNED: usize = 1_024;
 const MOST_PREFIXES: usize = 256;
 /// Banned neighbours that make a neighbourhood one.
 const NEIGHBOURS: usize = 8;
+/// Stopped SYNs that say something of a limit.
+const SOME: u32 = 16;
 /// How long to gather sources before they are banned together.
 const ROUND: Duration = Duration::from_secs(1);
 /// How long after a ban it is told whether the door refused it.
@@ -77,6 +79,20 @@ impl Bans {
     /// Sources against which there is evidence, most first.
     pub fn suspects(&self) -> Vec<IpNet> {
         self.evidence.guilty()
+    }
+
+    /// Whether the limit of completed handshakes meets rather those for whom something speaks, as it
+    /// does once the others are banned: a carrier's addresses, behind which some misbehave.
+    pub fn leave_the_good(&self, sources: &Sources) -> bool {
+        let (mut good, mut bad) = (0_u32, 0_u32);
+        for (count, unit) in self.evidence.all() {
+            match sources.judgement(&unit) {
+                Judgement::Good | Judgement::Healthy => good = good.saturating_add(count),
+                Judgement::Stranger => bad = bad.saturating_add(count),
+                Judgement::Unknown => {}
+            }
+        }
+        good >= SOME && good > bad
     }
 
     /// Bans who has earned it, once a second.

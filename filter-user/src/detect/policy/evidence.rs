@@ -67,17 +67,20 @@ impl Evidence {
         in_generation(&self.young).saturating_add(in_generation(&self.old))
     }
 
-    /// Sources of which enough was seen, most first.
-    pub fn guilty(&self) -> Vec<IpNet> {
+    /// All sources of which anything was seen.
+    pub fn all(&self) -> impl Iterator<Item = (u32, IpNet)> {
         let only_old = self
             .old
             .keys()
             .filter(|unit| !self.young.contains_key(unit));
         let all = self.young.keys().chain(only_old);
-        let mut guilty: Vec<(u32, IpNet)> = all
-            .map(|unit| (self.of(unit), *unit))
-            .filter(|(count, _)| *count >= ENOUGH)
-            .collect();
+        all.map(|unit| (self.of(unit), *unit))
+    }
+
+    /// Sources of which enough was seen, most first.
+    pub fn guilty(&self) -> Vec<IpNet> {
+        let mut guilty: Vec<(u32, IpNet)> =
+            self.all().filter(|(count, _)| *count >= ENOUGH).collect();
         guilty.sort_unstable_by_key(|(count, unit)| (u32::MAX.saturating_sub(*count), *unit));
         guilty.into_iter().map(|(_, unit)| unit).collect()
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::{
+    bans::Bans,
     budget::Urgency,
     desk::Desk,
     holds::Holds,
@@ -15,7 +16,10 @@ use super::{
     words,
 };
 use crate::{
-    config::{limit::LimitName, units::Rate},
+    config::{
+        limit::{LimitName, Sender},
+        units::Rate,
+    },
     core::command::Command,
     detect::{Scene, Threat, Vector, output::Spoofed},
     render::number,
@@ -45,6 +49,8 @@ pub struct Grounds<'a> {
     pub strain: &'a Strain,
     /// Which defences hold.
     pub holds: &'a Holds,
+    /// What is held against sources.
+    pub bans: &'a Bans,
 }
 
 /// A limit that is lowered.
@@ -91,6 +97,13 @@ impl Limits {
             if threat.passed > threat.threshold && !is_met(threat) {
                 self.lower(scene, threat, grounds, desk);
             }
+        }
+        if let Some(lowered) = self
+            .lowered
+            .get_mut(&LimitName::Connections(Sender::Source))
+            && grounds.bans.leave_the_good(grounds.sources)
+        {
+            lowered.spare(scene.elapsed, desk);
         }
         for lowered in self.lowered.values_mut() {
             lowered.go_on(scene.elapsed, desk);
@@ -307,6 +320,19 @@ impl Lowered {
             self.bottom = Some(up);
             let why = format!("{}; less than half passes", words::describe(threat));
             self.up(up, &why, elapsed, desk);
+        }
+    }
+
+    /// It meets those who should be spared, and goes up.
+    fn spare(&mut self, elapsed: Duration, desk: &mut Desk<'_>) {
+        if elapsed.saturating_sub(self.stepped) < STEP {
+            return;
+        }
+        if let Some(up) = self.rung.checked_sub(1) {
+            self.bottom = Some(up);
+            self.depth = self.rung;
+            let why = "of whom it stops, most have healthy sessions or are known good";
+            self.up(up, why, elapsed, desk);
         }
     }
 

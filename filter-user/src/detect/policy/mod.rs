@@ -92,6 +92,7 @@ impl Policy {
             regulars: &self.regulars,
             strain: &self.strain,
             holds: &self.holds,
+            bans: &self.bans,
         };
         self.limits.update(scene, grounds, &mut desk);
         self.bans.update(scene, &mut self.sources, &mut desk);
