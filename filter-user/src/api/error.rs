@@ -8,6 +8,7 @@ use axum::{
 
 use crate::{
     api::types::{ErrorBody, ErrorKind, SCHEMA},
+    config::text::safe,
     core::refusal::Refusal,
 };
 
@@ -44,10 +45,15 @@ impl IntoResponse for ApiError {
         let body = ErrorBody {
             schema: SCHEMA,
             error: self.refusal.kind,
-            message: self.refusal.message,
+            message: lines(&self.refusal.message),
         };
         (self.status, Json(body)).into_response()
     }
+}
+
+/// What is said, in which a request may be quoted, as a terminal may have it; lines stay lines.
+fn lines(message: &str) -> String {
+    message.lines().map(safe).collect::<Vec<_>>().join("\n")
 }
 
 /// The HTTP status of a kind.

@@ -61,6 +61,19 @@ pub fn is_hidden(character: char) -> bool {
             .any(|&(first, last)| (first..=last).contains(&character))
 }
 
+/// Text from outside as a terminal may have it: what is hidden or steers is escaped.
+pub fn safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 /// Text that may be kept and shown: at most [`MOST_BYTES`], without control, escape,
 /// bidirectional, zero-width or format characters. White space around it is taken away.
 pub fn clean(text: &str) -> Result<String, String> {

@@ -25,7 +25,7 @@ use std::{
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::{Timestamp, Unit};
 
-use crate::config::text;
+pub use crate::config::text::safe;
 
 /// What the reader can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,19 +60,6 @@ impl Style {
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
-}
-
-/// Text from outside as a terminal may have it: what is hidden or steers is escaped.
-pub fn safe(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if text::is_hidden(character) {
-            safe.extend(character.escape_default());
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
 }
 
 /// A point in time, to the nearest second as in the daemon's own sentences, in UTC.

@@ -27,6 +27,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
     api::types::Event,
+    config::text::safe,
     core::{
         actor::Actor,
         state::{Change, State},
@@ -43,7 +44,8 @@ pub struct Store {
 
 /// Something that could not be kept or read back. Says what, and what mends it.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+// What SQLite says may quote a damaged file.
+#[error("{}", safe(.0))]
 pub struct StoreError(pub String);
 
 /// What was kept.
@@ -143,7 +145,7 @@ impl Store {
         lists::sweep(&store.folder, &store.list_files()?);
         let restored = Restored {
             state,
-            losses,
+            losses: losses.iter().map(|loss| safe(loss)).collect(),
             is_unreconciled,
         };
         Ok((store, restored))

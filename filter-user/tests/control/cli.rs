@@ -193,7 +193,8 @@ fn a_refusal_is_exit_5_and_told_on_stderr_or_as_json() {
         let output = run(&lab, "block add 192.0.2.1 --json");
         assert_eq!(code(&output), expected);
         let body: ErrorBody = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((body.error, body.message.as_str()), (kind, "be\u{1b}cause"));
+        let said = (body.error, body.message.as_str());
+        assert_eq!(said, (kind, "be\\u{1b}cause"));
         assert!(output.stderr.is_empty());
     }
 }

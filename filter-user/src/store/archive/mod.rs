@@ -21,7 +21,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use self::seconds::Second;
 use super::{Damage, StoreError, check_header, rows};
-use crate::detect::{Memory, output::Report};
+use crate::{
+    config::text::safe,
+    detect::{Memory, output::Report},
+};
 
 const DATABASE: &str = "history.db";
 const SCHEMA_VERSION: i64 = 1;
@@ -120,7 +123,7 @@ impl Archive {
             Damage::Beyond(error) => error,
             Damage::Corrupt(what) => StoreError(format!("{}: {what}", path.display())),
         })?;
-        Ok((Self::of(path, database), Some(loss)))
+        Ok((Self::of(path, database), Some(safe(&loss))))
     }
 
     fn of(path: PathBuf, database: Connection) -> Self {
