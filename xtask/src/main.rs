@@ -3,6 +3,7 @@
 mod build;
 mod clock;
 mod forward;
+mod fuzz;
 mod libtest;
 mod lint;
 mod package;
@@ -44,6 +45,8 @@ enum Task {
     Test(test::Arguments),
     /// Make the Debian package, or a tarball with a static binary, and check what is in it
     Package(package::Arguments),
+    /// Look for input that breaks something, guided by coverage
+    Fuzz(fuzz::Arguments),
     /// Watch a flood being dropped, in network namespaces of its own
     Demo(forward::Arguments),
     /// Measure nanoseconds a packet
@@ -79,6 +82,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Lint => lint::run()?,
         Task::Test(arguments) => return test::run(&arguments),
         Task::Package(arguments) => package::run(&arguments)?,
+        Task::Fuzz(arguments) => return fuzz::run(&arguments),
         Task::Demo(arguments) => return forward::run("demo", arguments),
         Task::Bench(arguments) => return forward::run("bench", arguments),
         Task::Attack(arguments) => return forward::run("attack", arguments),

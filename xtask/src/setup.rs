@@ -188,6 +188,18 @@ fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<PathBuf> {
     Ok(installed)
 }
 
+/// A C++ compiler, which only `fuzz` needs: libFuzzer is built with it.
+///
+/// # Errors
+/// If it cannot be installed.
+pub fn cxx() -> Result<()> {
+    if process::find("c++").is_none() {
+        say("installing g++: libFuzzer is built with it");
+        install_packages(&["g++".to_owned()])?;
+    }
+    Ok(())
+}
+
 /// The clippy of the compiler that builds the eBPF program.
 ///
 /// # Errors

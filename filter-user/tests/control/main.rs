@@ -4,6 +4,7 @@
 mod api;
 mod bounds;
 mod cli;
+mod fuzz;
 mod lab;
 mod metrics;
 mod socket;

@@ -6,6 +6,7 @@
 mod asked;
 mod bed;
 mod frames;
+mod fuzz;
 mod oracle;
 mod situation;
 mod state;
@@ -124,40 +125,82 @@ fn judged(bed: &mut Bed, situation: &Situation, met: &mut [u32; 64]) -> Result<u
 
 /// Runs a situation in force through kernel and model; gives how many frames were compared.
 fn run(bed: &mut Bed, situation: &Situation, met: &mut [u32; 64]) -> Result<usize, String> {
-    let mut oracle = Oracle::new(situation);
-    let mut crowds = Crowds::default();
+    let mut pair = Pair::new(situation);
     let mut ran = 0;
     for (index, frame) in situation.frames.iter().enumerate() {
-        if let ControlFlow::Continue(packet) = parse::packet(&frame.as_slice())
-            && !has_room(&mut crowds, &packet, situation)
-        {
-            continue;
+        if let Some(reason) = pair.judge(bed, index, frame)? {
+            met[usize::from(reason.code())] += 1;
+            ran += 1;
         }
-        ran += 1;
-        let expected = oracle.judge(frame);
-        met[usize::from(expected.reason.code())] += 1;
+    }
+    pair.settle(bed)?;
+    Ok(ran)
+}
+
+/// The model of a situation beside the kernel in which it is in force.
+struct Pair<'s> {
+    situation: &'s Situation,
+    oracle: Oracle<'s>,
+    crowds: Crowds,
+}
+
+impl<'s> Pair<'s> {
+    fn new(situation: &'s Situation) -> Self {
+        Self {
+            situation,
+            oracle: Oracle::new(situation),
+            crowds: Crowds::default(),
+        }
+    }
+
+    /// What both say of a frame, if it is the same; `None` if there is no room for what it leaves
+    /// behind.
+    fn judge(
+        &mut self,
+        bed: &mut Bed,
+        index: usize,
+        frame: &[u8],
+    ) -> Result<Option<Reason>, String> {
+        if let ControlFlow::Continue(packet) = parse::packet(&frame)
+            && !has_room(&mut self.crowds, &packet, self.situation)
+        {
+            return Ok(None);
+        }
+        let expected = self.oracle.judge(frame);
         let verdict = bed.specimen.run(frame).expect("the program runs");
         let samples = bed.samples();
         let shown: Vec<(u8, u8)> = samples.iter().map(|it| (it.reason, it.dropped)).collect();
         if (verdict, shown) != as_seen(expected) {
             let said = samples.first().map(|it| Reason::try_from(it.reason));
-            return Err(told(index, frame, expected, verdict, said, situation));
+            return Err(told(index, frame, expected, verdict, said, self.situation));
         }
+        Ok(Some(expected.reason))
     }
-    let said = (
-        bed.moved(),
-        bed.met(situation),
-        bed.imported(),
-        bed.rules(situation),
-    );
-    let expected = (oracle.counters, oracle.met, oracle.imported, oracle.rules);
-    if said != expected {
-        return Err(format!(
-            "counters, entries, lists and rules met are {said:?}, and the model's {expected:?}\n\
-             {situation:#?}"
-        ));
+
+    /// Compares what was counted since the situation is in force.
+    fn settle(&self, bed: &mut Bed) -> Result<(), String> {
+        let said = (
+            bed.moved(),
+            bed.met(self.situation),
+            bed.imported(),
+            bed.rules(self.situation),
+        );
+        let oracle = &self.oracle;
+        let expected = (
+            oracle.counters,
+            oracle.met,
+            oracle.imported.clone(),
+            oracle.rules.clone(),
+        );
+        if said != expected {
+            return Err(format!(
+                "counters, entries, lists and rules met are {said:?}, and the model's \
+                 {expected:?}\n{:#?}",
+                self.situation
+            ));
+        }
+        Ok(())
     }
-    Ok(ran)
 }
 
 /// The XDP verdict and the one sample of a frame: its reason, and whether it was dropped.
