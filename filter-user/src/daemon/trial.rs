@@ -84,24 +84,14 @@ impl<D: Dataplane> Daemon<D> {
 
     /// The tick by which changes want to be confirmed, if they say so.
     pub(super) fn confirm_by(&self, changes: &[Change], moment: Moment) -> u64 {
-        let mut trials = changes.iter().filter_map(|change| match change {
-            Change::Trial(trial) => Some(trial.as_deref()),
-            Change::Manual(..)
-            | Change::Import(..)
-            | Change::Mode(_)
-            | Change::Limit(..)
-            | Change::Defence(..)
-            | Change::CookiePort(..)
-            | Change::Detached(..)
-            | Change::Rule(..)
-            | Change::NextRule(_)
-            | Change::HeldDefence(..)
-            | Change::HeldLimit(..)
-            | Change::Veto(..)
-            | Change::Unconfirmed(_) => None,
+        let last = changes.iter().rev().find_map(|change| {
+            let Change::Trial(trial) = change else {
+                return None;
+            };
+            Some(trial.as_deref())
         });
         let now = self.state.trial.as_deref();
-        match trials.next_back() {
+        match last {
             None => self.confirm_by,
             Some(None) => 0,
             // The tick stays, whatever became of the calendar meanwhile.
@@ -150,21 +140,11 @@ impl<D: Dataplane> Daemon<D> {
         kind: &str,
         text: &str,
     ) -> Result<(), Refusal> {
-        let texts = changes.iter().find_map(|change| match change {
-            Change::Unconfirmed(texts) => texts.as_ref().map(|texts| texts.before.clone()),
-            Change::Manual(..)
-            | Change::Import(..)
-            | Change::Mode(_)
-            | Change::Limit(..)
-            | Change::Defence(..)
-            | Change::CookiePort(..)
-            | Change::Detached(..)
-            | Change::Rule(..)
-            | Change::NextRule(_)
-            | Change::HeldDefence(..)
-            | Change::HeldLimit(..)
-            | Change::Veto(..)
-            | Change::Trial(_) => None,
+        let texts = changes.iter().find_map(|change| {
+            let Change::Unconfirmed(texts) = change else {
+                return None;
+            };
+            texts.as_ref().map(|texts| texts.before.clone())
         });
         let Some(before) = texts else {
             return self.carry_out(changes, by, kind, text);

@@ -108,7 +108,7 @@ fn kernel() {
         }));
 }
 
-/// A closure that is told what follows it, for a panic ends the run.
+/// Says that the closure may be unwound, which bolero asks for: after a panic nothing uses it again.
 fn within<F: Fn(&[u8])>(judge: F) -> impl Fn(&[u8]) + RefUnwindSafe {
     let judge = AssertUnwindSafe(judge);
     move |bytes| (*judge)(bytes)
