@@ -200,22 +200,10 @@ impl Situation<'_> {
 }
 
 fn number(change: &Change) -> Option<String> {
-    match change {
-        Change::Rule(number, _) => Some(number.to_string()),
-        Change::NextRule(_)
-        | Change::Manual(..)
-        | Change::Import(..)
-        | Change::Mode(_)
-        | Change::Limit(..)
-        | Change::Defence(..)
-        | Change::CookiePort(..)
-        | Change::Detached(..)
-        | Change::HeldDefence(..)
-        | Change::HeldLimit(..)
-        | Change::Veto(..)
-        | Change::Trial(_)
-        | Change::Unconfirmed(_) => None,
-    }
+    let Change::Rule(number, _) = change else {
+        return None;
+    };
+    Some(number.to_string())
 }
 
 /// A place behind all others, or between a rule and the one before it; 0 if there is none left.
