@@ -77,8 +77,8 @@ impl Silence {
 /// What to tell an operator.
 pub const SAID: &str = "SYNs were answered for ten seconds and no cookie came back, where before \
                         clients connected all the time. To blame is likely: the driver loses what \
-                        XDP sends back (a veth whose other end has no GRO: `ethtool -K PEER gro on`; \
-                        or attach = \"generic\"), or the line is so full that no client gets through. \
+                        XDP sends back (a veth whose other end has no XDP program: attach = \
+                        \"generic\"), or the line is so full that no client gets through. \
                         They are tried again by themselves";
 
 #[cfg(test)]
