@@ -43,6 +43,17 @@ pub fn is_good(packet: &Packet, settings: &Settings) -> bool {
     known::is_good(days(line, &places))
 }
 
+/// Whether the source was marked on another day: with one mark more it is known good, if it is not
+/// already.
+#[inline(always)]
+pub fn was_here_before(source: &Address, settings: &Settings) -> bool {
+    let places = Places::of(source, &settings.key);
+    match KNOWN.get_ptr_mut(places.line) {
+        Some(line) => days(line, &places) & !known::column(settings.day) != 0,
+        None => false,
+    }
+}
+
 /// Marks a source for the day.
 #[inline(always)]
 pub fn mark(source: &Address, settings: &Settings) {

@@ -11,6 +11,7 @@ mod cpu;
 mod egress;
 mod fragments;
 mod frame;
+mod hops;
 mod judge;
 mod known;
 mod license;

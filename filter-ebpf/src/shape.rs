@@ -27,6 +27,10 @@ static PREFIX_BYTES_SHIFT: u32 = 64 - 15;
 #[unsafe(no_mangle)]
 static ATOMICS: u32 = 1;
 
+/// Not zero: programs may read memory of the kernel, which a lockdown for confidentiality forbids.
+#[unsafe(no_mangle)]
+static KERNEL_READS: u32 = 1;
+
 /// Reads a constant that userspace may have changed before the load.
 macro_rules! constant {
     ($name:ident) => {
@@ -52,6 +56,12 @@ pub fn has_any(features: u64) -> bool {
 #[inline(always)]
 pub fn has_atomics() -> bool {
     constant!(ATOMICS) != 0
+}
+
+/// Whether programs may read memory of the kernel.
+#[inline(always)]
+pub fn can_read_kernel() -> bool {
+    constant!(KERNEL_READS) != 0
 }
 
 /// The set of [`Defence`]s that the program has: each is a feature, in the same order.

@@ -16,7 +16,7 @@ use filter_common::{
 
 use crate::{
     clock::Tick,
-    known, proven, settings,
+    hops, known, proven, settings,
     state::{
         connections,
         cookies::{counters, guests},
@@ -78,6 +78,9 @@ fn established(ops: *mut bpf_sock_ops, settings: &Settings) {
     if let Some(source) = remote(ops) {
         connections::charge(&source, settings, Tick::now());
         proven::mark(&source, settings);
+        if known::was_here_before(&source, settings) {
+            hops::learn(ops, &source, settings);
+        }
     }
 }
 

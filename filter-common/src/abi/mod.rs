@@ -18,7 +18,7 @@ pub mod traffic;
 
 /// Version of everything in this module. A daemon that finds pinned maps of another version
 /// replaces them instead of reading them.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Asserts the size of a type at compile time, and lets aya copy it in and out of maps.
 macro_rules! map_value {

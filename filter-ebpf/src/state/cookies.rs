@@ -7,6 +7,7 @@ mod ceilings;
 pub mod counters;
 pub mod guests;
 pub mod learned;
+mod repeats;
 mod segment;
 mod send;
 mod stamps;
@@ -28,12 +29,14 @@ use filter_common::{
     },
 };
 
+use self::ceilings::Standing;
 use self::learned::Learned;
 pub use self::segment::Segment;
 use crate::{
     clock::Tick,
     cpu,
     frame::XdpFrame,
+    hops,
     judge::Judge,
     known,
     lookup::{Kind, TcpSocket},
@@ -94,14 +97,14 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
     {
         return NOTHING;
     }
-    let is_good = known::is_good(packet, settings);
-    if is_good
-        && bucket::take(
-            &mut cpu.cookies_known,
-            Tick::now().moment(),
-            &settings.cookies.known,
-        )
-    {
+    let standing = if !known::is_good(packet, settings) {
+        Standing::Stranger
+    } else if hops::are_expected(packet, settings) {
+        Standing::Expected
+    } else {
+        Standing::Good
+    };
+    if goes_unanswered(standing, &mut cpu.cookies_known, settings) {
         return NOTHING;
     }
     let syn = Syn {
@@ -114,7 +117,9 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
     if guests::is_known(&packet.source, settings) && syn.meets_connection() {
         return NOTHING;
     }
-    if !ceilings::have_room(packet, settings, cpu, is_good) {
+    if !ceilings::have_room(packet, settings, cpu, standing)
+        && (standing == Standing::Stranger || !repeats::have_room(context))
+    {
         return Reason::CookieCeiling as u32;
     }
     let Some(segment) = Segment::read_whole(context, packet) else {
@@ -133,6 +138,19 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
         Cookie::NoListener if how & CLOSED_PORTS != 0 => Reason::ClosedTcp as u32,
         Cookie::NoListener | Cookie::Declined => NOTHING,
     }
+}
+
+/// Whether the stack gets the SYN of a known good source as it is, so many a second. Of those without
+/// an expected hop limit half of the burst is kept back, so that the others go first.
+#[inline(always)]
+fn goes_unanswered(standing: Standing, bucket: &mut u64, settings: &Settings) -> bool {
+    let mut limit = settings.cookies.known;
+    match standing {
+        Standing::Stranger => return false,
+        Standing::Good => limit.depth >>= 1,
+        Standing::Expected | Standing::Repeated | Standing::RepeatedExpected => {}
+    }
+    bucket::take(bucket, Tick::now().moment(), &limit)
 }
 
 /// What came of asking for a cookie.

@@ -64,6 +64,16 @@ impl Kernel {
     }
 }
 
+/// Whether programs at sockets may read memory of the kernel; a lockdown for confidentiality forbids it.
+/// What cannot be tried is taken to be so: loading fails in better words.
+pub(super) fn can_read_kernel() -> bool {
+    let helper = BpfHelper::BPF_FUNC_probe_read_kernel;
+    !matches!(
+        Probe::from(is_helper_supported(ProgramType::SockOps, helper)),
+        Probe::Missing
+    )
+}
+
 /// Defences that this kernel has no means for, each with a sentence.
 pub fn lacking() -> Unable {
     const NEEDS: [(Defence, BpfHelper, &str, &str); 5] = [

@@ -20,6 +20,8 @@ pub(super) struct Abilities {
     pub(super) features: u64,
     /// 1: there are atomic operations beside addition.
     pub(super) atomics: u32,
+    /// 1: programs at sockets may read memory of the kernel.
+    pub(super) kernel_reads: u32,
 }
 
 impl Abilities {
@@ -35,6 +37,7 @@ impl Abilities {
             Self {
                 features: !lacking,
                 atomics: u32::from(refused != Some(libc::EINVAL)),
+                kernel_reads: u32::from(probe::can_read_kernel()),
             }
         })
     }
@@ -53,6 +56,14 @@ impl Abilities {
             sentences.push(
                 "this kernel has no atomic operations for BPF but addition: what several CPUs note \
                  in the same moment may be noted once; Linux 5.12 has them"
+                    .to_owned(),
+            );
+        }
+        if self.kernel_reads == 0 {
+            sentences.push(
+                "this kernel is locked down for confidentiality: with which hop limit known good \
+                 sources arrive is not seen, and SYNs forged in their names are told from theirs by \
+                 retransmission alone"
                     .to_owned(),
             );
         }
@@ -80,7 +91,9 @@ impl Abilities {
 /// Tells the loader what the program asks for.
 pub(super) fn tell<'a>(loader: &mut EbpfLoader<'a>, features: &'a u64) {
     loader.override_global("FEATURES", features, true);
-    loader.override_global("ATOMICS", &Abilities::get().atomics, true);
+    let abilities = Abilities::get();
+    loader.override_global("ATOMICS", &abilities.atomics, true);
+    loader.override_global("KERNEL_READS", &abilities.kernel_reads, true);
 }
 
 /// Renames the section of programs that take frames of several buffers, by which a loader knows to ask
@@ -168,6 +181,7 @@ mod tests {
         Abilities {
             features: !Feature::Frags.bit(),
             atomics: 0,
+            kernel_reads: 0,
         }
     }
 
@@ -193,7 +207,7 @@ mod tests {
             );
             assert!(is_plain, "{name}");
         }
-        assert_eq!(old().shortcomings().len(), 2);
+        assert_eq!(old().shortcomings().len(), 3);
     }
 
     #[test]
@@ -201,6 +215,7 @@ mod tests {
         let able = Abilities {
             features: u64::MAX,
             atomics: 1,
+            kernel_reads: 1,
         };
         assert!(matches!(able.fit(OBJECT), Cow::Borrowed(_)));
         assert!(able.shortcomings().is_empty());

@@ -1,0 +1,80 @@
+//! SYNs in the name of known good sources that found no room, so that they are told from forged ones
+//! when they are sent again.
+
+use aya_ebpf::{bindings::xdp_md, macros::map, maps::Array};
+use filter_common::{
+    abi::feature::Feature,
+    logic::{
+        packet::Transport,
+        repeat::{LINES_LOG2, Line, Place, UNIT_SHORTER},
+    },
+};
+
+use super::ceilings::{self, Standing};
+use crate::{clock::Tick, cpu, frame::XdpFrame, hops, lists::MMAPABLE, settings, shape};
+
+/// What was seen of late.
+#[map]
+static REPEATS: Array<Line> = Array::with_max_entries(1 << LINES_LOG2, MMAPABLE);
+
+/// Whether the noted SYN, which found no room, is one that is sent again and finds some as such. Notes
+/// it. Exported, because it then has a stack of its own and the verifier looks at it once.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn cookies_repeat(context: *mut xdp_md) -> u32 {
+    let Some((cpu, scratch)) = cpu::own() else {
+        return 0;
+    };
+    let Some(settings) = settings::noted(scratch) else {
+        return 0;
+    };
+    if !shape::has(Feature::Cookies) {
+        return 0;
+    }
+    let packet = scratch.packet();
+    let Transport::Tcp {
+        source_port,
+        destination_port,
+        ..
+    } = packet.transport()
+    else {
+        return 0;
+    };
+    // The sequence number follows the ports.
+    let mut words = [0; 2];
+    if !XdpFrame::of(context).read::<8>(packet.tcp_at(), &mut words) {
+        return 0;
+    }
+    let is_expected = hops::are_expected(packet, settings);
+    let ports = u32::from(source_port) << 16 | u32::from(destination_port);
+    let place = Place::of(packet, ports, words[1], is_expected, &settings.key);
+    let Some(line) = REPEATS.get_ptr_mut(place.line) else {
+        return 0;
+    };
+    let unit = settings.seen_log2.wrapping_sub(UNIT_SHORTER) & 63;
+    // SAFETY: whole words of a live map value; of what two CPUs write at once, one is lost, and the
+    // SYN is noted when it comes again.
+    let sighting = place.look(unsafe { &*line }, Tick::now().count() >> unit);
+    if sighting.is_repeated {
+        let standing = if is_expected {
+            Standing::RepeatedExpected
+        } else {
+            Standing::Repeated
+        };
+        if ceilings::have_room(packet, settings, cpu, standing) {
+            return 1;
+        }
+    }
+    if sighting.word != 0 {
+        let entry = (sighting.entry & 15) as usize;
+        // SAFETY: one of the line's entries.
+        unsafe { line.cast::<u32>().add(entry).write_volatile(sighting.word) };
+    }
+    0
+}
+
+/// See [`cookies_repeat`].
+#[inline(always)]
+pub fn have_room(context: *mut xdp_md) -> bool {
+    cookies_repeat(context) != 0
+}
