@@ -34,6 +34,8 @@ pub struct Scratch {
     pub length: u32,
     /// The services that the packet belongs to, as a set.
     services: u64,
+    /// What speaks for a SYN: `ceilings::standing`.
+    standing: u64,
     /// The bank of rules that the packet was classified with: another may be in force by the
     /// time that it meets one.
     pub rule_bank: u32,
@@ -115,6 +117,20 @@ impl Scratch {
             0 => None,
             code => Some(code.wrapping_sub(1) as u8),
         }
+    }
+
+    /// Notes what speaks for a SYN, and gives it back.
+    #[inline(always)]
+    pub fn stand(&mut self, standing: u64) -> u64 {
+        self.standing = standing;
+        forget();
+        self.standing
+    }
+
+    /// What speaks for a SYN.
+    #[inline(always)]
+    pub fn standing(&self) -> u64 {
+        self.standing
     }
 
     /// Writes the packet down and reads it back. Each way of parsing has a number, so that its store

@@ -7,7 +7,7 @@
 
 use super::{
     address::{Address, Family},
-    branchless::equal,
+    branchless::many::equal,
     hash::HashKey,
 };
 

@@ -8,7 +8,7 @@
 //! a quarter of a minute ago is mistaken for younger, which costs nothing but its allowance.
 
 use super::{
-    branchless::{below, choose, equal},
+    branchless::many::{below, choose, equal},
     hash::HashKey,
     packet::Packet,
 };
@@ -54,22 +54,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// Of a SYN with these ports, as one number, and this sequence number.
+    /// Of a SYN with these ports, as one number, and this sequence number, in one half of the table.
     #[inline(always)]
-    pub fn of(
-        packet: &Packet,
-        ports: u32,
-        sequence: u32,
-        is_expected: bool,
-        key: &HashKey,
-    ) -> Self {
+    pub fn of(packet: &Packet, ports: u32, sequence: u32, half: u32, key: &HashKey) -> Self {
         let [a, b] = packet.source.halves();
         let [c, d] = packet.destination.halves();
         let rest = u64::from(ports) << 32 | u64::from(sequence);
         let hash = key.chain(packet.source.family(), &[a, b, c, d, rest]);
         let line = (hash >> (u64::BITS - LINES_LOG2)) as u32 >> 1;
         Self {
-            line: line | u32::from(is_expected) << (LINES_LOG2 - 1),
+            line: line | half << (LINES_LOG2 - 1),
             tag: (hash >> 24) as u32 & ((1 << (u32::BITS - TIME_BITS)) - 1) | 1,
         }
     }
@@ -93,8 +87,8 @@ impl Place {
             age = choose(is_older, since, age);
         }
         let is_early = found & below(pause, SHORTEST);
-        let is_repeated = found & !is_early & below(pause, LONGEST.wrapping_add(1));
-        let word = (tag << TIME_BITS | time & TIME) & !is_early;
+        let is_repeated = found & (is_early ^ 1) & below(pause, LONGEST.wrapping_add(1));
+        let word = choose(is_early, 0, tag << TIME_BITS | time & TIME);
         Sighting {
             is_repeated: is_repeated != 0,
             entry: choose(found, mine, oldest) as u32,

@@ -29,7 +29,7 @@ use filter_common::{
     },
 };
 
-use self::ceilings::Standing;
+use self::ceilings::standing;
 use self::learned::Learned;
 pub use self::segment::Segment;
 use crate::{
@@ -53,7 +53,14 @@ pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
     if judge.defends(Defence::ClosedPorts) {
         how |= CLOSED_PORTS;
     }
-    match cookies_answer(frame.raw(), how) {
+    let mut code = cookies_answer(frame.raw(), how);
+    if code == NO_ROOM_YET {
+        code = Reason::CookieCeiling as u32;
+        if repeats::have_room(frame.raw()) {
+            code = cookies_answer(frame.raw(), how | GRANTED);
+        }
+    }
+    match code {
         code if code == Reason::CookieAnswered as u32 => judge.found(Reason::CookieAnswered),
         code if code == Reason::CookieCeiling as u32 => judge.found(Reason::CookieCeiling),
         code if code == Reason::ClosedTcp as u32 => judge.found(Reason::ClosedTcp),
@@ -65,10 +72,14 @@ pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
 const ENFORCED: u32 = 1;
 /// What goes to closed ports is dropped.
 const CLOSED_PORTS: u32 = 2;
+/// There is room for the answer.
+const GRANTED: u32 = 4;
+/// There is none, unless the SYN, whose source is known good, is one that is sent again.
+const NO_ROOM_YET: u32 = u32::MAX;
 /// The SYN is the stack's.
 const NOTHING: u32 = 0;
 
-/// The code of what becomes of the noted SYN; zero if it goes on to the stack. Makes the frame its
+/// The code of what becomes of the noted SYN, or [`NO_ROOM_YET`]; zero if it goes on to the stack. Makes the frame its
 /// answer, after a sample, so that samples show what came: in one function, for each return costs
 /// some nanoseconds where processors are kept from guessing it (SRSO). Exported, because it then has a stack of its own and the verifier looks at
 /// it once.
@@ -97,13 +108,13 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
     {
         return NOTHING;
     }
-    let standing = if !known::is_good(packet, settings) {
-        Standing::Stranger
+    let standing = scratch.stand(if !known::is_good(packet, settings) {
+        standing::STRANGER
     } else if hops::are_expected(packet, settings) {
-        Standing::Expected
+        standing::EXPECTED
     } else {
-        Standing::Good
-    };
+        standing::GOOD
+    });
     if goes_unanswered(standing, &mut cpu.cookies_known, settings) {
         return NOTHING;
     }
@@ -117,10 +128,12 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
     if guests::is_known(&packet.source, settings) && syn.meets_connection() {
         return NOTHING;
     }
-    if !ceilings::have_room(packet, settings, cpu, standing)
-        && (standing == Standing::Stranger || !repeats::have_room(context))
-    {
-        return Reason::CookieCeiling as u32;
+    if how & GRANTED == 0 && !ceilings::have_room(packet, settings, cpu, standing) {
+        return if standing == standing::STRANGER {
+            Reason::CookieCeiling as u32
+        } else {
+            NO_ROOM_YET
+        };
     }
     let Some(segment) = Segment::read_whole(context, packet) else {
         return NOTHING;
@@ -143,13 +156,12 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
 /// Whether the stack gets the SYN of a known good source as it is, so many a second. Of those without
 /// an expected hop limit half of the burst is kept back, so that the others go first.
 #[inline(always)]
-fn goes_unanswered(standing: Standing, bucket: &mut u64, settings: &Settings) -> bool {
-    let mut limit = settings.cookies.known;
-    match standing {
-        Standing::Stranger => return false,
-        Standing::Good => limit.depth >>= 1,
-        Standing::Expected | Standing::Repeated | Standing::RepeatedExpected => {}
+fn goes_unanswered(standing: u64, bucket: &mut u64, settings: &Settings) -> bool {
+    if standing == standing::STRANGER {
+        return false;
     }
+    let mut limit = settings.cookies.known;
+    limit.depth = limit.depth.wrapping_shr(1 & !standing as u32);
     bucket::take(bucket, Tick::now().moment(), &limit)
 }
 

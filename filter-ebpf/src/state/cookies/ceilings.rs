@@ -25,44 +25,23 @@ const LINES_LOG2: u32 = 11;
 /// `64 - log2(sets)`, where a line has four sets.
 const SHIFT: u32 = 64 - LINES_LOG2 - SETS_LOG2;
 
-/// What speaks for a SYN.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+/// What speaks for a SYN, as the eighths of its prefix's bucket that are there for it: what lies above
+/// them is kept for those for whom more speaks, so that these go first.
+pub mod standing {
     /// Nothing.
-    Stranger,
+    pub const STRANGER: u64 = 4;
     /// Its source is known good.
-    Good,
-    /// And it has the source's hop limit.
-    Expected,
-    /// Its source is known good, and it is sent again.
-    Repeated,
-    /// And it has the source's hop limit.
-    RepeatedExpected,
-}
-
-impl Standing {
-    /// The eighths of a prefix's bucket that are there for the SYN: what is above them is kept for
-    /// those for whom more speaks, so that these go first.
-    #[inline(always)]
-    const fn eighths(self) -> u64 {
-        match self {
-            Self::Stranger => 4,
-            Self::Good => 6,
-            Self::Expected => 7,
-            Self::Repeated | Self::RepeatedExpected => 8,
-        }
-    }
+    pub const GOOD: u64 = 6;
+    /// And it has the source's hop limit: the one that is odd.
+    pub const EXPECTED: u64 = 7;
+    /// It is sent again.
+    pub const REPEATED: u64 = 8;
 }
 
 /// Charges an answer to this CPU and to the prefix; says whether both have room. Those who are not
 /// known good lose from a quarter of the CPU's bucket on at random, and from the half on always.
 #[inline(always)]
-pub fn have_room(
-    packet: &Packet,
-    settings: &Settings,
-    cpu: &mut CpuState,
-    standing: Standing,
-) -> bool {
+pub fn have_room(packet: &Packet, settings: &Settings, cpu: &mut CpuState, standing: u64) -> bool {
     let now = Tick::now().moment();
     let limit = &settings.cookies.answers;
     let deficit = bucket::deficit(cpu.cookies, now, limit);
@@ -70,7 +49,7 @@ pub fn have_room(
     // To be told apart without a division.
     if after > limit.depth >> 2 {
         let level = Level::of(after, limit.depth);
-        let is_stranger = standing == Standing::Stranger;
+        let is_stranger = standing == standing::STRANGER;
         if level.is_full() || is_stranger && level.loses(random::number()) {
             return false;
         }
@@ -78,21 +57,31 @@ pub fn have_room(
     is_within_prefix(packet, settings, standing) && bucket::take(&mut cpu.cookies, now, limit)
 }
 
-/// What is sent again has a bucket of its own before, of half the prefix's rate: who repeats what he
-/// forges takes that from others who repeat, and no more than it from the rest.
+/// Likewise for the SYN of a known good source that had no room and is sent again. That has a bucket of
+/// its own before, of half the prefix's rate: who repeats what he forges takes that from others who
+/// repeat, and no more than it from the rest. Half of it is kept for those with an expected hop limit.
 #[inline(always)]
-fn is_within_prefix(packet: &Packet, settings: &Settings, standing: Standing) -> bool {
+pub fn have_room_again(
+    packet: &Packet,
+    settings: &Settings,
+    cpu: &mut CpuState,
+    standing: u64,
+) -> bool {
     let limit = &settings.cookies.answers_prefix;
-    if limit.is_none() {
-        return true;
-    }
     let repeats = halved(limit);
-    let is_within = match standing {
-        Standing::Stranger | Standing::Good | Standing::Expected => true,
-        Standing::Repeated => charge(packet, settings, REPEATS, &part(&repeats, 4)),
-        Standing::RepeatedExpected => charge(packet, settings, REPEATS, &repeats),
-    };
-    is_within && charge(packet, settings, ALL, &part(limit, standing.eighths()))
+    let eighths = (standing & 1).wrapping_mul(4).wrapping_add(4);
+    if !limit.is_none() && !charge(packet, settings, REPEATS, &part(&repeats, eighths)) {
+        return false;
+    }
+    let now = Tick::now().moment();
+    is_within_prefix(packet, settings, standing::REPEATED)
+        && bucket::take(&mut cpu.cookies, now, &settings.cookies.answers)
+}
+
+#[inline(always)]
+fn is_within_prefix(packet: &Packet, settings: &Settings, standing: u64) -> bool {
+    let limit = &settings.cookies.answers_prefix;
+    limit.is_none() || charge(packet, settings, ALL, &part(limit, standing))
 }
 
 /// What is added to a prefix's number for all answers, and for those to what is sent again.

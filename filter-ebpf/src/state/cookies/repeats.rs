@@ -10,8 +10,8 @@ use filter_common::{
     },
 };
 
-use super::ceilings::{self, Standing};
-use crate::{clock::Tick, cpu, frame::XdpFrame, hops, lists::MMAPABLE, settings, shape};
+use super::ceilings;
+use crate::{clock::Tick, cpu, frame::XdpFrame, lists::MMAPABLE, settings, shape};
 
 /// What was seen of late.
 #[map]
@@ -45,9 +45,14 @@ extern "C" fn cookies_repeat(context: *mut xdp_md) -> u32 {
     if !XdpFrame::of(context).read::<8>(packet.tcp_at(), &mut words) {
         return 0;
     }
-    let is_expected = hops::are_expected(packet, settings);
     let ports = u32::from(source_port) << 16 | u32::from(destination_port);
-    let place = Place::of(packet, ports, words[1], is_expected, &settings.key);
+    let place = Place::of(
+        packet,
+        ports,
+        words[1],
+        scratch.standing() as u32 & 1,
+        &settings.key,
+    );
     let Some(line) = REPEATS.get_ptr_mut(place.line) else {
         return 0;
     };
@@ -55,15 +60,9 @@ extern "C" fn cookies_repeat(context: *mut xdp_md) -> u32 {
     // SAFETY: whole words of a live map value; of what two CPUs write at once, one is lost, and the
     // SYN is noted when it comes again.
     let sighting = place.look(unsafe { &*line }, Tick::now().count() >> unit);
-    if sighting.is_repeated {
-        let standing = if is_expected {
-            Standing::RepeatedExpected
-        } else {
-            Standing::Repeated
-        };
-        if ceilings::have_room(packet, settings, cpu, standing) {
-            return 1;
-        }
+    if sighting.is_repeated && ceilings::have_room_again(packet, settings, cpu, scratch.standing())
+    {
+        return 1;
     }
     if sighting.word != 0 {
         let entry = (sighting.entry & 15) as usize;

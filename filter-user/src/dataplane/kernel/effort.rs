@@ -82,10 +82,12 @@ fn relocated(maps: &Ebpf, features: u64) -> Result<(Object, OwnedFd), DataplaneE
     let mut object =
         Object::parse(&abilities.fit(OBJECT)).map_err(|error| DataplaneError::new(tried, error))?;
     let (features, atomics) = (features.to_ne_bytes(), abilities.atomics.to_ne_bytes());
+    let kernel_reads = abilities.kernel_reads.to_ne_bytes();
     object
         .patch_map_data(HashMap::from([
             ("FEATURES", (features.as_slice(), true)),
             ("ATOMICS", (atomics.as_slice(), true)),
+            ("KERNEL_READS", (kernel_reads.as_slice(), true)),
         ]))
         .map_err(|error| DataplaneError::new(tried, error))?;
     // All of them are older than links of XDP programs, but the last three, which the object needs not.
