@@ -21,7 +21,7 @@ use filter_common::{
         service::{SERVICES, Service},
         traffic::{self, TrafficClass},
     },
-    logic::{known, parse},
+    logic::{address::Address, hops, known, parse},
 };
 use filter_user::{
     api::types::ListKind,
@@ -245,6 +245,24 @@ impl Bench {
                 .expect("ports are written");
         }
         self.kernel.clear_stamps().expect("stamps are forgotten");
+    }
+
+    /// Whether a source is known to arrive with a hop limit. The maps are in force.
+    pub fn expects_hops(&self, source: &Address, limit: u8) -> bool {
+        let place = hops::Place::of(source, &HASH_KEY);
+        place.expects(self.word("HOPS", place.index), limit)
+    }
+
+    /// Writes that a source completed a handshake with a hop limit. The maps are in force.
+    pub fn expect_hops(&self, source: &str, limit: u8) {
+        let place = hops::Place::of(&address(source), &HASH_KEY);
+        let maps = self._pins.folder.path().join("bpf/floodwall/maps");
+        let data = aya::maps::MapData::from_pin(maps.join("HOPS")).expect("a pinned map");
+        let array = aya::maps::Array::<_, u64>::try_from(aya::maps::Map::Array(data));
+        let mut array = array.expect("an array");
+        let word = array.get(&place.index, 0).expect("a word");
+        let word = place.with(word, limit);
+        array.set(place.index, word, 0).expect("it is written");
     }
 
     /// Sources that got data acknowledged on these days, and no others.

@@ -342,6 +342,9 @@ fn forge(from: &str, port: u16, to: SocketAddr) {
     sendto(raw.as_raw_fd(), &packet, &to, MsgFlags::empty()).expect("it is sent");
 }
 
+/// The hop limit that this host sends with.
+const HOPS: u8 = 64;
+
 #[test]
 fn who_comes_back_on_another_day_and_gets_data_is_known_good() {
     host::enter();
@@ -374,6 +377,8 @@ fn who_comes_back_on_another_day_and_gets_data_is_known_good() {
     for (day, bytes) in [(20_000, 4096), (20_000, 4096), (20_001, 0), (20_001, 4096)] {
         for source in [&client, &client6] {
             assert!(!is_known(&mut bench, source), "before {bytes} on {day}");
+            let was_here = (day, bytes) == (20_001, 4096);
+            assert_eq!(bench.expects_hops(source, HOPS), was_here);
         }
         force.settings.day = day;
         bench.put(&force);
@@ -382,6 +387,7 @@ fn who_comes_back_on_another_day_and_gets_data_is_known_good() {
     }
     for source in [&client, &client6] {
         assert!(is_known(&mut bench, source));
+        assert!(bench.expects_hops(source, HOPS) && !bench.expects_hops(source, HOPS - 1));
     }
     assert!(!is_known(&mut bench, &address("198.51.100.1")));
     bench.kernel.clear_known(!0).expect("a table");

@@ -1,6 +1,6 @@
 //! SYN cookies: what is sent, and what is taken.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
 use etherparse::TcpOptionElement::{
     MaximumSegmentSize, Noop, SelectiveAcknowledgementPermitted, Timestamp, WindowScale,
@@ -10,7 +10,7 @@ use filter_common::{
         defence::{Defence, PortSet},
         reason::Reason,
     },
-    logic::bucket::Limit,
+    logic::{bucket::Limit, repeat::UNIT_SHORTER},
 };
 use filter_user::dataplane::Dataplane as _;
 
@@ -396,18 +396,22 @@ fn answers_have_a_ceiling_in_all_and_for_each_prefix() {
     assert_eq!(count(&mut host, "198.51.101.1", 9), 3, "another");
     assert_eq!(count(&mut host, "2001:db8:1::1", 9), 3);
     assert_eq!(count(&mut host, "2001:db8:1:ffff::1", 9), 0, "the same /48");
-    // Who is known good has what his neighbours leave, beside what goes to the stack.
+    // Who is known good has half of what strangers leave, beside what goes to the stack.
     host.bench
         .know(&[("198.51.101.9", 20_000..20_002), ("198.51.102.9", 0..0)]);
     host.put(|force| {
         force.with(|it| {
-            it.cookies.answers_prefix = only(6, hz);
+            it.cookies.answers_prefix = only(8, hz);
             it.cookies.known = only(2, hz);
         })
     });
-    assert_eq!(count(&mut host, "198.51.101.1", 9), 0);
-    assert_eq!(count(&mut host, "198.51.101.9", 9), 3);
-    assert_eq!(count(&mut host, "198.51.102.9", 9), 3, "a stranger");
+    assert_eq!(
+        count(&mut host, "198.51.101.1", 9),
+        1,
+        "beside three before"
+    );
+    assert_eq!(count(&mut host, "198.51.101.9", 9), 2);
+    assert_eq!(count(&mut host, "198.51.102.9", 9), 4, "a stranger");
     // Strangers have at most half of what there is, and lose at random from a quarter on.
     host.put(|force| {
         force.with(|it| it.cookies.answers = Limit::new(1, 800, hz, 1).expect("a limit"))
@@ -415,6 +419,72 @@ fn answers_have_a_ceiling_in_all_and_for_each_prefix() {
     let answered = count(&mut host, "198.51.100.1", 2000);
     assert!((200..=420).contains(&answered), "{answered}");
     host.meets_one_of(&[Reason::CookieCeiling]);
+}
+
+/// Ticks in a unit of time, as a power of two.
+const UNIT_LOG2: u32 = 5;
+
+/// A host whose client is known good, and has come with a hop limit of 52.
+fn known_client() -> Defended {
+    let mut host = Defended::new();
+    host.bench.kernel.put_in_force().expect("the maps");
+    host.bench.know(&[(CLIENT[0], 20_000..20_002)]);
+    host.bench.expect_hops(CLIENT[0], 52);
+    host
+}
+
+impl Defended {
+    fn limit(&mut self, known: u64) {
+        let hz = self.hz;
+        self.put(|force| {
+            force.with(|it| {
+                it.seen_log2 = UNIT_SHORTER + UNIT_LOG2;
+                it.cookies.known = only(known, hz);
+                it.cookies.answers_prefix = only(8, hz);
+            })
+        });
+    }
+
+    /// How many of so many SYNs with this hop limit, the first of them with this sequence number, have
+    /// this fate.
+    fn fates(&mut self, hops: u8, sequence: u32, count: u32, reason: Reason) -> usize {
+        let mut syn = self.syn(0, 21);
+        syn.hops = hops;
+        let fates = (sequence..sequence + count).filter(|it| {
+            syn.sequence = *it;
+            self.bench.run(&syn.frame()).reason() == reason
+        });
+        fates.count()
+    }
+}
+
+#[test]
+fn a_part_of_what_known_good_sources_have_is_kept_for_the_hop_limit_they_come_with() {
+    let mut host = known_client();
+    host.limit(8);
+    let (unanswered, answered) = (Reason::Clean, Reason::CookieAnswered);
+    assert_eq!(host.fates(53, 0, 99, unanswered), 4, "half of the burst");
+    assert_eq!(host.fates(53, 100, 99, answered), 0, "the first had them");
+    assert_eq!(host.fates(52, 200, 4, unanswered), 4, "the other half");
+    assert_eq!(host.fates(52, 300, 99, answered), 1, "an eighth of eight");
+}
+
+#[test]
+fn a_syn_that_is_sent_again_is_answered_from_what_is_kept_for_such() {
+    let mut host = known_client();
+    let hz = host.hz;
+    host.limit(1);
+    // Three quarters of the burst, and what the others have besides: one SYN, and an answer.
+    assert_eq!(host.fates(53, 0, 99, Reason::CookieCeiling), 99 - 6);
+    assert_eq!(host.fates(52, 1000, 99, Reason::CookieCeiling), 99 - 2);
+    let mut again = |hops, sequence| host.fates(hops, sequence, 1, Reason::CookieAnswered);
+    assert_eq!(again(52, 1098), 0, "it comes too soon");
+    // Between 11 and 80 units.
+    std::thread::sleep(Duration::from_millis(20 * (1000 << UNIT_LOG2) / hz));
+    assert_eq!(again(52, 5000), 0, "another");
+    assert_eq!(again(53, 1098), 0, "another hop limit");
+    assert_eq!(again(52, 1098), 1);
+    assert_eq!(again(52, 1097), 0, "that was all");
 }
 
 impl Defended {

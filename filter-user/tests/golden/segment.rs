@@ -22,6 +22,8 @@ pub struct Segment {
     pub tags: Vec<u16>,
     /// Bytes of IPv4 options.
     pub network_options: usize,
+    /// The hop limit.
+    pub hops: u8,
 }
 
 /// The options that Linux sends in a SYN.
@@ -46,6 +48,7 @@ impl Segment {
             payload: Vec::new(),
             tags: Vec::new(),
             network_options: 0,
+            hops: 64,
         }
     }
 
@@ -91,10 +94,13 @@ impl Segment {
         let (from, to) = (self.from.to_string(), self.to.to_string());
         let (kind, packet) = match self.from {
             IpAddr::V4(_) => {
-                let packet = v4(&from, TCP, segment).to(&to);
+                let packet = v4(&from, TCP, segment).to(&to).hops(self.hops);
                 (0x0800, packet.options(self.network_options).packet())
             }
-            IpAddr::V6(_) => (0x86dd, v6(&from, TCP, segment).to(&to).packet()),
+            IpAddr::V6(_) => (
+                0x86dd,
+                v6(&from, TCP, segment).to(&to).hops(self.hops).packet(),
+            ),
         };
         match self.tags.as_slice() {
             [] => ethernet(kind, &packet),
