@@ -49,11 +49,9 @@ impl Place {
         if word & !HOPS != self.tag {
             return false;
         }
-        let mut found = 0;
-        for kept in 0..KEPT {
-            found |= equal(word >> (kept * u8::BITS) & 0xff, u64::from(hops));
-        }
-        found != 0
+        let hops = u64::from(hops);
+        let is_at = |kept: u32| equal(word.wrapping_shr(kept.wrapping_mul(u8::BITS)) & 0xff, hops);
+        (0..KEPT).fold(0, |found, kept| found | is_at(kept)) != 0
     }
 
     /// The word with one more hop limit, in the place of the one that was learned first.

@@ -1,8 +1,9 @@
 //! SYNs that come a second time.
 //!
 //! Whose SYN is not answered sends it again after a second or so: the same ports, the same sequence
-//! number. A forged flood has no reason to, for nobody waits for an answer. A line has sixteen entries,
-//! `tag:24 | time:8`; a new one takes the place of the oldest.
+//! number. A forged flood has no reason to, for nobody waits for an answer; what comes again and again
+//! without a pause is no retransmission either. A line has sixteen entries, `tag:24 | time:8`; a new one
+//! takes the place of the oldest.
 //!
 //! Times are counted in units of a sixteenth of a second or so and wrap: what was noted a multiple of
 //! a quarter of a minute ago is mistaken for younger, which costs nothing but its allowance.
@@ -40,7 +41,7 @@ pub struct Sighting {
     pub is_repeated: bool,
     /// The entry to write, below [`ENTRIES`].
     pub entry: u32,
-    /// What to write there, unless it is zero.
+    /// What to write there, if the SYN is not answered.
     pub word: u32,
 }
 
@@ -86,9 +87,9 @@ impl Place {
             oldest = choose(is_older, at, oldest);
             age = choose(is_older, since, age);
         }
-        let is_early = found & below(pause, SHORTEST);
-        let is_repeated = found & (is_early ^ 1) & below(pause, LONGEST.wrapping_add(1));
-        let word = choose(is_early, 0, tag << TIME_BITS | time & TIME);
+        let is_late = below(LONGEST, pause);
+        let is_repeated = found & (below(pause, SHORTEST) ^ 1) & (is_late ^ 1);
+        let word = tag << TIME_BITS | time & TIME;
         Sighting {
             is_repeated: is_repeated != 0,
             entry: choose(found, mine, oldest) as u32,
@@ -115,8 +116,8 @@ mod tests {
     /// Looks, and writes what is to be written; tells whether the SYN is a repeated one.
     fn meets(line: &mut Line, place: Place, time: u64) -> bool {
         let sighting = place.look(line, time);
-        if sighting.word != 0 {
-            line[sighting.entry as usize] = sighting.word;
+        if let Some(entry) = line.get_mut(sighting.entry as usize) {
+            *entry = sighting.word;
         }
         sighting.is_repeated
     }
@@ -139,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn who_repeats_too_soon_moves_nothing() {
+    fn who_repeats_without_a_pause_never_counts() {
         let mut line = Line::default();
-        for time in 0..SHORTEST {
+        for time in 0..1_000 {
             assert!(!meets(&mut line, place(7), time), "{time}");
         }
-        assert!(meets(&mut line, place(7), SHORTEST), "since the first");
+        assert!(meets(&mut line, place(7), 999 + SHORTEST), "after a pause");
     }
 
     #[test]

@@ -64,11 +64,9 @@ extern "C" fn cookies_repeat(context: *mut xdp_md) -> u32 {
     {
         return 1;
     }
-    if sighting.word != 0 {
-        let entry = (sighting.entry & 15) as usize;
-        // SAFETY: one of the line's entries.
-        unsafe { line.cast::<u32>().add(entry).write_volatile(sighting.word) };
-    }
+    let entry = (sighting.entry & 15) as usize;
+    // SAFETY: one of the line's entries.
+    unsafe { line.cast::<u32>().add(entry).write_volatile(sighting.word) };
     0
 }
 

@@ -15,6 +15,7 @@ use filter_common::abi::{
     settings::Class,
     traffic::TrafficClass,
 };
+use filter_common::logic::repeat;
 use filter_user::{
     api::types::ListKind,
     config::{
@@ -50,6 +51,9 @@ pub struct Verdict {
     pub watched: Vec<(Reason, f64)>,
     /// The share that is left.
     pub left: f64,
+    /// Of SYNs that found no answer, the shares that find one when they are sent again for the first, the
+    /// second and the third time because they are.
+    pub again: [f64; 3],
 }
 
 impl Verdict {
@@ -504,33 +508,71 @@ impl Filter {
         self.limit_all(flows, rates, verdicts, name, Reason::LimitProtocols);
     }
 
-    /// Answers SYNs. Known good sources go first; a few of them need no answer.
+    /// Answers SYNs. Known good sources go first, and of them those with their hop limit; a few of them
+    /// need no answer.
     fn answer(&self, flows: &[Flow], rates: &[f64], verdicts: &mut [Verdict], asked: &[usize]) {
-        let (mut good, mut others) = (0.0, 0.0);
+        let mut sums = Standings::default();
         for at in asked {
             if let (Some(flow), Some(rate), Some(verdict)) =
                 (flows.get(*at), rates.get(*at), verdicts.get(*at))
             {
-                good += rate * verdict.left * flow.good;
-                others += rate * verdict.left * (1.0 - flow.good);
+                sums.add(&Standings::of(flow).times(rate * verdict.left));
             }
         }
-        let spared = (UNANSWERED * self.cpus / good).min(1.0);
-        let good = good * (1.0 - spared);
+        let budget = UNANSWERED * self.cpus;
+        let spared = Standings {
+            expected: (budget / sums.expected).min(1.0),
+            good: ((budget - sums.expected).max(0.0) / sums.good).min(1.0),
+            strangers: 0.0,
+        };
+        let asking = sums.each(&spared, |sum, spared| sum * (1.0 - spared));
+        let good = asking.expected + asking.good;
         let lose_good = (1.0 - ANSWERS / good).max(0.0);
-        let lose = (1.0 - (ANSWERS - good).max(0.0) / others).max(0.0);
+        let lose = (1.0 - (ANSWERS - good).max(0.0) / asking.strangers).max(0.0);
+        let mut missed = Standings::default();
         for at in asked {
-            let (Some(flow), Some(verdict)) = (flows.get(*at), verdicts.get_mut(*at)) else {
+            let (Some(flow), Some(rate), Some(verdict)) =
+                (flows.get(*at), rates.get(*at), verdicts.get_mut(*at))
+            else {
                 continue;
             };
-            let spared = flow.good * spared;
-            let together = together(flows, rates, flow, TrafficClass::Syn) * (1.0 - spared);
-            let above = flow.who.above_prefix(together, PREFIX_ANSWERS);
-            let kept = (flow.good - spared) * (1.0 - lose_good) + (1.0 - flow.good) * (1.0 - lose);
-            let answered = kept * (1.0 - above);
-            let dropped = 1.0 - spared - answered;
+            let of = Standings::of(flow);
+            let mut together = Standings::default();
+            for (other, rate) in flows.iter().zip(rates) {
+                if other.who == flow.who && other.class == TrafficClass::Syn {
+                    together.add(&Standings::of(other).times(*rate));
+                }
+            }
+            let together = together.each(&spared, |rate, spared| rate * (1.0 - spared));
+            let within = within_prefix(flow.who, &together);
+            let kept = Standings {
+                expected: 1.0 - lose_good,
+                good: 1.0 - lose_good,
+                strangers: 1.0 - lose,
+            };
+            let asks = of.each(&spared, |share, spared| share * (1.0 - spared));
+            let answers = asks.each(&within, |share, within| share * within);
+            let answers = answers.each(&kept, |share, kept| share * kept);
+            let dropped = (asks.sum() - answers.sum()).max(0.0);
+            missed.add(
+                &asks
+                    .each(&answers, |asks, answers| asks - answers)
+                    .times(rate * verdict.left),
+            );
             verdict.take(Reason::CookieCeiling, dropped);
-            verdict.take(Reason::CookieAnswered, answered / (1.0 - dropped).max(1e-9));
+            verdict.take(
+                Reason::CookieAnswered,
+                answers.sum() / (1.0 - dropped).max(1e-9),
+            );
+        }
+        for at in asked {
+            if let (Some(flow), Some(verdict)) = (flows.get(*at), verdicts.get_mut(*at)) {
+                let of = Standings::of(flow);
+                verdict.again = PAUSES.map(|pause| {
+                    of.expected * is_remembered(missed.expected, pause)
+                        + of.good * is_remembered(missed.good, pause)
+                });
+            }
         }
     }
 
@@ -661,12 +703,85 @@ impl Filter {
     }
 }
 
-/// What comes from the population of a flow, of a class.
-fn together(flows: &[Flow], rates: &[f64], of: &Flow, class: TrafficClass) -> f64 {
-    let all = flows.iter().zip(rates);
-    all.filter(|(flow, _)| flow.who == of.who && flow.class == class)
-        .map(|(_, rate)| rate)
-        .sum()
+/// What speaks for SYNs, and how many there are of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standings {
+    /// Of known good sources, with their hop limit.
+    expected: f64,
+    /// Of known good sources, with another.
+    good: f64,
+    /// Of all others.
+    strangers: f64,
+}
+
+impl Standings {
+    fn of(flow: &Flow) -> Self {
+        Self {
+            expected: flow.good * flow.expected,
+            good: flow.good * (1.0 - flow.expected),
+            strangers: 1.0 - flow.good,
+        }
+    }
+
+    fn times(&self, factor: f64) -> Self {
+        self.each(self, |it, _| it * factor)
+    }
+
+    fn add(&mut self, other: &Self) {
+        *self = self.each(other, |one, other| one + other);
+    }
+
+    fn sum(&self) -> f64 {
+        self.expected + self.good + self.strangers
+    }
+
+    fn each(&self, other: &Self, make: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            expected: make(self.expected, other.expected),
+            good: make(self.good, other.good),
+            strangers: make(self.strangers, other.strangers),
+        }
+    }
+}
+
+/// The shares of SYNs of a population that their prefixes have answers for: what speaks for fewer has
+/// what others leave.
+fn within_prefix(who: People, rates: &Standings) -> Standings {
+    let mut rate = 0.0;
+    let mut answered = 0.0;
+    let mut next = |more: f64| {
+        rate += more;
+        let all = rate * (1.0 - who.above_prefix(rate, PREFIX_ANSWERS));
+        let share = if more > 0.0 {
+            ((all - answered) / more).clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        answered = all;
+        share
+    };
+    Standings {
+        expected: next(rates.expected),
+        good: next(rates.good),
+        strangers: next(rates.strangers),
+    }
+}
+
+/// Pauses after which a SYN is sent again, in seconds.
+const PAUSES: [f64; 3] = [1.0, 2.0, 4.0];
+
+/// The share of SYNs that are remembered for so long, of as many a second that found no room and share
+/// one half of the table: fewer than a line has entries came to theirs since.
+fn is_remembered(rate: f64, pause: f64) -> f64 {
+    let lines = f64::from(1_u32 << (repeat::LINES_LOG2 - 1));
+    let mean = rate * pause / lines;
+    let mut term = (-mean).exp();
+    let mut sum = 0.0;
+    for number in 1..=repeat::ENTRIES {
+        sum += term;
+        term *= mean / number as f64;
+    }
+    sum.min(1.0)
 }
 
 fn is_limited(name: &LimitName, flow: &Flow) -> bool {

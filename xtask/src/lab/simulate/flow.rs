@@ -104,6 +104,8 @@ pub struct Flow {
     pub proven: f64,
     /// Share of its sources that were here, and good, on another day.
     pub good: f64,
+    /// Share of those sources' packets that arrive with a hop limit that they are known to have.
+    pub expected: f64,
     /// Share of its SYNs that become connections, if they are let in.
     pub completes: f64,
     /// The reason that a sane filter drops it for at once.
@@ -140,6 +142,7 @@ impl Flow {
             bond: Bond::None,
             proven: 0.0,
             good: 0.0,
+            expected: 1.0,
             completes: 0.0,
             defect: None,
             follows: None,

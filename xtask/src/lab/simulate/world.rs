@@ -494,7 +494,9 @@ impl World {
                 toll.refused = here * (verdict.lost() - unanswered).max(0.0);
                 toll.unanswered = here * unanswered;
                 // Tried again after one, two and four seconds.
-                toll.failed = packets * (1.0 - through).clamp(0.0, 1.0).powi(4);
+                let fails = (1.0 - through).clamp(0.0, 1.0);
+                let again = verdict.again.map(|it| fails * (1.0 - it * arrives));
+                toll.failed = packets * again.iter().fold(fails, |all, it| all * it);
             }
             match flow.side {
                 Side::Calm => {
