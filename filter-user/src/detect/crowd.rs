@@ -9,14 +9,18 @@
 //!   Random ones arrive impossibly far away; a single one from everywhere has one sender;
 //! * **addresses that nobody has**, which random ones are one time in seven;
 //! * **networks that were not here in calm**.
+//!
+//! A crowd of visitors looks as scattered and as new as forged sources do. What tells them apart is
+//! whom the host has spoken with: the share of [proven](Crowd::vouched) packets, once the few sources
+//! that send much by themselves (tunnels, backups) are set aside.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
 use super::{
-    epoch::{DESTINATIONS, Epoch, is_odd},
-    profile::Seen,
+    epoch::{DESTINATIONS, Epoch, Tally, is_odd},
+    profile::{Seen, Share},
     threat::Heavy,
 };
 use crate::render::number;
@@ -25,6 +29,10 @@ use crate::render::number;
 const ENOUGH: u32 = 20;
 /// Heavy hosts, and heavy prefixes, that are told.
 const HEAVY: usize = 24;
+/// Who sends less than this part of what is observed is one of many.
+const LIGHT: u32 = 20;
+/// The share of proven packets from which on those who proved nothing may be their company.
+const VOUCHED: f64 = 0.5;
 /// Destinations of one prefix that make it a carpet.
 const CARPET: usize = 16;
 
@@ -43,6 +51,8 @@ pub struct Crowd {
     pub each: Option<f64>,
     /// Share of packets from proven sources.
     pub proven: f64,
+    /// Likewise among sources that send little each.
+    pub vouched: Share,
     /// Share of observed packets from addresses that nobody has.
     pub impossible: f64,
     /// Share of observed packets from networks that were not here in calm.
@@ -58,7 +68,7 @@ impl Crowd {
     pub fn of(seen: &Seen, rate: f64, is_ready: bool) -> Self {
         let mut crowd = Self::default();
         let mut hops: BTreeMap<u8, u32> = BTreeMap::new();
-        let mut sources: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        let mut sources: BTreeMap<IpAddr, Tally> = BTreeMap::new();
         let (mut weight, mut proven, mut impossible, mut unfamiliar) = (0.0, 0.0, 0, 0);
         for epoch in seen.epochs() {
             crowd.samples = crowd.samples.saturating_add(epoch.samples);
@@ -69,8 +79,8 @@ impl Crowd {
             for (hop, count) in &epoch.hops {
                 *hops.entry(*hop).or_default() += count;
             }
-            for (source, count) in &epoch.sources {
-                *sources.entry(*source).or_default() += count;
+            for (source, tally) in &epoch.sources {
+                sources.entry(*source).or_default().add(*tally);
             }
         }
         if crowd.samples == 0 {
@@ -88,13 +98,15 @@ impl Crowd {
         crowd
     }
 
-    fn count(&mut self, sources: &BTreeMap<IpAddr, u32>, rate: f64) {
-        let told: f64 = sources.values().map(|count| f64::from(*count)).sum();
-        if told <= 0.0 {
+    fn count(&mut self, sources: &BTreeMap<IpAddr, Tally>, rate: f64) {
+        let mut counts: Vec<u32> = sources.values().map(|tally| tally.packets).collect();
+        let sum: u32 = counts.iter().sum();
+        if sum == 0 {
             return;
         }
+        let told = f64::from(sum);
         self.sources = sources.len();
-        let mut counts: Vec<u32> = sources.values().copied().collect();
+        self.vouch(sources.values(), sum);
         counts.sort_unstable_by(|a, b| b.cmp(a));
         let heaviest: u32 = counts.iter().take(8).sum();
         // Sources beyond the room are not among those told apart.
@@ -109,6 +121,21 @@ impl Crowd {
         let most = pairs + 1.96 * (pairs + 1.0).sqrt() + 2.0;
         let least = told * (told - 1.0) / 2.0 / most;
         self.each = (least > 1.0).then(|| rate / least);
+    }
+
+    fn vouch<'a>(&mut self, sources: impl Iterator<Item = &'a Tally>, sum: u32) {
+        let mut light = Tally::default();
+        for tally in sources.filter(|tally| tally.packets <= (sum / LIGHT).max(1)) {
+            light.add(*tally);
+        }
+        let packets = f64::from(light.packets);
+        self.vouched = Share::of(f64::from(light.proven) / packets.max(1.0), packets);
+    }
+
+    /// Whether, of many sources, as many as half may have proven their address: what is observed
+    /// does not say otherwise.
+    pub fn is_vouched(&self) -> bool {
+        self.samples >= ENOUGH && self.vouched.share > 0.0 && self.vouched.most >= VOUCHED
     }
 
     /// Whether enough was observed to say anything.
@@ -131,8 +158,9 @@ impl Crowd {
         self.samples >= ENOUGH && self.sources >= ENOUGH as usize && self.heaviest < 0.5
     }
 
-    /// How much speaks for forged sources, 0 to 1, and what.
-    pub fn forgery(&self) -> (f64, Vec<String>) {
+    /// How much speaks for forged sources, 0 to 1, and what. Of a crowd that is `known` by its
+    /// handshakes, it says nothing that its sources are many and new.
+    pub fn forgery(&self, known: bool) -> (f64, Vec<String>) {
         let mut sum = 0.0;
         let mut words = Vec::new();
         if !self.is_many() {
@@ -157,6 +185,9 @@ impl Crowd {
             words.push(format!(
                 "{share} % of {sources} sources are equally far away"
             ));
+        }
+        if known {
+            return (f64::min(sum, 1.0), words);
         }
         if let Some(each) = self.each
             && each < 2.0

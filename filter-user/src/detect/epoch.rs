@@ -35,13 +35,30 @@ pub struct Epoch {
     /// Observed packets by hop limit.
     pub hops: BTreeMap<u8, u32>,
     /// Observed packets by source (IPv6: by /64), of the first [`SOURCES`].
-    pub sources: BTreeMap<IpAddr, u32>,
+    pub sources: BTreeMap<IpAddr, Tally>,
     /// Observed packets by destination, of the first [`DESTINATIONS`].
     pub destinations: BTreeMap<IpAddr, u32>,
     /// Packets by source.
     pub hosts: TopK<IpAddr>,
     /// Packets by prefix: IPv4 /24, IPv6 /64 and /48.
     pub prefixes: TopK<IpNet>,
+}
+
+/// Observed packets of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub packets: u32,
+    /// Of these, those whose source was proven.
+    pub proven: u32,
+}
+
+impl Tally {
+    /// Adds another's.
+    pub const fn add(&mut self, other: Self) {
+        self.packets = self.packets.saturating_add(other.packets);
+        self.proven = self.proven.saturating_add(other.proven);
+    }
 }
 
 impl Epoch {
@@ -72,7 +89,16 @@ impl Epoch {
         self.impossible += u32::from(is_impossible(packet.source));
         self.unfamiliar += u32::from(!is_familiar);
         *self.hops.entry(packet.hops).or_default() += 1;
-        count(&mut self.sources, sender(packet.source), SOURCES);
+        let tally = Tally {
+            packets: 1,
+            proven: u32::from(packet.is_proven),
+        };
+        let sender = sender(packet.source);
+        if let Some(sum) = self.sources.get_mut(&sender) {
+            sum.add(tally);
+        } else if self.sources.len() < SOURCES {
+            self.sources.insert(sender, tally);
+        }
         count(&mut self.destinations, packet.destination, DESTINATIONS);
         let whole = weight.round().max(1.0) as u64;
         self.hosts.add(packet.source, whole);

@@ -5,7 +5,8 @@
 //! itself: 1 is enough, 0.5 wants another.
 
 use super::{
-    baseline::Normal, crowd::Crowd, output::Spoofed, rates::Window, strain::Strain, vector::Vector,
+    baseline::Normal, crowd::Crowd, machine::Reading, output::Spoofed, rates::Window,
+    strain::Strain, vector::Vector,
 };
 use crate::render::number;
 
@@ -33,6 +34,8 @@ pub struct Signs<'a> {
     pub jumped: bool,
     /// The share of data that belongs to the port where most handshakes are completed, 0 to 1.
     pub talk: f64,
+    /// Whether completed handshakes rose as it did, or more.
+    pub accompanied: bool,
     /// Whether handshakes were ever counted since the controller began.
     pub counts_handshakes: bool,
 }
@@ -44,6 +47,8 @@ pub struct Evidence {
     pub score: f64,
     /// Whether enough was observed for the lack of evidence to mean anything.
     pub is_known: bool,
+    /// Whether the vector is back to what is usual, wherever it is aimed.
+    pub is_quiet: bool,
     /// What speaks for an attack, or against, in words with figures.
     pub words: Vec<String>,
     /// Whether sources are forged.
@@ -71,6 +76,10 @@ impl Signs<'_> {
     pub fn weigh(&self) -> Evidence {
         let mut evidence = Evidence {
             is_known: self.crowd.is_known(),
+            is_quiet: {
+                let rate = |window: &Window| window.rate(self.vector).packets;
+                Reading::is_quiet(rate(self.brisk).max(rate(self.steady)), self.normal)
+            },
             ..Evidence::default()
         };
         let parts = self.parts();
@@ -245,7 +254,8 @@ impl Signs<'_> {
     /// Gives how much speaks for forged sources.
     fn weigh_crowd(&self, parts: Parts, evidence: &mut Evidence) -> f64 {
         let crowd = self.crowd;
-        let (forgery, words) = crowd.forgery();
+        let known = self.is_company(evidence);
+        let (forgery, words) = crowd.forgery(known);
         evidence.score += forgery;
         evidence.words.extend(words);
         if self.jumped && crowd.is_many() {
@@ -269,6 +279,35 @@ impl Signs<'_> {
         }
         self.weigh_harmlessness(parts, evidence);
         forgery
+    }
+
+    /// Whether datagrams are those of a crowd of visitors, who come over QUIC and TCP together: half
+    /// of them are of sources that completed handshakes, and handshakes rose with them. Addresses of
+    /// visitors can be forged, which completes no handshake; real machines can do both, and can be
+    /// banned for it. Where anything is lost or belongs to nothing, nobody is spared.
+    fn is_company(&self, evidence: &mut Evidence) -> bool {
+        let crowd = self.crowd;
+        let is_company = match self.vector {
+            Vector::Udp => self.accompanied && crowd.is_vouched(),
+            Vector::Syn
+            | Vector::SynAck
+            | Vector::Ack
+            | Vector::Close
+            | Vector::Connections
+            | Vector::Reflection
+            | Vector::Icmp
+            | Vector::Fragments
+            | Vector::Protocols
+            | Vector::Malformed => false,
+        };
+        if is_company {
+            let share = (crowd.vouched.share * 100.0).round();
+            evidence.add(
+                0.0,
+                format!("{share} % are of visitors, whose handshakes rose as much"),
+            );
+        }
+        is_company
     }
 
     /// What speaks against an attack beside handshakes, where nothing of it is thrown out.

@@ -10,7 +10,8 @@
 //! | recovering | calm | nothing for as long as the configuration says |
 //!
 //! Pulses are remembered: what comes back within ten minutes is under attack at once, and each time
-//! recovering lasts twice as long, eight times at most. What was suspected for ten minutes without
+//! recovering lasts twice as long, eight times at most. It was away only if the whole vector was calm
+//! meanwhile: what one service gets of a flood is an estimate, which comes and goes. What was suspected for ten minutes without
 //! evidence is tolerated up to half as much again, so that a tunnel which began today is learned as
 //! usual; evidence ends that.
 
@@ -64,6 +65,15 @@ pub struct Reading {
     pub score: f64,
     /// Whether enough was observed for nothing to speak for it.
     pub is_known: bool,
+    /// Whether the vector is back to what is usual, wherever it is aimed.
+    pub is_quiet: bool,
+}
+
+impl Reading {
+    /// Whether a vector at `rate` packets a second is back to what is usual.
+    pub fn is_quiet(rate: f64, normal: &Normal) -> bool {
+        rate < OVER * normal.threshold
+    }
 }
 
 /// A vector at a target.
@@ -83,6 +93,8 @@ pub struct Track {
     baseless: Option<Duration>,
     /// When the last attack ended.
     ended: Option<Duration>,
+    /// Whether nothing of its vector came since.
+    was_away: bool,
     /// How often it came back.
     returns: u32,
     /// Up to which rate it is tolerated without evidence, packets a second.
@@ -102,6 +114,7 @@ impl Track {
     /// Takes a reading.
     pub fn step(&mut self, now: Duration, reading: &Reading, recover: Duration) -> Option<Change> {
         let from = self.phase;
+        self.was_away |= reading.is_quiet;
         let to = match from {
             Phase::Calm => self.calm(now, reading),
             Phase::Suspected => self.suspected(now, reading),
@@ -129,16 +142,18 @@ impl Track {
             Phase::Attack => {
                 self.restless.get_or_insert(now);
                 self.tolerated = None;
-                if self.remembers(now) {
-                    self.returns = self.returns.saturating_add(1);
-                } else {
+                if !self.remembers(now) {
                     self.returns = 0;
+                } else if self.was_away {
+                    self.returns = self.returns.saturating_add(1);
                 }
+                self.was_away = false;
             }
             Phase::Recovering => {}
         }
         if from == Phase::Attack {
             self.ended = Some(now);
+            self.was_away = false;
         }
     }
 

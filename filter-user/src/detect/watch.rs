@@ -119,6 +119,7 @@ impl Watch {
             strain: moment.strain,
             jumped,
             talk: talk(vector, moment.rates, &windows.steady, profile),
+            accompanied: accompanied(vector, moment, windows, &normal, baselines),
             counts_handshakes: self.counts_handshakes,
         }
         .weigh();
@@ -355,6 +356,33 @@ fn strict(normal: Normal, vector: Vector, config: &Detection, brisk: &Window) ->
         threshold: normal.threshold.min(floor),
         ..normal
     }
+}
+
+/// Whether handshakes rose above what is usual by at least half the factor by which a vector did.
+fn accompanied(
+    vector: Vector,
+    moment: &Moment<'_>,
+    windows: &Windows,
+    normal: &Normal,
+    baselines: &Baselines,
+) -> bool {
+    const AS_MUCH: f64 = 0.5;
+    let handshakes = baselines.normal(
+        Vector::Connections,
+        &Target::Host,
+        moment.now,
+        moment.config,
+    );
+    let (Some(usual), Some(handshakes)) = (normal.usual, handshakes.usual) else {
+        return false;
+    };
+    // A handshake is counted a round trip after its SYN.
+    let completed = windows
+        .steady
+        .per_second(windows.steady.handshakes)
+        .max(windows.brisk.per_second(windows.brisk.handshakes));
+    let rose = windows.brisk.rate(vector).packets / usual.max(1.0);
+    completed > 0.0 && completed >= AS_MUCH * rose * handshakes
 }
 
 /// The share of data that belongs to the port where most handshakes are completed, as far as is

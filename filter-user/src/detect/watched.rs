@@ -127,6 +127,7 @@ impl Watched {
             normal: *normal,
             score: evidence.score,
             is_known: evidence.is_known,
+            is_quiet: evidence.is_quiet,
         };
         self.track
             .step(moment.elapsed, &reading, moment.config.recover);

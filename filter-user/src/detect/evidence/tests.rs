@@ -1,5 +1,5 @@
 use super::*;
-use crate::detect::rates::Window;
+use crate::detect::{profile::Share, rates::Window};
 
 const NORMAL: Normal = Normal {
     usual: Some(100.0),
@@ -31,6 +31,7 @@ fn weigh(vector: Vector, window: &Window, crowd: &Crowd, jumped: bool) -> Eviden
         strain: &Strain::default(),
         jumped,
         talk: 1.0,
+        accompanied: false,
         counts_handshakes: true,
     }
     .weigh()
@@ -73,6 +74,7 @@ fn where_handshakes_are_not_counted_data_speaks() {
             strain: &Strain::default(),
             jumped: false,
             talk: 1.0,
+            accompanied: false,
             counts_handshakes: false,
         }
         .weigh()
@@ -122,6 +124,61 @@ fn many_that_begin_at_once_are_no_crowd_of_people() {
     assert!(weigh(Vector::Udp, &window, &few, true).score <= BENIGN);
 }
 
+/// A newsletter over QUIC: scattered, met once, never here; of these, a share completed handshakes.
+fn newsletter(proven: f64) -> Crowd {
+    Crowd {
+        single: 0.99,
+        each: Some(1.2),
+        unfamiliar: Some(0.75),
+        vouched: Share::of(proven, 200.0),
+        ..many()
+    }
+}
+
+#[test]
+fn visitors_over_quic_are_known_by_the_handshakes_that_come_with_them() {
+    let window = second(Vector::Udp, 50_000.0, 0.0);
+    let weigh = |crowd: &Crowd, window: &Window, accompanied| {
+        Signs {
+            vector: Vector::Udp,
+            brisk: window,
+            steady: window,
+            normal: &NORMAL,
+            crowd,
+            strain: &Strain::default(),
+            jumped: false,
+            talk: 1.0,
+            accompanied,
+            counts_handshakes: true,
+        }
+        .weigh()
+    };
+    let calm = weigh(&newsletter(0.6), &window, true);
+    assert!(calm.score < 0.5, "{calm:?}");
+    assert_eq!(
+        calm.words,
+        ["60 % are of visitors, whose handshakes rose as much"]
+    );
+    // Addresses of visitors are forged: no handshake comes of it.
+    assert!(weigh(&newsletter(0.6), &window, false).score >= ENOUGH);
+    // A flood four times as large as the newsletter it hides behind.
+    assert!(weigh(&newsletter(0.12), &window, true).score >= ENOUGH);
+    // Nobody proved anything, though little was observed.
+    let few = Crowd {
+        samples: 20,
+        vouched: Share::of(0.0, 3.0),
+        ..newsletter(0.0)
+    };
+    assert!(weigh(&few, &window, true).score >= ENOUGH);
+    let forged = Crowd {
+        impossible: 0.14,
+        ..newsletter(0.6)
+    };
+    assert!(weigh(&forged, &window, true).score >= ENOUGH);
+    let aliens = second(Vector::Udp, 50_000.0, 30_000.0);
+    assert!(weigh(&newsletter(0.6), &aliens, true).score >= ENOUGH);
+}
+
 #[test]
 fn losses_of_the_stack_are_evidence() {
     let window = second(Vector::Udp, 50_000.0, 0.0);
@@ -138,6 +195,7 @@ fn losses_of_the_stack_are_evidence() {
         strain: &strain,
         jumped: false,
         talk: 1.0,
+        accompanied: false,
         counts_handshakes: true,
     };
     let evidence = signs.weigh();

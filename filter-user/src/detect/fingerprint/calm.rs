@@ -18,6 +18,8 @@ pub const ROOM: usize = 4_096;
 /// Packets that open connections, of which there are few among all, and each of which counts for a
 /// whole connection: so many are kept beside.
 const OPENINGS: usize = 4_096;
+/// Packets that are looked at in a step; of more, every second or third.
+const LOOKED_AT: usize = 2_048;
 /// Packets of one second that may be kept: a busy minute does not fill the sample.
 const PER_SECOND: usize = 16;
 /// After so long, half of what is kept is newer.
@@ -195,7 +197,8 @@ impl Calm {
         }
         self.all.keep(elapsed);
         self.openings.keep(elapsed);
-        for seen in observed.iter().filter(|seen| went_on(seen)) {
+        let each = observed.len().div_ceil(LOOKED_AT).max(1);
+        for seen in observed.iter().step_by(each).filter(|seen| went_on(seen)) {
             let source = source_key(seen.source);
             let [sources, ..] = &mut self.generations;
             if sources.len() < SOURCES {

@@ -142,13 +142,12 @@ impl Fingerprints {
             return;
         }
         self.calm.disturb();
-        let passed = scene
-            .snapshot
-            .observed
-            .iter()
-            .filter(|seen| seen.fate == Fate::Passed);
+        let observed = scene.snapshot.observed.iter();
+        let passed: Vec<_> = observed.filter(|seen| seen.fate == Fate::Passed).collect();
+        let each = passed.len().div_ceil(RECENT).max(1);
+        let fair = passed.into_iter().step_by(each);
         self.recent
-            .extend(passed.map(|seen| (scene.elapsed, seen.clone())));
+            .extend(fair.map(|seen| (scene.elapsed, seen.clone())));
         let is_old = |since: Duration| scene.elapsed.saturating_sub(since) > OLDEST;
         let surplus = self.recent.len().saturating_sub(RECENT);
         let old = self.recent.iter().take_while(|(since, _)| is_old(*since));

@@ -20,6 +20,7 @@ fn reading(rate: f64, score: f64) -> Reading {
         normal: normal(1_000.0),
         score,
         is_known: true,
+        is_quiet: rate < 700.0,
     }
 }
 
@@ -63,6 +64,29 @@ fn a_flood_is_suspected_then_an_attack_and_in_the_end_calm() {
         [Phase::Suspected],
         "forgotten"
     );
+}
+
+#[test]
+fn what_comes_and_goes_while_its_vector_stays_is_no_pulse() {
+    let (mut track, mut now) = (Track::default(), Duration::ZERO);
+    let loud = reading(5_000.0, 1.0);
+    let elsewhere = Reading {
+        is_quiet: false,
+        ..reading(100.0, 1.0)
+    };
+    run(&mut track, &mut now, 2, &loud);
+    for _ in 0..5 {
+        assert_eq!(
+            run(&mut track, &mut now, 20, &elsewhere),
+            [Phase::Recovering]
+        );
+        assert_eq!(run(&mut track, &mut now, 2, &loud), [Phase::Attack]);
+    }
+    assert_eq!(track.recovery(RECOVER), RECOVER);
+    let quiet = reading(100.0, 0.0);
+    assert_eq!(run(&mut track, &mut now, 20, &quiet), [Phase::Recovering]);
+    assert_eq!(run(&mut track, &mut now, 2, &loud), [Phase::Attack]);
+    assert_eq!(track.recovery(RECOVER), 2 * RECOVER, "a pulse");
 }
 
 #[test]
@@ -126,6 +150,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
                 brisk,
                 steady,
                 is_known,
+                is_quiet: steady < 700.0,
                 normal: Normal {
                     ceiling: has_ceiling.then_some(5_000.0),
                     ..normal(1_000.0)

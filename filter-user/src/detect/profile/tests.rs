@@ -84,15 +84,15 @@ fn forged_sources_look_forged_and_people_do_not() {
     };
     let forged = look(Flow::new(TrafficClass::Udp, 100_000.0, 123).from(Senders::Anybody));
     assert!(forged.is_many() && !forged.is_few());
-    assert!(forged.forgery().0 >= 0.99, "{forged:?}");
+    assert!(forged.forgery(false).0 >= 0.99, "{forged:?}");
     let people = look(Flow::new(TrafficClass::Udp, 20_000.0, 123).from(Senders::Hosts(500)));
     assert!(people.is_many());
-    assert_eq!(people.forgery(), (0.0, Vec::new()), "{people:?}");
+    assert_eq!(people.forgery(false), (0.0, Vec::new()), "{people:?}");
     let tunnel = look(Flow::new(TrafficClass::Udp, 20_000.0, 123).from(Senders::Hosts(2)));
     assert!(tunnel.is_few() && !tunnel.is_many());
     let proven = look(Flow::new(TrafficClass::Udp, 20_000.0, 123).proven());
     assert!(proven.is_proven());
-    assert_eq!(Crowd::default().forgery(), (0.0, Vec::new()));
+    assert_eq!(Crowd::default().forgery(false), (0.0, Vec::new()));
 }
 
 #[test]
