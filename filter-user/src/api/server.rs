@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
         net::{UnixListener as StdListener, UnixStream as StdStream},
     },
     path::{Path, PathBuf},
@@ -37,6 +37,9 @@ use crate::{
 pub struct Bounds {
     /// Connections at once; further ones wait in the kernel's queue.
     pub connections: usize,
+    /// How many of them may be of peers who only look; further ones are turned away, so that who may
+    /// change something is never kept waiting by those who may not.
+    pub lookers: usize,
     /// How long the head of a request may take, and a connection may lie idle.
     pub header: Duration,
     /// How long nothing of a body may come.
@@ -63,6 +66,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 64,
+            lookers: 48,
             header: Duration::from_secs(10),
             body: Duration::from_secs(60),
             whole: Duration::from_secs(30),
@@ -125,16 +129,12 @@ pub fn bind(path: &Path, access: &Access) -> anyhow::Result<Socket> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(folder)
-            .with_context(|| {
-                format!(
-                    "cannot make {}, the folder of the control socket",
-                    folder.display()
-                )
-            })?;
+        make_open(folder).with_context(|| {
+            format!(
+                "cannot make {}, the folder of the control socket",
+                folder.display()
+            )
+        })?;
     }
     refuse_if_served(path)?;
     // Made beside its place and then moved there: it is never seen with other permissions, and
@@ -160,6 +160,15 @@ pub fn bind(path: &Path, access: &Access) -> anyhow::Result<Socket> {
         file,
         groups,
     })
+}
+
+/// Makes a folder that others may pass through, whatever this process' files are for others.
+fn make_open(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 fn refuse_if_served(path: &Path) -> anyhow::Result<()> {
@@ -243,6 +252,9 @@ pub async fn serve_within(
         .context("cannot listen on the control socket")?;
     let router = routes::router(Api::new(config, handle, bounds));
     let room = Arc::new(Semaphore::new(bounds.connections));
+    let seats = Arc::new(Semaphore::new(bounds.lookers));
+    let door = Arc::new(Semaphore::new(bounds.connections));
+    let full = routes::full(bounds.lookers);
     let (stop, stopped) = watch::channel(());
     let accept = async {
         loop {
@@ -264,8 +276,29 @@ pub async fn serve_within(
                         uid: credentials.uid,
                         role: socket.groups.role(&credentials),
                     };
+                    let mut held = vec![place];
+                    let is_served = match peer.role {
+                        Role::Change => true,
+                        Role::Nobody | Role::Read => {
+                            let seat = Arc::clone(&seats).try_acquire_owned();
+                            let is_served = seat.is_ok();
+                            if let Ok(seat) = seat {
+                                held.push(seat);
+                            } else if let Ok(step) = Arc::clone(&door).try_acquire_owned() {
+                                held = vec![step];
+                            } else {
+                                continue;
+                            }
+                            is_served
+                        }
+                    };
+                    let router = if is_served { &router } else { &full };
+                    let places = Places {
+                        is_served,
+                        _held: held,
+                    };
                     let router = router.clone();
-                    tokio::spawn(talk(stream, peer, router, bounds, stopped.clone(), place));
+                    tokio::spawn(talk(stream, peer, router, bounds, stopped.clone(), places));
                 }
                 Err(error) => tracing::warn!(%error, "a peer without credentials is not served"),
             }
@@ -284,6 +317,13 @@ pub async fn serve_within(
     Ok(())
 }
 
+/// What a connection holds, and gives back when it ends.
+struct Places {
+    /// Beyond those who are served, as many are told that there is no room; who comes then is hung up on.
+    is_served: bool,
+    _held: Vec<OwnedSemaphorePermit>,
+}
+
 /// One connection, from its first byte to its last.
 async fn talk(
     stream: UnixStream,
@@ -291,15 +331,21 @@ async fn talk(
     router: Router,
     bounds: Bounds,
     mut stopped: watch::Receiver<()>,
-    _place: OwnedSemaphorePermit,
+    places: Places,
 ) {
+    let header = if places.is_served {
+        bounds.header
+    } else {
+        bounds.header.min(Duration::from_secs(1))
+    };
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header)
+        .keep_alive(places.is_served)
+        .header_read_timeout(header)
         .max_buf_size(16 << 10)
         .serve_connection(TokioIo::new(Patient::new(stream, bounds.write)), service);
     tokio::pin!(connection);

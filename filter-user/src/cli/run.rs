@@ -44,6 +44,8 @@ impl Run {
             socket: options.socket.clone(),
             bpf: options.bpf.clone(),
         };
+        // Whatever is written is for nobody else, also where no unit says so.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         self.log.begin();
         daemon::run(source).map_err(|error| Failure::failed(format!("{error:#}")))
     }

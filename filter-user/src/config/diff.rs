@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::incidents::Endpoint;
 use crate::api::types::KeyChange;
+
+/// The key whose value may hold a secret: it is told by its host alone.
+const SECRET: &str = "webhook.url";
 
 /// The keys that differ, by name. Items of an array are told one by one. A text that is not TOML says
 /// nothing.
@@ -25,7 +29,10 @@ fn changes(name: &str, before: Option<&Value>, after: Option<&Value>) -> Vec<Key
         before,
         after,
     };
-    let text = |value: Option<&Value>| value.map(ToString::to_string);
+    let text = |value: Option<&Value>| match name {
+        SECRET => value.map(without_path),
+        _ => value.map(ToString::to_string),
+    };
     match (before, after) {
         (before, after) if before == after => Vec::new(),
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
@@ -41,6 +48,17 @@ fn changes(name: &str, before: Option<&Value>, after: Option<&Value>) -> Vec<Key
             items
         }
         (before, after) => vec![change(text(before), text(after))],
+    }
+}
+
+/// An address as far as others may see it.
+fn without_path(value: &Value) -> String {
+    match value.as_str() {
+        Some("off") => value.to_string(),
+        text => match text.map(Endpoint::parse) {
+            Some(Ok(endpoint)) => format!("{endpoint:?}"),
+            Some(Err(_)) | None => "…".to_owned(),
+        },
     }
 }
 
@@ -114,5 +132,26 @@ mod tests {
         assert!(told(after, after).is_empty());
         assert!(told("# nothing", "").is_empty());
         assert_eq!(told("a = [1, 2]", "a = [2, 1]"), ["a: [1, 2] -> [2, 1]"]);
+    }
+
+    #[test]
+    fn the_path_of_an_address_is_told_to_nobody() {
+        let url = |path: &str| format!("[webhook]\nurl = \"https://example.org/{path}\"");
+        assert_eq!(
+            told(&url("TOKEN"), &url("OTHER")),
+            ["webhook.url: https://example.org/… -> https://example.org/…"]
+        );
+        for after in [
+            "",
+            "webhook.url = \"off\"",
+            "webhook.url = \"TOKEN\"",
+            "webhook.url = [\"TOKEN\"]",
+        ] {
+            let told = told(&url("TOKEN"), after).join(" ");
+            assert!(
+                told.contains("webhook.url") && !told.contains("TOKEN"),
+                "{told}"
+            );
+        }
     }
 }

@@ -15,6 +15,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -508,7 +509,12 @@ fn lock(folder: &Path) -> Result<Flock<fs::File>, StoreError> {
             folder.display()
         ))
     };
-    fs::create_dir_all(folder.join(lists::FOLDER)).map_err(wrap)?;
+    // Who floods, who is blocked and what the file says is for nobody else to read.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder.join(lists::FOLDER))
+        .map_err(wrap)?;
     let file = fs::File::open(folder).map_err(wrap)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
         if error == Errno::EWOULDBLOCK {

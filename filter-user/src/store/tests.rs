@@ -36,6 +36,19 @@ fn open_whole(folder: &Path) -> (Store, State) {
     (store, restored.state)
 }
 
+#[test]
+fn a_state_folder_that_is_made_is_for_nobody_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let (store, _) = open(&state);
+    for made in [&state, &state.join(lists::FOLDER)] {
+        let mode = fs::metadata(made).expect("a folder").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", made.display());
+    }
+    drop(store);
+}
+
 fn prefix(text: &str) -> IpNet {
     text.parse().expect("a prefix")
 }

@@ -196,6 +196,16 @@ fn bodies_that_are_too_large_are_refused() {
 }
 
 #[test]
+fn a_body_of_any_depth_is_refused() {
+    let lab = Lab::new(As::Root);
+    for piece in ["[", "{\"a\":", "{\"prefixes\":["] {
+        let answer = lab.send("POST", "/v1/block", &piece.repeat((64 << 10) / piece.len()));
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    assert!(lab.notes().is_empty());
+}
+
+#[test]
 fn more_connections_than_there_is_room_for_wait() {
     let lab = Lab::within(
         As::Root,
@@ -315,4 +325,47 @@ fn a_follower_that_does_not_read_is_dropped() {
     }
     assert!(seen < 2000, "{seen}");
     assert_eq!(lab.ask("GET", "/v1/status").status, 200);
+}
+
+#[test]
+fn those_who_only_look_take_no_place_of_those_who_may_change() {
+    let bounds = Bounds {
+        connections: 4,
+        lookers: 2,
+        ..Bounds::default()
+    };
+    let lab = Lab::within(As::Admin, bounds);
+    // Beyond what is served, and beyond what is told that there is no room.
+    let crowd: Vec<_> = (0..200).map(|_| lab.connect_as(As::Reader)).collect();
+    let mut admin = lab.connect_as(As::Admin);
+    admin
+        .write_all(
+            b"PUT /v1/mode HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                     content-length: 18\r\n\r\n{\"mode\":\"monitor\"}",
+        )
+        .unwrap();
+    assert_eq!(answer(&mut admin).status, 200);
+    drop(crowd);
+}
+
+#[test]
+fn who_looks_while_too_many_do_is_told() {
+    let bounds = Bounds {
+        lookers: 1,
+        ..Bounds::default()
+    };
+    let lab = Lab::within(As::Reader, bounds);
+    let held = lab.connect();
+    // Taken before the next, in order.
+    let answer = lab.ask("GET", "/v1/status");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(
+        answer.error().message.contains("look at the same time"),
+        "{answer:?}"
+    );
+    drop(held);
+    let since = clock::monotonic();
+    while lab.ask("GET", "/v1/status").status != 200 {
+        ends_soon(since);
+    }
 }

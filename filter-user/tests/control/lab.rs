@@ -1,7 +1,7 @@
 //! A server on a socket in a folder of its own, a daemon that only takes notes, and raw requests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -431,6 +431,8 @@ pub struct Lab {
     pub socket: PathBuf,
     pub handle: Handle,
     pub book: Arc<Mutex<Book>>,
+    /// Who connects next, where it is not who does otherwise.
+    arriving: Arc<Mutex<VecDeque<As>>>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
 }
@@ -439,6 +441,28 @@ pub struct Lab {
 fn groups() -> (Group, Group) {
     let mut known = (0..1000).filter_map(|id| Group::from_gid(Gid::from_raw(id)).unwrap());
     (known.next().unwrap(), known.next().unwrap())
+}
+
+fn credentials(who: As) -> Credentials {
+    let (read, admin) = groups();
+    match who {
+        As::Root => Credentials {
+            uid: 0,
+            groups: Vec::new(),
+        },
+        As::Reader => Credentials {
+            uid: 4_000_000,
+            groups: vec![77, read.gid.as_raw()],
+        },
+        As::Admin => Credentials {
+            uid: 4_000_000,
+            groups: vec![admin.gid.as_raw()],
+        },
+        As::Stranger => Credentials {
+            uid: 4_000_000,
+            groups: vec![4_000_000],
+        },
+    }
 }
 
 pub fn config(socket: PathBuf) -> Config {
@@ -468,33 +492,19 @@ impl Lab {
         let mut fake = Fake(Arc::clone(&book));
         thread::spawn(move || jobs.into_iter().for_each(|job| job(&mut fake)));
         let (stop, stopped) = oneshot::channel();
-        let (read, admin) = groups();
-        let credentials = match peers {
-            As::Root => Credentials {
-                uid: 0,
-                groups: Vec::new(),
-            },
-            As::Reader => Credentials {
-                uid: 4_000_000,
-                groups: vec![77, read.gid.as_raw()],
-            },
-            As::Admin => Credentials {
-                uid: 4_000_000,
-                groups: vec![admin.gid.as_raw()],
-            },
-            As::Stranger => Credentials {
-                uid: 4_000_000,
-                groups: vec![4_000_000],
-            },
-        };
         let calls = handle.clone();
+        let arriving = Arc::new(Mutex::new(VecDeque::new()));
+        let arrivals = Arc::clone(&arriving);
         let server = thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             let shutdown = async {
                 // Also when the lab is dropped.
                 let _ = stopped.await;
             };
-            let identify = Arc::new(move |_: &_| Ok(credentials.clone()));
+            let identify = Arc::new(move |_: &_| {
+                let arrived = arrivals.lock().unwrap().pop_front();
+                Ok(credentials(arrived.unwrap_or(peers)))
+            });
             let serving = server::serve_within(bound, &config, calls, shutdown, bounds, identify);
             runtime.block_on(serving).unwrap();
         });
@@ -504,6 +514,7 @@ impl Lab {
             socket,
             handle,
             book,
+            arriving,
             stop,
             server,
         }
@@ -515,6 +526,12 @@ impl Lab {
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         stream
+    }
+
+    /// As somebody else than who connects otherwise.
+    pub fn connect_as(&self, who: As) -> UnixStream {
+        self.arriving.lock().unwrap().push_back(who);
+        self.connect()
     }
 
     /// A request without a body.

@@ -155,6 +155,17 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+/// What is served to those who look while `lookers` do already.
+pub fn full(lookers: usize) -> Router {
+    Router::new().fallback(async move || {
+        let message = format!(
+            "{lookers} others look at the same time, more are not served; try again, or end some of \
+             them"
+        );
+        ApiError::with_status(StatusCode::SERVICE_UNAVAILABLE, Refusal::failed(message))
+    })
+}
+
 /// Looking takes one role, whatever else a method does takes the other: no route can forget it.
 async fn authorise(
     State(api): State<Api>,

@@ -661,6 +661,24 @@ fn a_rule_that_is_wrong_is_shown_by_line_and_column() {
     );
 }
 
+/// An administrator may send any text to be compared with the one in force, on the daemon's thread.
+#[test]
+fn no_depth_of_nesting_exhausts_the_stack() {
+    const DEEP: usize = 30_000;
+    for text in [
+        format!("a = {}", "[".repeat(DEEP)),
+        format!("a = {}{}", "[".repeat(DEEP), "]".repeat(DEEP)),
+        format!("a = {}", "{a=".repeat(DEEP)),
+        format!("a = {}1{}", "{a=".repeat(DEEP), "}".repeat(DEEP)),
+        format!("{}a = 1", "a.".repeat(DEEP)),
+        format!("[{}a]", "a.".repeat(DEEP)),
+        format!("[[{}a]]\nb = 1", "a.".repeat(DEEP)),
+        format!("a = {{ {}a = 1 }}", "a.".repeat(DEEP)),
+    ] {
+        assert!(parse(&text).is_err());
+    }
+}
+
 #[test]
 fn all_problems_are_told() {
     refused(
