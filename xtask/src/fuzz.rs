@@ -204,9 +204,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let chosen = choose(&arguments.targets)?;
     setup::ensure()?;
     setup::cxx()?;
+    // All of them first: a target that does not compile is told at once, and a campaign of hours runs
+    // what was there when it began.
+    let built = chosen
+        .into_iter()
+        .map(|target| Ok((target, build(target)?)))
+        .collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
-    for target in chosen {
-        let executable = build(target)?;
+    for (target, executable) in built {
         let outcome = fuzz(target, &executable, arguments)?;
         if arguments.keep {
             keep(target, &executable)?;
