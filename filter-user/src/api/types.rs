@@ -400,6 +400,7 @@ pub struct Entry {
 #[serde(deny_unknown_fields)]
 pub struct AddEntries {
     /// Addresses or prefixes, as typed.
+    #[schema(min_items = 1)]
     pub prefixes: Vec<String>,
     /// How long, as `90s`, `1h`, `7d`; none for ever.
     #[serde(default, rename = "for")]
@@ -423,6 +424,7 @@ pub struct AddEntries {
 #[serde(deny_unknown_fields)]
 pub struct RemoveEntries {
     /// Addresses or prefixes, as typed.
+    #[schema(min_items = 1)]
     pub prefixes: Vec<String>,
     /// Say what would be done, and do nothing.
     #[serde(default)]

@@ -183,6 +183,8 @@ pub struct HitReport {
 
 /// Something that the controller did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+// What a reason does is `Action` in the API's document.
+#[schema(as = ReportAction)]
 pub struct Action {
     /// When.
     #[schema(value_type = String, format = DateTime)]

@@ -100,6 +100,24 @@ fn incidents_and_history_come_in_pages() {
     }
 }
 
+/// Two types of one name are one in the document, and what one of them describes is wrong.
+#[test]
+fn the_document_tells_types_of_one_name_apart() {
+    let document = serde_json::to_value(Document::openapi()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let of = |reference: &Value| -> &Value {
+        let name = reference["$ref"].as_str().unwrap();
+        &schemas[name.trim_start_matches("#/components/schemas/")]
+    };
+    let reason = of(&schemas["ReasonStatus"]["properties"]["action"]);
+    assert_eq!(
+        reason["enum"],
+        serde_json::json!(["pass", "drop", "answer"])
+    );
+    let report = of(&schemas["Report"]["properties"]["actions"]["items"]);
+    assert_eq!(report["required"], serde_json::json!(["at", "what", "why"]));
+}
+
 #[test]
 fn the_document_describes_parameters_bodies_and_errors() {
     let lab = Lab::new(As::Reader);

@@ -92,6 +92,7 @@ impl From<&Report> for IncidentSummary {
 pub struct IncidentsQuery {
     /// Only incidents with a number below this, as `next` of a page; the newest if not given.
     #[serde(default)]
+    #[param(format = "uint64")]
     pub before: Option<u64>,
     /// At most so many, 1 to 200; 50 if not given.
     #[serde(default)]
