@@ -4,6 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use xtask::document;
+
 use crate::toolchain::Toolchain;
 use crate::{process, setup};
 
@@ -24,6 +26,8 @@ pub fn run() -> Result<()> {
     check("format", process::cargo().args(["fmt", "--all", "--check"]));
     check("clippy", &mut clippy(&[]));
     check("clippy with all features", &mut clippy(&["--all-features"]));
+    println!("lint: tests that SECURITY.md names");
+    let named = document::check_tests(&crate::toolchain::workspace(), "SECURITY.md");
     match setup::bpf_clippy(&toolchain.compiler) {
         Ok(()) => check("clippy for BPF", &mut bpf_clippy(&toolchain)),
         Err(reason) => println!("lint: clippy for BPF was NOT run: {reason:#}"),
@@ -39,6 +43,10 @@ pub fn run() -> Result<()> {
         );
     } else {
         println!("lint: advisories were NOT checked: their database is out of reach");
+    }
+    if let Err(error) = named {
+        eprintln!("error: {error:#}");
+        failed.push("tests that SECURITY.md names".to_owned());
     }
     if !failed.is_empty() {
         bail!("lint failed: {}", failed.join(", "));
