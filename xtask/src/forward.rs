@@ -32,6 +32,16 @@ pub struct Arguments {
 /// # Errors
 /// If something is missing, does not compile, or there is no way to root.
 pub fn run(subcommand: &str, arguments: Arguments) -> Result<ExitCode> {
+    let mut lab = command(subcommand)?;
+    lab.args(arguments.arguments);
+    match process::replace_self(lab)? {}
+}
+
+/// Builds the daemon and the lab, and gives `lab SUBCOMMAND`, as root.
+///
+/// # Errors
+/// As [`run`].
+pub fn command(subcommand: &str) -> Result<Command> {
     build(&["floodwall", "lab"])?;
     if !process::is_root() {
         println!("{subcommand}: network namespaces need root: going on through sudo");
@@ -48,8 +58,8 @@ pub fn run(subcommand: &str, arguments: Arguments) -> Result<ExitCode> {
             (WORKSPACE_VARIABLE, workspace.as_os_str()),
         ],
     )?;
-    lab.arg(OsStr::new(subcommand)).args(arguments.arguments);
-    match process::replace_self(lab)? {}
+    lab.arg(OsStr::new(subcommand));
+    Ok(lab)
 }
 
 /// Builds the lab, then becomes `lab SUBCOMMAND ARGUMENTS`, as whoever asked.

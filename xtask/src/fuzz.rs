@@ -5,17 +5,20 @@
 //! long as one likes. What they reach is kept in `target/fuzz`, what breaks them beside the test, in
 //! `__fuzz__`, where every later test run tries it first.
 
+mod openapi;
+mod report;
+
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use serde_json::Value;
 
+use self::report::{Outcome, Row};
 use crate::{process, setup, toolchain};
 
 /// Arguments of `fuzz`.
@@ -162,17 +165,6 @@ impl Target {
     }
 }
 
-/// What a run came to.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Outcome {
-    executions: u64,
-    /// Edges of the instrumented code.
-    edges: u64,
-    seconds: u64,
-    /// Files with inputs that broke it, from this run or an earlier one.
-    open: usize,
-}
-
 /// What sancov and bolero's part for libFuzzer need.
 const FLAGS: &str = "--cfg fuzzing --cfg fuzzing_libfuzzer -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -184,12 +176,6 @@ fn triple() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-const DOCUMENT: &str = "docs/fuzzing.md";
-const MARKERS: [&str; 2] = [
-    "<!-- begin: cargo xtask fuzz --markdown -->\n",
-    "<!-- end -->",
-];
-
 /// Fuzzes, and prints a table.
 ///
 /// # Errors
@@ -199,9 +185,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         for target in &TARGETS {
             println!("{:<14} {}", target.name, target.what);
         }
+        println!("{:<14} {}", openapi::NAME, openapi::WHAT);
         return Ok(ExitCode::SUCCESS);
     }
-    let chosen = choose(&arguments.targets)?;
+    let (chosen, with_openapi) = choose(&arguments.targets)?;
     setup::ensure()?;
     setup::cxx()?;
     // All of them first: a target that does not compile is told at once, and a campaign of hours runs
@@ -216,22 +203,40 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         if arguments.keep {
             keep(target, &executable)?;
         }
-        rows.push((target, outcome));
+        rows.push(Row {
+            name: target.name,
+            what: target.what,
+            outcome,
+        });
     }
-    print(&rows);
+    if with_openapi {
+        rows.push(Row {
+            name: openapi::NAME,
+            what: openapi::WHAT,
+            outcome: openapi::run(arguments.time)?,
+        });
+    }
+    report::print(&rows);
     if arguments.markdown {
-        write_document(&rows)?;
+        report::write(&rows, &names())?;
     }
-    Ok(if rows.iter().all(|(_, outcome)| outcome.open == 0) {
+    Ok(if rows.iter().all(|row| row.outcome.open == 0) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn choose(names: &[String]) -> Result<Vec<&'static Target>> {
+/// Every target, in order.
+fn names() -> Vec<&'static str> {
+    let names = TARGETS.iter().map(|target| target.name);
+    names.chain([openapi::NAME]).collect()
+}
+
+/// Those that coverage guides, and whether the daemon's document is asked for.
+fn choose(names: &[String]) -> Result<(Vec<&'static Target>, bool)> {
     if names.is_empty() {
-        return Ok(TARGETS.iter().collect());
+        return Ok((TARGETS.iter().collect(), true));
     }
     let by_name = |name: &String| {
         TARGETS
@@ -239,7 +244,9 @@ fn choose(names: &[String]) -> Result<Vec<&'static Target>> {
             .find(|target| target.name == name)
             .with_context(|| format!("there is no target {name}: `cargo xtask fuzz --list`"))
     };
-    names.iter().map(by_name).collect()
+    let guided = names.iter().filter(|name| *name != openapi::NAME);
+    let chosen = guided.map(by_name).collect::<Result<_>>()?;
+    Ok((chosen, names.iter().any(|name| name == openapi::NAME)))
 }
 
 /// Builds the test binary with coverage.
@@ -332,7 +339,7 @@ fn fuzz(target: &Target, executable: &Path, arguments: &Arguments) -> Result<Out
     let mut said = Vec::new();
     for line in BufReader::new(stderr).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
-        outcome.note(&line);
+        note(&mut outcome, &line);
         said.push(line);
     }
     let status = child.wait()?;
@@ -353,29 +360,27 @@ fn fuzz(target: &Target, executable: &Path, arguments: &Arguments) -> Result<Out
     Ok(outcome)
 }
 
-impl Outcome {
-    /// Takes figures out of a line of libFuzzer's.
-    fn note(&mut self, line: &str) {
-        if let Some(number) = line.strip_prefix("stat::number_of_executed_units:") {
-            self.executions = number.trim().parse().unwrap_or_default();
-        }
-        // `Done 123 runs in 4 second(s)`.
-        if let Some(rest) = line.strip_prefix("Done ") {
-            let mut words = rest.split(' ');
-            self.executions = words
-                .next()
-                .and_then(|word| word.parse().ok())
-                .unwrap_or(self.executions);
-            self.seconds = words
-                .nth(2)
-                .and_then(|word| word.parse().ok())
-                .unwrap_or_default();
-        }
-        // `#4096 pulse  cov: 812 ft: …`.
-        if let Some((_, rest)) = line.split_once(" cov: ") {
-            let edges = rest.split(' ').next().and_then(|word| word.parse().ok());
-            self.edges = edges.unwrap_or(self.edges);
-        }
+/// Takes figures out of a line of libFuzzer's.
+fn note(outcome: &mut Outcome, line: &str) {
+    if let Some(number) = line.strip_prefix("stat::number_of_executed_units:") {
+        outcome.executions = number.trim().parse().unwrap_or_default();
+    }
+    // `Done 123 runs in 4 second(s)`.
+    if let Some(rest) = line.strip_prefix("Done ") {
+        let mut words = rest.split(' ');
+        outcome.executions = words
+            .next()
+            .and_then(|word| word.parse().ok())
+            .unwrap_or(outcome.executions);
+        outcome.seconds = words
+            .nth(2)
+            .and_then(|word| word.parse().ok())
+            .unwrap_or_default();
+    }
+    // `#4096 pulse  cov: 812 ft: …`.
+    if let Some((_, rest)) = line.split_once(" cov: ") {
+        let edges = rest.split(' ').next().and_then(|word| word.parse().ok());
+        outcome.edges = edges.or(outcome.edges);
     }
 }
 
@@ -402,81 +407,6 @@ fn keep(target: &Target, executable: &Path) -> Result<()> {
     Ok(())
 }
 
-fn print(rows: &[(&Target, Outcome)]) {
-    println!();
-    println!(
-        "{:<14}{:>14}{:>9}{:>11}{:>8}{:>6}",
-        "target", "executions", "seconds", "a second", "edges", "open"
-    );
-    for (target, outcome) in rows {
-        let Outcome {
-            executions,
-            edges,
-            seconds,
-            open,
-        } = outcome;
-        let rate = executions / seconds.max(&1);
-        println!(
-            "{:<14}{executions:>14}{seconds:>9}{rate:>11}{edges:>8}{open:>6}",
-            target.name
-        );
-    }
-}
-
-/// Puts the table between the markers of the document; rows of other targets stay.
-fn write_document(rows: &[(&Target, Outcome)]) -> Result<()> {
-    let path = toolchain::workspace().join(DOCUMENT);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
-    let [begin, end] = MARKERS;
-    let Some((before, (table, after))) = text
-        .split_once(begin)
-        .and_then(|(before, rest)| Some((before, rest.split_once(end)?)))
-    else {
-        bail!("{DOCUMENT} has no markers: {begin}{end}");
-    };
-    let mut lines = String::from(
-        "\n| target | what | executions | seconds | edges | open |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
-    for target in &TARGETS {
-        let row = rows.iter().find(|(row, _)| row.name == target.name);
-        let line = match row {
-            Some((target, outcome)) => format!(
-                "| `{}` | {} | {} | {} | {} | {} |",
-                target.name,
-                target.what,
-                grouped(outcome.executions),
-                outcome.seconds,
-                grouped(outcome.edges),
-                outcome.open
-            ),
-            None => {
-                let head = format!("| `{}` |", target.name);
-                let Some(old) = table.lines().find(|line| line.starts_with(&head)) else {
-                    continue;
-                };
-                old.to_owned()
-            }
-        };
-        let _ = writeln!(lines, "{line}");
-    }
-    fs::write(&path, format!("{before}{begin}{lines}\n{end}{after}"))
-        .with_context(|| format!("cannot write {DOCUMENT}"))
-}
-
-/// 1,234,567.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -490,11 +420,11 @@ mod tests {
             "Done 4100 runs in 4 second(s)",
             "stat::number_of_executed_units: 4100",
         ] {
-            outcome.note(line);
+            note(&mut outcome, line);
         }
         let expected = Outcome {
             executions: 4100,
-            edges: 812,
+            edges: Some(812),
             seconds: 4,
             open: 0,
         };

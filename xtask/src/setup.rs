@@ -53,6 +53,7 @@ const TOOLS: [Tool; 6] = [
 /// The linker's releases that are known to work: 0.13 takes LLVM 21 to 23.
 const BPF_LINKER: &str = "^0.13";
 const CARGO_DENY: &str = "^0.20";
+const SCHEMATHESIS: &str = "4.32.5";
 const CARGO_DEB: &str = "^3.8";
 /// What only packages need.
 const PACKAGING: [Tool; 4] = [
@@ -185,6 +186,29 @@ fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<PathBuf> {
         "installing {name} into target/tools: {purpose} (minutes)"
     ));
     cargo_install(name, version, &[], &[])?;
+    Ok(installed)
+}
+
+/// schemathesis, which only `fuzz openapi` needs: in a virtual environment of its own.
+///
+/// # Errors
+/// If Python or its registry is out of reach.
+pub fn schemathesis() -> Result<PathBuf> {
+    let folder = toolchain::tools_dir().join(format!("schemathesis-{SCHEMATHESIS}"));
+    let installed = folder.join("bin/schemathesis");
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    need(&["python3-venv"], "schemathesis is a program in Python")?;
+    say(&format!(
+        "installing schemathesis {SCHEMATHESIS} into {}: it asks the daemon what its document promises",
+        folder.display()
+    ));
+    let mut python = Command::new("python3");
+    process::run_quietly(python.args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+    process::run_quietly(pip.arg(format!("schemathesis=={SCHEMATHESIS}")))?;
     Ok(installed)
 }
 

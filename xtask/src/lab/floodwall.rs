@@ -343,7 +343,8 @@ impl Floodwall {
         bail!("the kernel has no program {id}, which floodwall reports")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where the daemon is spoken to.
+    pub fn socket(&self) -> PathBuf {
         self.folder.join("control.sock")
     }
 

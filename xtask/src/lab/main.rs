@@ -11,6 +11,7 @@ use xtask::lab::{
     catalogue::Catalogue,
     demo::Demo,
     interrupt::{self, Interrupted},
+    openapi::Openapi,
     replay::Replay,
     simulate::Simulate,
     solo::Solo,
@@ -41,6 +42,8 @@ enum Task {
     Replay(Replay),
     /// Run the controller against synthetic calm and attacks, without a kernel
     Simulate(Simulate),
+    /// Ask the daemon whatever its own document describes
+    Openapi(Openapi),
     /// Run the golden packets on Debian's kernels, in emulated machines
     Vm(Vm),
 }
@@ -90,6 +93,10 @@ fn run(task: Task) -> Result<()> {
         Task::Replay(replay) => {
             need_root()?;
             replay.run()
+        }
+        Task::Openapi(openapi) => {
+            need_root()?;
+            openapi.run()
         }
         Task::Simulate(simulate) => simulate.run(),
         Task::Vm(vm) => vm.run(),

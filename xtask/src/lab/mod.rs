@@ -13,6 +13,7 @@ pub mod frame;
 pub mod heard;
 pub mod http;
 pub mod interrupt;
+pub mod openapi;
 pub mod packet_socket;
 pub mod people;
 pub mod process;

@@ -2,8 +2,9 @@
 
 use super::{
     Report, Row, Setup, Subject,
-    table::{HEADS, calm, cells, grouped, notes, verdict},
+    table::{HEADS, calm, cells, notes, verdict},
 };
+use crate::document::grouped;
 
 /// The page.
 pub fn of(report: &Report) -> String {

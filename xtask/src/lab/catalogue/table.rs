@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{Measured, Promise, Report, Row, Subject, ceiling::Bears};
+use crate::document::grouped;
 
 /// A row in one line, as it is measured.
 pub fn line(row: &Row) -> String {
@@ -243,17 +244,4 @@ pub fn percent(share: f64) -> String {
     } else {
         format!("{hundredths:.2}")
     }
-}
-
-/// 1234567 as `1,234,567`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

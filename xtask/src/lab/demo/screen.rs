@@ -9,6 +9,7 @@ use super::{
     super::{attack::Attack, floodwall::Floodwall},
     phase::{Measured, Phase, PhaseResult},
 };
+use crate::document::grouped;
 
 const RED: &str = "31";
 const GREEN: &str = "32";
@@ -173,30 +174,9 @@ fn percent(share: f64) -> String {
     format!("{:.2}", (share * 10_000.0).floor() / 100.0)
 }
 
-/// 1234567 as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-    }
 
     #[test]
     fn a_hundred_percent_means_all() {

@@ -10,6 +10,7 @@ use super::{
     trial::{Outcome, quantile},
     tricks::Trick,
 };
+use crate::document::put_between;
 
 /// Between these lines of `docs/controller.md` lie the tables.
 pub const BEGIN: &str = "<!-- begin: cargo xtask simulate --markdown -->";
@@ -142,14 +143,7 @@ impl Report {
 
     /// A page with the tables of this report between its markers; `None` if it has none.
     pub fn put_into(&self, page: &str) -> Option<String> {
-        let begin = page.find(BEGIN)? + BEGIN.len();
-        let end = begin + page.get(begin..)?.find(END)?;
-        Some(format!(
-            "{}\n\n{}{}",
-            page.get(..begin)?,
-            self.markdown(),
-            page.get(end..)?
-        ))
+        put_between(page, [BEGIN, END], &format!("\n\n{}", self.markdown()))
     }
 }
 
