@@ -22,6 +22,12 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let body = read(request.into_body(), &api.bounds).await?;
+        // Otherwise values in the order of the fields would do.
+        if body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::invalid(
+                "the body is not usable: it is an array, and has to be an object with named fields",
+            ));
+        }
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| ApiError::invalid(format!("the body is not usable: {error}")))

@@ -569,6 +569,8 @@ fn nonsense_is_refused_and_named() {
         ("POST", "/v1/block", "", 400, "EOF"),
         ("POST", "/v1/block", "{", 400, "EOF"),
         ("POST", "/v1/block", "[]", 400, "not usable"),
+        ("POST", "/v1/block", "[[\"::1\"]]", 400, "an array"),
+        ("POST", "/v1/config/diff", " []", 400, "an array"),
         ("POST", "/v1/block", r#"{"prefixes": []}"#, 400, "no prefix"),
         ("POST", "/v1/block", r#"{"prefixes": ["x"]}"#, 400, "x"),
         (
