@@ -59,6 +59,8 @@ enum Task {
     Replay(forward::Arguments),
     /// Run the controller against synthetic calm and attacks, without a kernel
     Simulate(forward::Arguments),
+    /// Do harm to the daemon and its host under a paced flood, and count what leaks and is lost
+    Faults(forward::Arguments),
     /// Run the golden packets on Debian's kernels, in emulated machines
     Vm(forward::Arguments),
     /// Start the daemon on a real interface, in monitor mode unless told otherwise
@@ -89,6 +91,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Catalogue(arguments) => return forward::run("catalogue", arguments),
         Task::Replay(arguments) => return forward::run("replay", arguments),
         Task::Simulate(arguments) => return forward::run_unprivileged("simulate", arguments),
+        Task::Faults(arguments) => return forward::run("faults", arguments),
         Task::Vm(arguments) => return vm::run(arguments),
         Task::Run(arguments) => return run::run(arguments),
     }

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramFd, loaded_programs};
+use nix::sys::signal::Signal;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
@@ -70,6 +71,7 @@ impl Config {
 pub struct Floodwall {
     binary: PathBuf,
     folder: PathBuf,
+    environment: Vec<(String, PathBuf)>,
     process: Option<Process>,
 }
 
@@ -152,9 +154,21 @@ pub struct Reason {
 impl Floodwall {
     /// Writes a configuration, starts `floodwall run` and waits for it to answer.
     pub fn start(sandbox: &Sandbox, binary: &Path, config: &Config) -> Result<Self> {
+        Self::start_with(sandbox, binary, config, &[])
+    }
+
+    /// Likewise; every daemon has these in its environment.
+    pub fn start_with(
+        sandbox: &Sandbox,
+        binary: &Path,
+        config: &Config,
+        environment: &[(&str, &Path)],
+    ) -> Result<Self> {
+        let own = |(name, value): &(&str, &Path)| ((*name).to_owned(), (*value).to_owned());
         let mut floodwall = Self {
             binary: binary.to_owned(),
             folder: sandbox.folder(),
+            environment: environment.iter().map(own).collect(),
             process: None,
         };
         floodwall.write_config(sandbox, config)?;
@@ -178,6 +192,12 @@ impl Floodwall {
 
     /// Starts the daemon, again if it has ended.
     pub fn run(&mut self, sandbox: &Sandbox) -> Result<()> {
+        self.spawn(sandbox)?;
+        self.wait_until_ready()
+    }
+
+    /// Starts the daemon and does not wait for it.
+    pub fn spawn(&mut self, sandbox: &Sandbox) -> Result<()> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -185,6 +205,7 @@ impl Floodwall {
             .with_context(|| format!("cannot write {}", self.log().display()))?;
         let mut command = sandbox.command(Ns::Server, &self.binary);
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args([
                 OsStr::new("run"),
                 OsStr::new("--config"),
@@ -194,7 +215,17 @@ impl Floodwall {
             .stdout(log.try_clone().context("cannot share the daemon's log")?)
             .stderr(log);
         self.process = Some(Process::spawn(&mut command)?);
-        self.wait_until_ready()
+        Ok(())
+    }
+
+    /// Kills the daemon, which cannot prepare for that.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("no daemon runs")?;
+        process.signal(Signal::SIGKILL)?;
+        process
+            .wait(START)
+            .context("the daemon outlives SIGKILL")
+            .map(drop)
     }
 
     /// Ends the daemon at once and starts another over what it left, which has to find out anew
@@ -204,7 +235,8 @@ impl Floodwall {
         self.run(sandbox)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until the daemon answers.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         let end = clock::now() + START;
         loop {
             let ended = self.process.as_mut().and_then(Process::ended);
@@ -343,16 +375,18 @@ impl Floodwall {
         bail!("the kernel has no program {id}, which floodwall reports")
     }
 
-    /// Where the daemon is spoken to.
+    /// The control socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("control.sock")
     }
 
-    fn state(&self) -> PathBuf {
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
         self.folder.join("state")
     }
 
-    fn config(&self) -> PathBuf {
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
         self.folder.join("floodwall.toml")
     }
 

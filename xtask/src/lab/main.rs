@@ -1,5 +1,5 @@
-//! What `cargo xtask demo`, `bench`, `attack`, `catalogue`, `replay`, `simulate` and `vm` hand over to
-//! once everything is built; and the first process of the machines of `vm`.
+//! What `cargo xtask demo`, `bench`, `attack`, `catalogue`, `replay`, `simulate`, `faults` and `vm` hand over
+//! to once everything is built; and the first process of the machines of `vm`.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use xtask::lab::{
     bench::Bench,
     catalogue::Catalogue,
     demo::Demo,
+    faults::Faults,
     interrupt::{self, Interrupted},
     openapi::Openapi,
     replay::Replay,
@@ -44,6 +45,8 @@ enum Task {
     Simulate(Simulate),
     /// Ask the daemon whatever its own document describes
     Openapi(Openapi),
+    /// Do harm to the daemon and its host under a paced flood, and count what leaks and is lost
+    Faults(Faults),
     /// Run the golden packets on Debian's kernels, in emulated machines
     Vm(Vm),
 }
@@ -97,6 +100,11 @@ fn run(task: Task) -> Result<()> {
         Task::Openapi(openapi) => {
             need_root()?;
             openapi.run()
+        }
+        Task::Faults(faults) if faults.is_list() => Faults::list(),
+        Task::Faults(faults) => {
+            need_root()?;
+            faults.run()
         }
         Task::Simulate(simulate) => simulate.run(),
         Task::Vm(vm) => vm.run(),

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod demo;
 pub mod dial;
+pub mod faults;
 pub mod flood;
 pub mod floodwall;
 pub mod frame;

@@ -43,9 +43,11 @@ pub fn remove_namespace(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
-/// Takes a sandbox's folder away, with the BPF file system mounted in it.
+/// Takes a sandbox's folder away, with the file systems mounted in it.
 pub fn remove_folder(path: &Path) {
-    let _ = umount2(&path.join("bpf"), MntFlags::MNT_DETACH);
+    for mounted in ["bpf", "state"] {
+        let _ = umount2(&path.join(mounted), MntFlags::MNT_DETACH);
+    }
     let _ = fs::remove_dir_all(path);
 }
 

@@ -1,0 +1,483 @@
+//! The paced flood of a campaign: packets of listed sources, none of which may arrive, and numbered
+//! packets of clean ones, all of which have to.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    os::fd::AsRawFd as _,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use etherparse::PacketBuilder;
+use serde::Serialize;
+
+use super::super::{
+    clock,
+    packet_socket::PacketSocket,
+    sandbox::{Namespace, Ns, Sandbox, UPLINK, hosts},
+};
+
+/// Where the server listens.
+const PORT: u16 = 9999;
+/// By hand, within a prefix by hand, over IPv6, and on an imported list.
+pub const LISTED: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66)),
+    IpAddr::V6(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0x66)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xc1, 0, 0, 0, 0, 0x66)),
+    IpAddr::V4(Ipv4Addr::new(198, 18, 7, 7)),
+];
+/// Known to nobody, in both families, and allowed amid a blocked prefix.
+pub const CLEAN: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa7, 0, 0, 0, 0, 7)),
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10)),
+];
+/// Packets a second from all listed sources.
+const LISTED_RATE: u64 = 20_000;
+/// From all clean ones.
+const CLEAN_RATE: u64 = 2_000;
+/// Between slices of the flood.
+const SLICE: Duration = Duration::from_micros(500);
+/// What is late by more is not caught up with: the ring behind the wire is small.
+const LATE: Duration = Duration::from_millis(5);
+/// How long the last packet may take to arrive, and a full ring to empty.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The number of a packet that says that all before it have been decided.
+const MARK: u64 = 1 << 63;
+
+/// What was sent, and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Packets of listed sources on the wire while something protected the server.
+    pub listed: u64,
+    /// Those that arrived.
+    pub leaked: u64,
+    /// Packets of listed sources on the wire while nothing could protect it.
+    pub open: u64,
+    /// Those that arrived.
+    pub passed: u64,
+    /// Packets of clean sources.
+    pub clean: u64,
+    /// Those that did not arrive.
+    pub lost: u64,
+}
+
+/// The flood, and who counts it at the server; both end when dropped.
+#[derive(Debug)]
+pub struct Traffic {
+    sender: Arc<Mutex<Sender>>,
+    heard: Arc<Mutex<Heard>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What is on the wire.
+#[derive(Debug)]
+struct Sender {
+    wire: Wire,
+    listed: Vec<Frame>,
+    clean: Vec<Frame>,
+    gateway: Frame,
+    sent: Counted,
+    /// Nothing is attached, for a reason of the fault's.
+    is_open: bool,
+    /// The wire is cut, and a clean packet on it would be lost whoever filters.
+    is_cut: bool,
+    marks: u64,
+}
+
+/// What the server's stack handed out.
+#[derive(Debug, Default)]
+struct Heard {
+    leaked: u64,
+    passed: u64,
+    clean: BTreeMap<IpAddr, Numbers>,
+    mark: u64,
+}
+
+/// Numbers that were seen, each once.
+#[derive(Debug, Default)]
+struct Numbers {
+    bits: Vec<u64>,
+    count: u64,
+}
+
+impl Numbers {
+    fn insert(&mut self, number: u64) {
+        let word = (number / 64) as usize;
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.bits.get_mut(word) {
+            let bit = 1 << (number % 64);
+            self.count += u64::from(*bits & bit == 0);
+            *bits |= bit;
+        }
+    }
+}
+
+/// The far side of the server's interface, which a fault may take away.
+#[derive(Debug)]
+struct Wire {
+    namespace: Namespace,
+    socket: Option<PacketSocket>,
+}
+
+impl Wire {
+    /// Whether the frame is on the wire; there may be none.
+    fn send(&mut self, frame: &[u8]) -> bool {
+        let end = clock::now() + PATIENCE;
+        loop {
+            if self.socket.is_none() {
+                self.socket = PacketSocket::open(&self.namespace, UPLINK).ok();
+            }
+            let Some(socket) = &self.socket else {
+                return false;
+            };
+            let Err(error) = socket.send(frame) else {
+                return true;
+            };
+            let number = error.downcast_ref::<io::Error>();
+            let number = number.and_then(io::Error::raw_os_error);
+            // The ring behind the wire is full: what is lost there is nobody's verdict.
+            if number == Some(libc::ENOBUFS) && clock::now() < end {
+                thread::sleep(Duration::from_micros(200));
+                continue;
+            }
+            if number != Some(libc::ENETDOWN) {
+                self.socket = None;
+            }
+            return false;
+        }
+    }
+}
+
+/// A datagram of one source whose payload changes.
+#[derive(Clone, Debug)]
+struct Frame(Vec<u8>);
+
+/// Whether the server was open, a number, and the complement of both.
+const PAYLOAD: usize = 32;
+
+impl Frame {
+    fn new(source: IpAddr) -> Result<Self> {
+        let (from, to) = (hosts::GATEWAY, hosts::SERVER);
+        let ethernet = PacketBuilder::ethernet2(from.mac, to.mac);
+        let ip = match source {
+            IpAddr::V4(source) => ethernet.ipv4(source.octets(), to.v4.octets(), 64),
+            IpAddr::V6(source) => ethernet.ipv6(source.octets(), to.v6.octets(), 64),
+        };
+        let mut frame = Vec::new();
+        ip.udp(40_000, PORT)
+            .write(&mut frame, &payload(0, 0))
+            .context("a datagram cannot be made")?;
+        Ok(Self(frame))
+    }
+
+    fn with(&mut self, open: u64, number: u64) -> &[u8] {
+        let start = self.0.len().saturating_sub(PAYLOAD);
+        if let Some(place) = self.0.get_mut(start..) {
+            place.copy_from_slice(&payload(open, number));
+        }
+        &self.0
+    }
+}
+
+/// Each word stands beside its complement, so that the checksum is the same for all.
+fn payload(open: u64, number: u64) -> [u8; PAYLOAD] {
+    let mut payload = [0; PAYLOAD];
+    let words = [open, !open, number, !number];
+    for (place, word) in payload.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    payload
+}
+
+fn read(payload: &[u8]) -> Option<(u64, u64)> {
+    let words: Vec<u64> = payload
+        .chunks_exact(8)
+        .filter_map(|word| Some(u64::from_be_bytes(word.try_into().ok()?)))
+        .collect();
+    match words.as_slice() {
+        [open, not_open, number, not_number] if !open == *not_open && !number == *not_number => {
+            Some((*open, *number))
+        }
+        _ => None,
+    }
+}
+
+impl Traffic {
+    /// Starts the flood and waits until clean packets flow.
+    pub fn start(sandbox: &Sandbox) -> Result<Self> {
+        let socket = listen(sandbox)?;
+        let frames = |sources: &[IpAddr]| -> Result<Vec<Frame>> {
+            sources.iter().map(|source| Frame::new(*source)).collect()
+        };
+        let sender = Arc::new(Mutex::new(Sender {
+            wire: Wire {
+                namespace: sandbox.namespace(Ns::Wire).clone(),
+                socket: None,
+            },
+            listed: frames(&LISTED)?,
+            clean: frames(&CLEAN)?,
+            gateway: Frame::new(hosts::GATEWAY.v4.into())?,
+            sent: Counted::default(),
+            is_open: false,
+            is_cut: false,
+            marks: 0,
+        }));
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut traffic = Self {
+            sender: Arc::clone(&sender),
+            heard: Arc::clone(&heard),
+            stop: Arc::clone(&stop),
+            threads: Vec::new(),
+        };
+        let ends = Arc::clone(&stop);
+        traffic.spawn("server", move || count(&socket, &heard, &ends))?;
+        traffic.settle()?;
+        traffic.spawn("flood", move || pace(&sender, &stop))?;
+        Ok(traffic)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = thread::Builder::new().name(name.into()).spawn(work);
+        self.threads
+            .push(thread.with_context(|| format!("cannot start the thread {name}"))?);
+        Ok(())
+    }
+
+    /// Clean sources fall silent, for the wire is about to be cut: all that they sent has arrived.
+    pub fn cut(&self) -> Result<()> {
+        lock(&self.sender).is_cut = true;
+        self.settle()
+    }
+
+    /// The wire is whole again.
+    pub fn mend(&self) -> Result<()> {
+        self.settle()?;
+        lock(&self.sender).is_cut = false;
+        Ok(())
+    }
+
+    /// Listed sources are counted apart from here on, for nothing is attached to stop them.
+    pub fn open(&self) {
+        lock(&self.sender).is_open = true;
+    }
+
+    /// Something is attached again.
+    pub fn close(&self) {
+        lock(&self.sender).is_open = false;
+    }
+
+    /// Packets of listed sources that arrived while nothing was attached, so far.
+    pub fn passed(&self) -> u64 {
+        lock(&self.heard).passed
+    }
+
+    /// Waits until all that was sent has been decided: the gateway cannot be blocked, and the wire
+    /// keeps the order.
+    fn settle(&self) -> Result<()> {
+        let end = clock::now() + PATIENCE;
+        loop {
+            let mark = {
+                let mut sender = lock(&self.sender);
+                sender.marks += 1;
+                let mark = MARK | sender.marks;
+                let Sender { wire, gateway, .. } = &mut *sender;
+                wire.send(gateway.with(0, mark));
+                mark
+            };
+            let soon = clock::now() + Duration::from_millis(200);
+            while clock::now() < soon {
+                if lock(&self.heard).mark >= mark {
+                    return Ok(());
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            ensure!(
+                clock::now() < end,
+                "the gateway is not heard for {} s: the server is cut off",
+                PATIENCE.as_secs()
+            );
+        }
+    }
+
+    /// Ends the flood and counts.
+    pub fn finish(mut self) -> Result<Counted> {
+        lock(&self.sender).is_cut = true;
+        self.settle()?;
+        self.end()?;
+        let sender = lock(&self.sender);
+        let heard = lock(&self.heard);
+        let arrived: u64 = heard.clean.values().map(|numbers| numbers.count).sum();
+        let sent = sender.sent;
+        if arrived > sent.clean {
+            bail!("{arrived} clean packets arrived of {} sent", sent.clean);
+        }
+        Ok(Counted {
+            leaked: heard.leaked,
+            passed: heard.passed,
+            lost: sent.clean - arrived,
+            ..sent
+        })
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread
+                .join()
+                .map_err(|_| anyhow!("a thread of the flood panicked"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn listen(sandbox: &Sandbox) -> Result<UdpSocket> {
+    let socket = sandbox
+        .server()
+        .run(|| UdpSocket::bind(("::", PORT)))?
+        .context("the server cannot listen")?;
+    let room: libc::c_int = 64 << 20;
+    // SAFETY: the pointer and the length describe `room`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const room).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    nix::errno::Errno::result(result).context("cannot enlarge the server's buffer; run as root")?;
+    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+    Ok(socket)
+}
+
+fn count(socket: &UdpSocket, heard: &Mutex<Heard>, stop: &AtomicBool) {
+    let mut bytes = [0; 64];
+    while !stop.load(Ordering::Relaxed) {
+        // Nothing within the time-out is nothing.
+        let Ok((length, from)) = socket.recv_from(&mut bytes) else {
+            continue;
+        };
+        let Some((open, number)) = bytes.get(..length).and_then(read) else {
+            continue;
+        };
+        let source = from.ip().to_canonical();
+        let mut heard = lock(heard);
+        if number & MARK != 0 {
+            heard.mark = heard.mark.max(number);
+        } else if LISTED.contains(&source) && open != 0 {
+            heard.passed += 1;
+        } else if LISTED.contains(&source) {
+            heard.leaked += 1;
+        } else {
+            heard.clean.entry(source).or_default().insert(number);
+        }
+    }
+}
+
+fn pace(sender: &Mutex<Sender>, stop: &AtomicBool) {
+    let (mut listed, mut clean) = (0, 0);
+    let of = |rate: u64, time: Duration| (rate as f64 * time.as_secs_f64()) as u64;
+    let begun = clock::now();
+    while !stop.load(Ordering::Relaxed) {
+        let time = begun.elapsed();
+        let late = time.saturating_sub(LATE);
+        listed = of(LISTED_RATE, late).max(listed);
+        clean = of(CLEAN_RATE, late).max(clean);
+        let mut sender = lock(sender);
+        while listed < of(LISTED_RATE, time) {
+            listed += 1;
+            sender.send_listed(listed);
+        }
+        while clean < of(CLEAN_RATE, time) {
+            clean += 1;
+            sender.send_clean();
+        }
+        drop(sender);
+        thread::sleep(SLICE);
+    }
+}
+
+impl Sender {
+    fn send_listed(&mut self, number: u64) {
+        let open = u64::from(self.is_open);
+        let place = number as usize % self.listed.len().max(1);
+        let Some(frame) = self.listed.get_mut(place) else {
+            return;
+        };
+        if self.wire.send(frame.with(open, number)) {
+            self.sent.listed += u64::from(!self.is_open);
+            self.sent.open += u64::from(self.is_open);
+        }
+    }
+
+    fn send_clean(&mut self) {
+        let number = self.sent.clean;
+        let place = number as usize % self.clean.len().max(1);
+        if let Some(frame) = self.clean.get_mut(place)
+            && !self.is_cut
+            && self.wire.send(frame.with(0, number))
+        {
+            self.sent.clean += 1;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_counted_once() {
+        let mut numbers = Numbers::default();
+        for number in [0, 63, 64, 7, 64, 0, 1_000_000] {
+            numbers.insert(number);
+        }
+        assert_eq!(numbers.count, 5);
+    }
+
+    #[test]
+    fn frames_of_all_numbers_have_the_checksum_of_the_first() {
+        for source in LISTED {
+            let mut frame = Frame::new(source).expect("a frame");
+            let head = frame.0.len() - PAYLOAD;
+            let first = frame.0[..head].to_vec();
+            let bytes = frame.with(1, 0x0123_4567_89ab_cdef).to_vec();
+            assert_eq!(bytes[..head], first);
+            assert_eq!(read(&bytes[head..]), Some((1, 0x0123_4567_89ab_cdef)));
+            let sum = |bytes: &[u8]| {
+                let words = bytes.chunks_exact(2);
+                let sum: u64 = words
+                    .map(|w| u64::from(u16::from_be_bytes([w[0], w[1]])))
+                    .sum();
+                sum % 0xffff
+            };
+            assert_eq!(sum(&payload(0, 0)), sum(&payload(1, 77)));
+        }
+        assert_eq!(read(&[0; 32]), None);
+        assert_eq!(read(&[0; 31]), None);
+    }
+}
