@@ -6,6 +6,10 @@
 //! the daemon is healthy afterwards.
 
 mod changes;
+mod clients;
+mod disks;
+mod hosts;
+mod lies;
 mod links;
 mod processes;
 mod report;
@@ -146,7 +150,7 @@ impl Faults {
 impl Fault {
     /// Does the harm, and counts. An error is a sandbox that cannot be had, or a signal.
     pub fn run(&self, binary: &Path, course: Course) -> Result<Outcome> {
-        let mut site = Site::new(binary)?;
+        let mut site = Site::new(binary, self.lies)?;
         let begun = clock::now();
         // Before the harm, all is well for a moment.
         interrupt::sleep(Duration::from_millis(200))?;

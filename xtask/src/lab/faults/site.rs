@@ -25,6 +25,7 @@ use super::{
         process::Process,
         sandbox::{Ns, Sandbox, hosts},
     },
+    lies::Lies,
     traffic::Traffic,
 };
 
@@ -41,6 +42,7 @@ pub struct Site {
     /// The daemon.
     pub floodwall: Floodwall,
     disk: Disk,
+    lies: Option<Lies>,
     /// The namespaces.
     pub sandbox: Sandbox,
     binary: PathBuf,
@@ -83,10 +85,10 @@ impl Disk {
         self.0.join("filler")
     }
 
-    /// Whether it can be written to.
-    pub fn set_writable(&self, is_writable: bool) -> Result<()> {
+    /// Whether it can only be read. Refused while files are open for writing.
+    pub fn set_read_only(&self, is_read_only: bool) -> Result<()> {
         let mut flags = MsFlags::MS_REMOUNT;
-        if !is_writable {
+        if is_read_only {
             flags |= MsFlags::MS_RDONLY;
         }
         mount(None::<&str>, &self.0, None::<&str>, flags, None::<&str>)
@@ -101,21 +103,25 @@ impl Drop for Disk {
 }
 
 impl Site {
-    /// A protected server, with the lists that listed sources are on, and the flood under way.
-    pub fn new(binary: &Path) -> Result<Self> {
-        Self::with(binary, &[])
-    }
-
-    /// Likewise, with a daemon that has these in its environment.
-    pub fn with(binary: &Path, environment: &[(&str, &Path)]) -> Result<Self> {
+    /// A protected server, with the lists that listed sources are on, and the flood under way. The
+    /// daemon may have a clock and a disk that lie.
+    pub fn new(binary: &Path, lies: bool) -> Result<Self> {
         let sandbox = Sandbox::new(&Default::default())?;
         let disk = Disk::mount(sandbox.folder().join("state"))?;
         let config = config("");
+        let lies = if lies {
+            Some(Lies::new(&sandbox.folder())?)
+        } else {
+            None
+        };
+        let environment = lies.as_ref().map(Lies::environment);
+        let environment = environment.as_ref().map_or(&[][..], |it| &it[..]);
         let floodwall = Floodwall::start_with(&sandbox, binary, &config, environment)?;
         let mut site = Self {
             traffic: None,
             floodwall,
             disk,
+            lies,
             sandbox,
             binary: binary.to_owned(),
         };
@@ -147,6 +153,11 @@ impl Site {
     /// The disk that the state folder lies on.
     pub fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// What the daemon is told of clock and disk.
+    pub fn lies(&self) -> Result<&Lies> {
+        self.lies.as_ref().context("this daemon is told the truth")
     }
 
     /// A file in the site's folder.
@@ -373,4 +384,14 @@ pub fn feed(version: u32) -> String {
         let _ = writeln!(text, "10.7.{}.{}", number >> 8 & 255, number & 255);
     }
     text
+}
+
+/// So many prefixes, none of them beside another.
+pub fn many(count: u32) -> String {
+    (0..count)
+        .map(|number| {
+            let [_, a, b, c] = (number * 2).to_be_bytes();
+            format!("11.{a}.{b}.{c}\n")
+        })
+        .collect()
 }

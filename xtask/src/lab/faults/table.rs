@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Course, changes, links, processes, site::Site};
+use super::{Course, changes, clients, disks, hosts, links, processes, site::Site};
 
 /// Harm that can be done.
 #[derive(Debug)]
@@ -40,6 +40,14 @@ const fn fault(name: &'static str, rounds: u32, harm: Harm, about: &'static str)
         rounds,
         lies: false,
         harm,
+    }
+}
+
+/// One for which the daemon has a clock and a disk that lie.
+const fn lying(name: &'static str, rounds: u32, harm: Harm, about: &'static str) -> Fault {
+    Fault {
+        lies: true,
+        ..fault(name, rounds, harm, about)
     }
 }
 
@@ -97,5 +105,78 @@ const FAULTS: &[Fault] = &[
         5,
         links::recreated,
         "the interface is removed, and made anew",
+    ),
+    fault(
+        "bpffs-unmounted",
+        5,
+        hosts::bpffs,
+        "the BPF file system is unmounted under the daemon, and mounted anew",
+    ),
+    fault(
+        "disk-full",
+        5,
+        disks::full,
+        "the state folder's disk has no byte left, and room again",
+    ),
+    lying(
+        "disk-read-only",
+        3,
+        disks::read_only,
+        "the state folder's disk refuses writes, and takes them again",
+    ),
+    lying(
+        "disk-slow",
+        2,
+        disks::slow,
+        "each wait for the disk takes two seconds",
+    ),
+    fault(
+        "database-damaged",
+        4,
+        disks::damaged,
+        "the database is overwritten under the daemon, which is killed and started",
+    ),
+    fault(
+        "database-rubbish",
+        6,
+        disks::rubbish,
+        "the database is rubbish, cut short or empty before a start",
+    ),
+    lying(
+        "clock",
+        5,
+        hosts::clock,
+        "the calendar jumps by up to thirty years both ways, with starts amid that",
+    ),
+    fault("memory", 4, hosts::memory, "the daemon gets no more memory"),
+    fault(
+        "connections",
+        2,
+        clients::connections,
+        "10,000 connections to the control socket",
+    ),
+    fault(
+        "slow-readers",
+        3,
+        clients::slow,
+        "clients that do not read, and that do not finish their question",
+    ),
+    fault(
+        "oversized",
+        5,
+        clients::oversized,
+        "bodies of a mebibyte, and of a tebibyte by their own account",
+    ),
+    fault(
+        "tables",
+        2,
+        clients::tables,
+        "blocklist, allowlist, bans and imported lists filled to the brim",
+    ),
+    fault(
+        "stopped",
+        2,
+        hosts::stopped,
+        "the daemon is stopped (SIGSTOP) and goes on",
     ),
 ];
