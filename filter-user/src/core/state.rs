@@ -7,7 +7,7 @@ use filter_common::{
     logic::set4,
 };
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     actor::CONTROLLER,
@@ -288,6 +288,62 @@ impl State {
         let vetoes = held.vetoes.iter().filter(|(_, until)| over(Some(**until)));
         changes.extend(vetoes.map(|(veto, _)| Change::Veto(veto.clone(), None)));
         changes
+    }
+}
+
+impl State {
+    /// Moves what the controller holds along with a calendar that was set: it was to last for a time.
+    pub fn postpone_held(&mut self, by: SignedDuration) {
+        let latest = |_| {
+            if by.is_negative() {
+                Timestamp::MIN
+            } else {
+                Timestamp::MAX
+            }
+        };
+        let moved = |moment: Timestamp| moment.checked_add(by).unwrap_or_else(latest);
+        let held = &mut self.held;
+        for (since, until) in held
+            .defences
+            .values_mut()
+            .map(|held| (&mut held.since, &mut held.until))
+            .chain(
+                held.limits
+                    .values_mut()
+                    .map(|held| (&mut held.since, &mut held.until)),
+            )
+        {
+            (*since, *until) = (moved(*since), moved(*until));
+        }
+        for until in held.vetoes.values_mut() {
+            *until = moved(*until);
+        }
+        let move_note = |note: &Note| {
+            (note.by == CONTROLLER).then(|| Note {
+                since: moved(note.since),
+                until: note.until.map(moved),
+                ..note.clone()
+            })
+        };
+        let bans = self.ban.manual.iter().filter_map(|(prefix, note)| {
+            Some(Change::Manual(
+                ListKind::Ban,
+                *prefix,
+                Some(move_note(note)?),
+            ))
+        });
+        let rules = self.rules.iter().filter_map(|(number, added)| {
+            let note = move_note(&added.note)?;
+            let added = AddedRule {
+                note,
+                ..added.clone()
+            };
+            Some(Change::Rule(*number, Some(added)))
+        });
+        let changes: Vec<Change> = bans.chain(rules).collect();
+        for change in changes {
+            let _ = self.apply(change);
+        }
     }
 }
 

@@ -154,6 +154,13 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Does what it can of a command, and gives what was refused.
     fn carry_out_all(&mut self, command: Command) -> Option<Refused> {
+        if let Some(why) = self.is_over(&command) {
+            return Some(Refused {
+                command,
+                prefixes: Vec::new(),
+                why: why.to_owned(),
+            });
+        }
         let refusal = self.try_on(&command).err()?;
         let all = if let Command::Add { prefixes, .. } = &command {
             prefixes.clone()
@@ -187,6 +194,20 @@ impl<D: Dataplane> Daemon<D> {
             prefixes: refused,
             why: why?,
         })
+    }
+
+    /// Why there is nothing to let go of: it ended by itself, or an operator was faster. That is nobody's
+    /// deed.
+    fn is_over(&self, command: &Command) -> Option<&'static str> {
+        let held = &self.state.held;
+        let is_held = if let Command::Release { defence } = command {
+            held.defences.contains_key(defence)
+        } else if let Command::Raise { name } = command {
+            held.limits.contains_key(name)
+        } else {
+            true
+        };
+        (!is_held).then_some("it was not held any more")
     }
 
     fn try_on(&mut self, command: &Command) -> Result<(), Refusal> {

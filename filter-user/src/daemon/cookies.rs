@@ -1,7 +1,10 @@
 //! SYN cookies in order: the kernel's setting before the answers, the answers before the setting goes
 //! back, and an eye on whether connections come of them.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use filter_common::abi::{
     defence::{Defence, PortSet},
@@ -23,7 +26,7 @@ use crate::{
         state::{Change, Set},
     },
     dataplane::Dataplane,
-    store::syncookies::{self, Kept},
+    store::syncookies::{self, Kept, Writing},
 };
 
 /// `net.ipv4.tcp_syncookies`: accept cookies whether the queue of a listener is full or not.
@@ -32,6 +35,8 @@ const ALWAYS: u32 = 2;
 const USUAL: u32 = 1;
 /// How long a cookie is accepted, in seconds.
 const COOKIE_LIFE: u64 = 120;
+/// How long a disk takes that does not hang.
+const HEALTHY: Duration = Duration::from_millis(100);
 /// The trouble of a setting that could not be kept anew.
 const UNKEPT: &str = "keeping syncookies";
 /// Who switches ports off of which no connection comes.
@@ -193,14 +198,13 @@ impl<D: Dataplane> Daemon<D> {
         if kept.is_none() || old != ALWAYS {
             let netns = self.terrain.network.netns;
             let new = Kept::new(old, netns);
-            let written = syncookies::write(&folder, &new);
-            match (written, kept.filter(|kept| kept.is_of(netns))) {
-                (Ok(()), _) => {
+            match (self.keep_aside(&new), kept.filter(|kept| kept.is_of(netns))) {
+                (Some(Ok(())), _) => {
                     self.terrain.unkept = None;
                     self.troubles.remove(UNKEPT);
                 }
                 // What it was before is not lost, and a full disk is no reason to answer nobody.
-                (Err(error), Some(kept)) => self.trouble(
+                (Some(Err(error)), Some(kept)) => self.trouble(
                     UNKEPT,
                     format!(
                         "somebody set net.ipv4.tcp_syncookies to {old} while SYNs are answered, and that \
@@ -209,13 +213,17 @@ impl<D: Dataplane> Daemon<D> {
                         kept.value
                     ),
                 ),
-                (Err(error), None) => {
+                (failed @ (Some(Err(_)) | None), _) => {
+                    let why = match failed {
+                        Some(Err(error)) => error.to_string(),
+                        _ => "the disk is slow".to_owned(),
+                    };
                     self.terrain.unkept = Some(new);
                     self.trouble(
                         UNKEPT,
                         format!(
                             "SYNs are answered, and that net.ipv4.tcp_syncookies was {old} could not \
-                             be kept in {} ({error}): it will be {old} again, unless floodwall is \
+                             be kept in {} ({why}): it will be {old} again, unless floodwall is \
                              killed before there is room",
                             folder.display()
                         ),
@@ -230,10 +238,27 @@ impl<D: Dataplane> Daemon<D> {
         })
     }
 
+    /// Keeps what the setting was, on a thread of its own; `None` if that takes longer than a healthy
+    /// disk does. What is under way is waited for first.
+    fn keep_aside(&mut self, kept: &Kept) -> Option<io::Result<()>> {
+        let writing = match self.terrain.writing.take() {
+            Some(writing) => writing,
+            None => match Writing::begin(&self.config.paths.state, kept) {
+                Ok(writing) => writing,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        let result = writing.wait(HEALTHY);
+        if result.is_none() {
+            self.terrain.writing = Some(writing);
+        }
+        result
+    }
+
     /// Somebody may have set it meanwhile, as a reload of all sysctls does.
     fn keep_setting(&mut self) -> Result<(), Refusal> {
-        if let Some(kept) = &self.terrain.unkept
-            && syncookies::write(&self.config.paths.state, kept).is_ok()
+        if let Some(kept) = self.terrain.unkept.clone()
+            && matches!(self.keep_aside(&kept), Some(Ok(())))
         {
             self.terrain.unkept = None;
             self.troubles.remove(UNKEPT);
@@ -245,6 +270,15 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     fn restore_setting(&mut self) -> Result<(), Refusal> {
+        // Else it would be kept after it was forgotten.
+        if let Some(writing) = self.terrain.writing.take()
+            && writing.wait(HEALTHY).is_none()
+        {
+            self.terrain.writing = Some(writing);
+            return Err(failed(
+                "net.ipv4.tcp_syncookies is put back as soon as the disk has taken what it was",
+            ));
+        }
         let folder = &self.config.paths.state;
         let netns = self.terrain.network.netns;
         let host = &mut self.host;

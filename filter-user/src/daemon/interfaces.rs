@@ -135,6 +135,22 @@ impl<D: Dataplane> Daemon<D> {
     /// Looks whether every interface is still protected, and protects again what came back.
     pub(super) fn keep_protected(&mut self) {
         self.follow_routes();
+        match self.plane.keep_pins() {
+            Ok(is_renewed) => {
+                self.troubles.remove("pins");
+                if is_renewed {
+                    let text =
+                        "the BPF file system was unmounted: all pins were gone, and are made anew";
+                    tracing::warn!("{text}");
+                    self.tell(&Actor::Daemon, "pins.renewed", text);
+                }
+            }
+            Err(error) => {
+                // Nothing is known of links without their pins, and they are as they were.
+                self.trouble("pins", error.to_string());
+                return;
+            }
+        }
         for name in self.config.interfaces.clone() {
             if self.state.detached.contains_key(&name) {
                 continue;

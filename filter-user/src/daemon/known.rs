@@ -127,6 +127,7 @@ impl<D: Dataplane> Daemon<D> {
             tracing::error!("{refusal}");
         }
         self.remember();
+        self.write_down_at_last();
         self.story.end();
     }
 

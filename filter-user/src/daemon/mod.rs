@@ -1,6 +1,7 @@
 //! The daemon: one thread that owns everything that changes, and the control socket beside it.
 
 mod album;
+mod calendar;
 mod companions;
 mod controller;
 mod cookies;
@@ -29,6 +30,7 @@ mod terrain;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod unwritten;
 mod uplinks;
 
 use std::{

@@ -42,6 +42,7 @@ impl<D: Dataplane> Daemon<D> {
     /// Does what is due; tells how long to wait until something is.
     pub fn work(&mut self) -> Duration {
         let now = clock::monotonic();
+        self.heed_calendar();
         if now >= self.next.reading {
             self.next.reading = now + READING;
             self.read(now);
@@ -59,6 +60,8 @@ impl<D: Dataplane> Daemon<D> {
             self.keep_protected();
             self.tend();
             self.keep_second();
+            // Its trouble is told as long as something waits.
+            let _ = self.write_down();
             if let Err(error) = self.tables.settle(&mut self.plane) {
                 // Bits too many cost time, nothing else.
                 tracing::warn!("closing the gate of what is gone: {error}");

@@ -244,6 +244,8 @@ impl<D: Dataplane> Service for Daemon<D> {
         command: Command,
         dry_run: bool,
     ) -> Result<Outcome, Refusal> {
+        self.heed_calendar();
+        let waiting = self.unwritten.len();
         // Whoever confirms too late is told so.
         self.end_trial();
         // What was found out two seconds ago has to do for the controller.
@@ -288,6 +290,9 @@ impl<D: Dataplane> Service for Daemon<D> {
                 return Err(refusal);
             }
             (_, result) => result?,
+        }
+        if self.unwritten.len() > waiting {
+            outcome.notes.extend(self.word_of_unwritten());
         }
         if let Some(last) = last {
             self.last = Some(last);

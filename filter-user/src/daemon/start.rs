@@ -7,10 +7,11 @@ use filter_common::{
     logic::hash::HashKey,
 };
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     album::Album,
+    calendar::Calendar,
     controller::Driver,
     handle::Handle,
     known::{self, Keeping},
@@ -24,6 +25,7 @@ use super::{
     tables::{Moment, Move, Tables},
     terrain::Terrain,
     trial::InForce,
+    unwritten::{Told, Unwritten, unchanged},
     uplinks::Remembered,
 };
 use crate::{
@@ -76,7 +78,11 @@ impl<D: Dataplane> Daemon<D> {
         // What is lost of history says nothing of entries.
         let mut untold = Vec::new();
         let story = Story::start(store.folder(), &config, clock::now(), &mut untold)?;
-        let story::Kept { story, interrupted } = story;
+        let story::Kept {
+            story,
+            interrupted,
+            last_end,
+        } = story;
         let key = match &kept {
             Some(kept) => kept.key,
             None if taken_over => found.key,
@@ -145,6 +151,8 @@ impl<D: Dataplane> Daemon<D> {
             keeping: Keeping::new(folder, day, now),
             story,
             next: Next::new(now),
+            unwritten: Unwritten::default(),
+            calendar: Calendar::new(clock::now(), now),
         };
         if let Some(kept) = kept {
             daemon.plane.set_known(&kept.lines).map_err(failed)?;
@@ -156,6 +164,11 @@ impl<D: Dataplane> Daemon<D> {
         daemon.survey(now)?;
         let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
         let held_until = if taken_over { found.held_until } else { 0 };
+        // What is held outlasts its incident by minutes.
+        let is_told = last_end.is_some_and(|end| end + LINGER > clock::now());
+        if held_until > 0 && interrupted.is_empty() && !is_told {
+            untold.push(UNTOLD_INCIDENT.to_owned());
+        }
         daemon.resume_cookies(answered, held_until)?;
         for loss in daemon.losses.clone() {
             tracing::error!("{loss}");
@@ -409,27 +422,39 @@ impl<D: Dataplane> Daemon<D> {
         kind: &str,
         text: &str,
     ) -> Result<(), Refusal> {
-        self.store.begin().map_err(failed)?;
+        let at = clock::now();
         let written = self
-            .store
-            .write(&changes)
-            .and_then(|()| self.store.journal(clock::now(), by, kind, text))
-            .and_then(|event| self.store.commit().map(|()| event));
+            .write_down()
+            .and_then(|()| self.store.begin())
+            .and_then(|()| {
+                let written = self
+                    .store
+                    .write(&changes)
+                    .and_then(|()| self.store.journal(at, by, kind, text))
+                    .and_then(|event| self.store.commit().map(|()| event));
+                written.inspect_err(|_| self.store.rollback())
+            });
         match written {
-            Ok(event) => {
-                for change in changes {
-                    let _ = self.state.apply(change);
-                }
-                self.handle.publish(event);
-                Ok(())
+            Ok(event) => self.handle.publish(event),
+            Err(error) if self.may_wait(&changes) => {
+                self.wait_for_disk(&error, &changes, Told { at, by, kind, text });
             }
-            Err(error) => {
-                self.store.rollback();
-                Err(failed(error))
-            }
+            Err(error) => return Err(unchanged(&error)),
         }
+        for change in changes {
+            let _ = self.state.apply(change);
+        }
+        Ok(())
     }
 }
+
+/// How long something may be held behind the end of its incident.
+const LINGER: SignedDuration = SignedDuration::from_mins(10);
+/// What is said where the kernel knows of an incident that no file does: a daemon that ends in order
+/// writes it, and one that saw it end holds nothing.
+const UNTOLD_INCIDENT: &str = "the last floodwall ended amid an incident that it could not write to the \
+    disk, which was full or slow: what it held against it fades within seconds, its bans go on until \
+    their end, and `floodwall events` has what could be noted";
 
 fn new_key() -> Result<HashKey, Refusal> {
     let mut random = [0; 4];

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     album::Album,
+    calendar::Calendar,
     controller::Driver,
     handle::Handle,
     interfaces::Protection,
@@ -20,6 +21,7 @@ use super::{
     story::Story,
     tables::{Moment, Move, Tables},
     terrain::Terrain,
+    unwritten::{Told, Unwritten, unchanged},
     uplinks::Remembered,
 };
 use crate::{
@@ -155,6 +157,9 @@ pub struct Daemon<D> {
     /// What becomes of what the controller tells.
     pub(super) story: Story,
     pub(super) next: Next,
+    /// What is in force and not on the disk.
+    pub(super) unwritten: Unwritten,
+    pub(super) calendar: Calendar,
 }
 
 impl<D: Dataplane> Daemon<D> {
@@ -272,19 +277,31 @@ impl<D: Dataplane> Daemon<D> {
         kind: &str,
         text: &str,
     ) -> Result<(), Refusal> {
+        let told = Told {
+            at: moment.now,
+            by,
+            kind,
+            text,
+        };
         let builder = self.builder();
-        self.store.begin().map_err(failed)?;
+        if let Err(error) = self.write_down().and_then(|()| self.store.begin()) {
+            return self.put_unwritten(&error, changes, moves, moment, told);
+        }
         let store = &mut self.store;
         let (written, built) = beside(builder, || {
             store
                 .write(changes)
                 .and_then(|()| store.journal(moment.now, by, kind, text))
         });
-        let ready = written
-            .map_err(failed)
-            .and_then(|event| Ok((event, built.transpose()?)));
-        let (event, built) = match ready {
-            Ok(ready) => ready,
+        let event = match written {
+            Ok(event) => event,
+            Err(error) => {
+                self.store.rollback();
+                return self.put_unwritten(&error, changes, moves, moment, told);
+            }
+        };
+        let built = match built.transpose() {
+            Ok(built) => built,
             Err(refusal) => {
                 self.store.rollback();
                 return Err(refusal);
@@ -311,7 +328,15 @@ impl<D: Dataplane> Daemon<D> {
             .and_then(|()| self.put_changed_rules(changes, moment))
             .and_then(|()| self.put_settings())
             .and_then(|()| self.put_services())
-            .and_then(|()| self.store.commit().map_err(failed));
+            .and_then(|()| match self.store.commit() {
+                Ok(()) => Ok(true),
+                Err(error) if self.may_wait(changes) => {
+                    self.store.rollback();
+                    self.wait_for_disk(&error, changes, told);
+                    Ok(false)
+                }
+                Err(error) => Err(unchanged(&error)),
+            });
         if let Err(refusal) = committed {
             self.tables.take_back(&mut self.plane, moves, moment);
             self.rulebook = rulebook;
@@ -319,13 +344,14 @@ impl<D: Dataplane> Daemon<D> {
             self.store.rollback();
             return Err(refusal);
         }
-        self.handle.publish(event);
+        if committed == Ok(true) {
+            self.handle.publish(event);
+        }
         Ok(())
     }
 
-    /// Writes to the kernel alone what the controller changed, which moves no imported list and no
-    /// ceiling of a service.
-    fn put_all(
+    /// Writes to the kernel alone what moves no imported list.
+    pub(super) fn put_all(
         &mut self,
         changes: &[Change],
         moves: &[Move],
@@ -344,7 +370,7 @@ impl<D: Dataplane> Daemon<D> {
         };
         let put = rules.and_then(|()| {
             if changes.iter().any(Change::is_of_settings) {
-                self.put_settings()
+                self.put_settings().and_then(|()| self.put_services())
             } else {
                 Ok(())
             }

@@ -73,6 +73,8 @@ pub(super) struct Kept {
     pub(super) story: Story,
     /// Incidents that nobody saw the end of.
     pub(super) interrupted: Vec<Report>,
+    /// When the last incident ended that is kept.
+    pub(super) last_end: Option<Timestamp>,
 }
 
 impl Story {
@@ -85,6 +87,7 @@ impl Story {
     ) -> Result<Kept, Refusal> {
         let mut memory = Memory::default();
         let mut interrupted = Vec::new();
+        let mut last_end = None;
         let archive = match Archive::open(folder, now) {
             Ok((archive, loss)) => {
                 if loss.is_some() {
@@ -95,6 +98,8 @@ impl Story {
                     Ok(kept) => memory = kept.unwrap_or(memory),
                     Err(error) => losses.push(error.to_string()),
                 }
+                let newest = archive.incidents(None, 1).unwrap_or_default();
+                last_end = newest.reports.first().and_then(|report| report.end);
                 match unfinished(&archive) {
                     Ok((next, open)) => {
                         memory.next_incident = memory.next_incident.max(next);
@@ -134,7 +139,11 @@ impl Story {
             looked: None,
             before: None,
         };
-        Ok(Kept { story, interrupted })
+        Ok(Kept {
+            story,
+            interrupted,
+            last_end,
+        })
     }
 
     /// Takes another configuration.

@@ -32,7 +32,7 @@ use crate::{
     },
     dataplane::{Dataplane, LocalLines},
     host::{links::Link, network::Network, surroundings::Surroundings},
-    store::syncookies::Kept,
+    store::syncookies::{Kept, Writing},
 };
 
 /// Between looks at sockets, at least: a little less than the second that they are due in. And so
@@ -74,6 +74,8 @@ pub struct Terrain {
     pub(super) switch: Switch,
     /// What the kernel's setting was before, while no disk takes it.
     pub(super) unkept: Option<Kept>,
+    /// That being written.
+    pub(super) writing: Option<Writing>,
     pub(super) life: Life,
     /// Whether answers reach anybody.
     pub(super) silence: Silence,
@@ -115,6 +117,7 @@ impl Terrain {
             listeners: BTreeMap::new(),
             switch: Switch::default(),
             unkept: None,
+            writing: None,
             life: Life::default(),
             silence: Silence::default(),
             suspended: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 mod controller;
 mod defences;
+mod faults;
 mod rules;
 
 use std::{collections::BTreeMap, fs, path::Path};

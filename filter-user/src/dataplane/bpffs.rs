@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -12,13 +13,13 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::DataplaneError;
+use super::{DataplaneError, kernel::raw};
 
 /// The folder of pins, ours alone as long as this lives.
 #[derive(Debug)]
 pub struct PinFolder {
     path: PathBuf,
-    _lock: Flock<fs::File>,
+    lock: Flock<fs::File>,
 }
 
 impl PinFolder {
@@ -31,6 +32,10 @@ impl PinFolder {
         create(path)?;
         create(&path.join(LINKS))?;
         create(&path.join(EGRESS))?;
+        Self::lock(path)
+    }
+
+    fn lock(path: &Path) -> Result<Self, DataplaneError> {
         let folder = fs::File::open(path)
             .map_err(|error| DataplaneError::new(format!("opening {}", path.display()), error))?;
         let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
@@ -46,8 +51,36 @@ impl PinFolder {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Pins all anew, if somebody unmounted the file system; tells whether that was so. The old one
+    /// lives on as long as the lock is held, and is reached through that.
+    pub fn keep(&mut self) -> Result<bool, DataplaneError> {
+        let here = fs::metadata(&self.path).ok();
+        let ours = self.lock.metadata().map_err(|error| self.gone(error))?;
+        if here.is_some_and(|here| (here.dev(), here.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(false);
+        }
+        let old = PathBuf::from(format!("/proc/self/fd/{}", self.lock.as_raw_fd()));
+        let new = Self::open(&self.path).map_err(|error| self.gone(error))?;
+        copy_pins(&old, &self.path).map_err(|error| self.gone(error))?;
+        *self = new;
+        Ok(true)
+    }
+
+    fn gone(&self, error: impl std::error::Error) -> DataplaneError {
+        DataplaneError::new(
+            format!(
+                "the pins in {path} are gone, for its file system was unmounted: the filter stays as \
+                 long as this floodwall runs, and ends with it; mount one with `mount -t bpf bpf {}`, \
+                 and they are made anew",
+                self.path.parent().unwrap_or(&self.path).display(),
+                path = self.path.display()
+            ),
+            error,
+        )
     }
 
     /// Where the maps in force are pinned.
@@ -211,12 +244,29 @@ fn mount_at(path: &Path) -> Result<(), DataplaneError> {
     })
 }
 
-fn create(path: &Path) -> Result<(), DataplaneError> {
+/// Pins what is pinned below a folder below another.
+fn copy_pins(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let new = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            create_plainly(&new)?;
+            copy_pins(&entry.path(), &new)?;
+        } else if !new.exists() {
+            raw::pin_again(&entry.path(), &new)?;
+        }
+    }
+    Ok(())
+}
+
+fn create_plainly(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(DataplaneError::new(
-            format!("making {}", path.display()),
-            error,
-        )),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+fn create(path: &Path) -> Result<(), DataplaneError> {
+    create_plainly(path)
+        .map_err(|error| DataplaneError::new(format!("making {}", path.display()), error))
 }

@@ -13,7 +13,7 @@ mod others;
 mod own;
 pub(super) mod pinned;
 mod place;
-mod raw;
+pub(super) mod raw;
 mod report;
 mod rows;
 mod rules;
@@ -247,6 +247,10 @@ impl Dataplane for Kernel {
 
     fn shortcomings(&self) -> Vec<String> {
         Abilities::get().shortcomings()
+    }
+
+    fn keep_pins(&mut self) -> Result<bool, DataplaneError> {
+        self.folder.keep()
     }
 
     fn hz(&self) -> u64 {

@@ -144,6 +144,12 @@ pub trait Dataplane: Companions + Send {
         Vec::new()
     }
 
+    /// Looks whether what outlives this daemon is still where the next one looks for it, and puts it
+    /// there again if not; tells whether that had to be done.
+    fn keep_pins(&mut self) -> Result<bool, DataplaneError> {
+        Ok(false)
+    }
+
     /// Ticks a second.
     fn hz(&self) -> u64;
 

@@ -230,6 +230,13 @@ impl Store {
         refused.expect("a pragma");
     }
 
+    /// Takes writes again.
+    #[cfg(test)]
+    pub fn accept_writes(&self) {
+        let accepted = self.database.pragma_update(None, "query_only", false);
+        accepted.expect("a pragma");
+    }
+
     /// The state folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -317,6 +324,11 @@ impl Store {
     /// Makes a change last.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.run("COMMIT")?;
+        // A write-ahead log that is damaged amid would silently bring an older state back. What it has is
+        // safe where this fails.
+        if let Err(error) = self.run("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!("{error}");
+        }
         if let Ok(files) = self.list_files() {
             lists::sweep(&self.folder, &files);
         }
@@ -431,7 +443,7 @@ impl Store {
 
     fn error(&self, tried: &str, error: &rows::Error) -> StoreError {
         let remedy = if error.is_full() {
-            "; the disk is full: make room there, nothing was changed"
+            "; the disk is full: make room there"
         } else {
             ""
         };

@@ -5,6 +5,9 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +70,36 @@ pub fn write(folder: &Path, kept: &Kept) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// A write under way on a thread of its own: a disk that hangs holds up nobody who defends this host.
+#[derive(Debug)]
+pub struct Writing(mpsc::Receiver<io::Result<()>>);
+
+impl Writing {
+    /// Begins to keep it.
+    pub fn begin(folder: &Path, kept: &Kept) -> io::Result<Self> {
+        let (done, result) = mpsc::channel();
+        let (folder, kept) = (folder.to_owned(), kept.clone());
+        thread::Builder::new()
+            .name("syncookies".to_owned())
+            .spawn(move || {
+                // Nobody waits for it at the end of a daemon.
+                let _ = done.send(write(&folder, &kept));
+            })?;
+        Ok(Self(result))
+    }
+
+    /// What came of it; `None` if it is not done in this time.
+    pub fn wait(&self, patience: Duration) -> Option<io::Result<()>> {
+        match self.0.recv_timeout(patience) {
+            Ok(result) => Some(result),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Some(Err(io::Error::other("the thread that writes panicked")))
+            }
+        }
+    }
+}
+
 /// What was found when the setting was to be put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutBack {
@@ -127,6 +160,11 @@ mod tests {
             ..kept
         };
         assert!(!before.is_of(7));
+        let aside = Writing::begin(folder.path(), &Kept::new(0, 7)).expect("a thread");
+        let done = aside.wait(Duration::from_secs(60)).expect("done");
+        done.expect("kept by another thread");
+        let value = read(folder.path()).expect("read").map(|kept| kept.value);
+        assert_eq!(value, Some(0));
         remove(folder.path()).expect("forgotten");
         remove(folder.path()).expect("there is nothing to forget");
         assert_eq!(read(folder.path()).expect("nothing"), None);

@@ -18,6 +18,7 @@ mod block;
 mod configuration;
 mod controller;
 mod defences;
+mod faults;
 mod flooded;
 mod import;
 mod limits;

@@ -9,7 +9,7 @@ use std::{
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::common::{Config, Protected};
+use crate::common::{Config, Protected, wait_until};
 
 /// A daemon that has stopped after some entries were made: by hand with and without an end,
 /// allowed ones, and an imported list.
@@ -215,7 +215,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_refuses_changes_and_nothing_else() {
+fn while_the_disk_is_full_operators_words_hold_and_are_written_later() {
     let mut p = Protected::unstarted(&Config::new("enforce"));
     let disk = SmallDisk::mount(p.state());
     p.start();
@@ -223,31 +223,47 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
     let filler = disk.fill();
     for line in [
         "block add 198.51.100.67",
+        "ban add 198.51.100.68 --for 1h",
         "block del 198.51.100.66",
         "allow add 198.51.100.66",
+        "limit set source.udp 1000/s",
+        "rule add drop udp dport 7777",
         "mode monitor",
-        "limit set source.udp 1/s",
+        "mode enforce",
     ] {
         p.cli(line)
-            .ends(1)
-            .says("the disk is full: make room there, nothing was changed");
+            .ends(0)
+            .says("in force and not on the disk")
+            .says("the disk is full: make room there");
     }
-    p.cli_fed("block import - --list feed", b"198.51.100.67\n")
+    p.cli_fed("block import - --list feed", b"198.51.100.69\n")
         .ends(1)
-        .says("the disk is full");
-    assert_eq!(p.listed("block"), ["198.51.100.66/32"]);
-    assert_eq!(p.listed("allow"), [""; 0]);
-    assert!(!p.passes("198.51.100.66") && p.passes("198.51.100.67"));
-    assert_eq!(p.status()["mode"], "enforce");
-    assert_eq!(p.status()["overrides"].as_array().unwrap().len(), 0);
-    assert!(p.runs());
+        .says("the disk is full: make room there, nothing was changed");
+    p.cli("status").ends(0).says("8 changes are in force");
+    let hold = |p: &Protected| {
+        assert_eq!(p.listed("block"), ["198.51.100.67/32"]);
+        assert_eq!(p.listed("ban"), ["198.51.100.68/32"]);
+        assert_eq!(p.listed("allow"), ["198.51.100.66/32"]);
+        assert!(!p.passes("198.51.100.67") && !p.passes("198.51.100.68"));
+        assert!(p.passes("198.51.100.66") && p.passes("198.51.100.69"));
+        assert_eq!(p.status()["mode"], "enforce");
+        assert_eq!(p.override_of("limit.source.udp")["value"], "1000/s");
+        assert_eq!(p.json("rule list")["rules"].as_array().unwrap().len(), 1);
+    };
+    hold(&p);
 
     fs::remove_file(filler).unwrap();
-    p.cli("block add 198.51.100.67").ends(0);
-    assert!(!p.passes("198.51.100.67"));
+    wait_until("all is written", || {
+        p.json("status")["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|warning| !warning.as_str().unwrap().contains("not on the disk"))
+    });
+    p.cli("events").ends(0).says("198.51.100.68/32");
     p.kill();
     p.start();
-    assert_eq!(p.listed("block"), ["198.51.100.66/32", "198.51.100.67/32"]);
+    hold(&p);
     drop(p);
     drop(disk);
 }

@@ -308,7 +308,9 @@ fn a_full_disk_stops_neither_the_controller_nor_who_ends_what_it_did() {
     let host = host("mode = \"enforce\"");
     let mut daemon = host.protecting();
     daemon.store.refuse_writes();
-    daemon.add(Block, &["192.0.2.0/24"]).expect_err("no room");
+    daemon
+        .import("feed", &["192.0.2.0/24"])
+        .expect_err("no room");
 
     daemon
         .controller(hold(Defence::Cookies, &[]))

@@ -14,6 +14,7 @@ use crate::dataplane::DataplaneError;
 
 /// Commands of bpf(2) (`enum bpf_cmd`).
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
+const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_UPDATE: libc::c_int = 29;
@@ -50,21 +51,8 @@ const CGROUP: u32 = 3;
 impl Link {
     /// Opens a pin; none if there is none.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        #[repr(C)]
-        struct Attributes {
-            path: u64,
-            fd: u32,
-            flags: u32,
-        }
-        let name = CString::new(path.as_os_str().as_bytes())?;
-        let attributes = Attributes {
-            path: name.as_ptr() as u64,
-            fd: 0,
-            flags: 0,
-        };
-        match bpf(OBJ_GET, &attributes) {
-            // SAFETY: the kernel has just given this descriptor to us alone.
-            Ok(fd) => Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) }))),
+        match get(path) {
+            Ok(fd) => Ok(Some(Self(fd))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -117,6 +105,38 @@ impl Link {
     fn number(&self) -> u32 {
         self.0.as_raw_fd().unsigned_abs()
     }
+}
+
+/// A path for bpf(2), and what lies there or is to.
+#[repr(C)]
+struct Place {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+fn get(path: &Path) -> io::Result<OwnedFd> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let place = Place {
+        path: name.as_ptr() as u64,
+        fd: 0,
+        flags: 0,
+    };
+    let fd = bpf(OBJ_GET, &place)?;
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins what is pinned at a path at another, too.
+pub(in crate::dataplane) fn pin_again(from: &Path, to: &Path) -> io::Result<()> {
+    let fd = get(from)?;
+    let name = CString::new(to.as_os_str().as_bytes())?;
+    let place = Place {
+        path: name.as_ptr() as u64,
+        fd: fd.as_raw_fd().unsigned_abs(),
+        flags: 0,
+    };
+    bpf(OBJ_PIN, &place).map(drop)
 }
 
 /// Takes the program of a pinned link off, and removes the pin; nothing happens if there is none.

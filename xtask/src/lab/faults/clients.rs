@@ -146,7 +146,7 @@ pub fn tables(site: &mut Site, course: Course) -> Result<Vec<String>> {
         }
         let list = site.write("too-large.txt", &super::site::many(5_000))?;
         let list = list.to_string_lossy();
-        site.refuses(&["block", "import", &list, "--list", "more"], "lists_v4")?;
+        site.refuses(&["block", "import", &list, "--list", "more"], "[tables]")?;
         for (noun, from) in [("block", "10.1.0"), ("allow", "10.2.0"), ("ban", "10.3.0")] {
             for number in 1..64 {
                 let address = format!("{from}.{number}");

@@ -3,13 +3,14 @@
 use std::{
     fs::{self, File},
     io::{Seek as _, SeekFrom, Write as _},
+    net::TcpListener,
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
 
 use super::{
-    super::{clock, interrupt},
+    super::{clock, interrupt, sandbox::Ns},
     Course, Site,
 };
 
@@ -50,14 +51,15 @@ pub fn read_only(site: &mut Site, course: Course) -> Result<Vec<String>> {
         is_written_late(site)?;
         site.kill()?;
         site.disk().set_read_only(true)?;
-        let text = fs::read_to_string(site.floodwall.config())?;
-        let turned_away = site.is_turned_away(&text, "[paths] state");
+        let started = site.start().and_then(|()| site.hears("readonly"));
+        // What it opened meanwhile was opened for reading.
+        site.kill()?;
         site.disk().set_read_only(false)?;
-        turned_away?;
+        started?;
         site.start()?;
     }
     Ok(vec![
-        "as a full one; a start is refused with the folder's name, and the filter stays".to_owned(),
+        "as a full one; a daemon starts over such a folder, too, and says so".to_owned(),
     ])
 }
 
@@ -87,7 +89,7 @@ fn is_written_late(site: &mut Site) -> Result<()> {
         "what was said while the disk took nothing is lost"
     );
     site.say(&["ban", "del", MEANWHILE])?;
-    site.say(&["mode", "auto"])?;
+    site.say(&["mode", "enforce"])?;
     Ok(())
 }
 
@@ -95,11 +97,16 @@ fn is_written_late(site: &mut Site) -> Result<()> {
 pub fn slow(site: &mut Site, course: Course) -> Result<Vec<String>> {
     const WAIT: i64 = 2_000;
     let mut longest = Duration::ZERO;
+    // Cookies are for ports with servers.
+    let listen = || TcpListener::bind("0.0.0.0:8080");
+    let _listener = site.sandbox.in_ns(Ns::Server, listen)??;
     site.lies()?.set_disk(WAIT)?;
     for _ in 0..course.rounds {
         site.say(&["block", "add", MEANWHILE])?;
         // SYNs are answered, for which the kernel's setting has to be kept.
         site.say(&["defence", "set", "cookies", "on"])?;
+        site.hears("the disk is slow")?;
+        site.hears_no_more("the disk is slow")?;
         for _ in 0..20 {
             let asked = clock::now();
             site.status()?;
@@ -120,13 +127,16 @@ pub fn slow(site: &mut Site, course: Course) -> Result<Vec<String>> {
 /// Overwritten under the running daemon.
 pub fn damaged(site: &mut Site, course: Course) -> Result<Vec<String>> {
     for round in 0..course.rounds {
-        let database = site.floodwall.state().join("floodwall.db");
-        let mut file = File::options().write(true).open(&database)?;
-        let length = file.metadata()?.len();
-        // Behind the header, or the header as well.
-        let from = if round % 2 == 0 { 4096.min(length) } else { 0 };
-        file.seek(SeekFrom::Start(from))?;
-        file.write_all(&vec![0xa5; (length - from) as usize])?;
+        // What is in the write-ahead log would make good for the file itself.
+        for name in ["floodwall.db-wal", "floodwall.db"] {
+            let path = site.floodwall.state().join(name);
+            let mut file = File::options().write(true).open(path)?;
+            let length = file.metadata()?.len();
+            // Behind the header, or the header as well.
+            let from = if round % 2 == 0 { 4096.min(length) } else { 0 };
+            file.seek(SeekFrom::Start(from))?;
+            file.write_all(&vec![0xa5; (length - from) as usize])?;
+        }
         let said = site
             .floodwall
             .output(&["ban", "add", MEANWHILE, "--for", "1h"])?;

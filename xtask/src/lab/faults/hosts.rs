@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
+    mount::{MntFlags, umount2},
     sys::signal::Signal,
 };
 
@@ -88,25 +88,19 @@ pub fn bpffs(site: &mut Site, course: Course) -> Result<Vec<String>> {
     for _ in 0..course.rounds {
         let bpf = site.sandbox.bpf();
         umount2(&bpf, MntFlags::MNT_DETACH).context("cannot unmount the BPF file system")?;
-        site.hears("pins are gone")?;
-        ensure!(site.program()?.is_some(), "nothing is attached");
+        site.until("the link is pinned anew", || {
+            Ok(bpf.join("floodwall/links/srv0").exists())
+        })?;
+        site.reads("all pins were gone, and are made anew")?;
         site.is_healthy()?;
-        mount(
-            Some("bpf"),
-            &bpf,
-            Some("bpf"),
-            MsFlags::empty(),
-            None::<&str>,
-        )
-        .context("cannot mount a BPF file system")?;
-        site.hears_no_more("pins are gone")?;
         site.kill()?;
-        ensure!(site.program()?.is_some(), "the pins were not made anew");
+        ensure!(site.program()?.is_some(), "the filter went with the daemon");
         site.start()?;
     }
     Ok(vec![
-        "the filter stays as long as the daemon runs; `status` says what is missing, and pins are made \
-         anew when there is a BPF file system"
+        "the daemon reaches the old pins through the folder that it holds open, mounts a BPF file system \
+         and pins all anew within a second; only if it may not mount one, the filter would go with it, \
+         and `status` says so"
             .to_owned(),
     ])
 }

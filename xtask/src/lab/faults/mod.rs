@@ -186,10 +186,10 @@ impl Fault {
     }
 }
 
-/// The control round and every fault, few rounds of each.
+/// A fault as tests do it: a round, or few.
 pub fn short(name: &str) -> Result<Outcome> {
     let binary = floodwall::find()?;
     let fault = named(name).context("the short campaign")?;
-    let rounds = fault.rounds.min(2);
+    let rounds = fault.short;
     fault.run(&binary, Course { rounds, seed: 1 })
 }

@@ -13,6 +13,8 @@ pub struct Fault {
     pub about: &'static str,
     /// How often, in the campaign.
     pub rounds: u32,
+    /// How often, in a test.
+    pub short: u32,
     /// Whether the daemon has a clock and a disk that lie.
     pub lies: bool,
     /// Does it, and says what is worth knowing.
@@ -38,6 +40,7 @@ const fn fault(name: &'static str, rounds: u32, harm: Harm, about: &'static str)
         name,
         about,
         rounds,
+        short: 1,
         lies: false,
         harm,
     }
@@ -70,12 +73,16 @@ const FAULTS: &[Fault] = &[
         processes::restart,
         "the daemon is stopped and started",
     ),
-    fault(
-        "changes",
-        300,
-        changes::at_random,
-        "lists, rules, limits, defences, modes and the file change in random order, and with them the program",
-    ),
+    Fault {
+        // Each kind of change once.
+        short: 7,
+        ..fault(
+            "changes",
+            300,
+            changes::at_random,
+            "lists, rules, limits, defences, modes and the file change in random order, and with them the program",
+        )
+    },
     fault(
         "second-daemon",
         3,

@@ -1,0 +1,171 @@
+//! A disk that takes nothing, a calendar that is set, and deeds that somebody else did.
+
+use filter_common::abi::defence::Defence;
+use jiff::SignedDuration;
+
+use super::{defences::serving, *};
+use crate::{
+    api::types::Mode,
+    detect::{
+        Output,
+        output::{self, Deed, News, Report},
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn hold() -> Command {
+    Command::Hold {
+        defence: Defence::Sockets,
+        ports: Vec::new(),
+        duration: HOUR,
+        reason: "a test".to_owned(),
+    }
+}
+
+fn by_controller(daemon: &mut Daemon<Fake>, command: Command) {
+    daemon
+        .execute(&Actor::Controller, command, false)
+        .expect("done");
+}
+
+#[test]
+fn what_the_disk_does_not_take_is_in_force_and_written_as_soon_as_it_does() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.store.refuse_writes();
+    let said = daemon.add(Block, &["192.0.2.0/24"]).expect("in force");
+    assert!(said.notes[0].contains("one change is in force and not on the disk"));
+    let monitor = Command::SetMode {
+        mode: Mode::Monitor,
+        reasons: Vec::new(),
+        duration: None,
+    };
+    daemon.run(monitor).expect("in force");
+    daemon.remove(Block, &["192.0.2.0/24"]).expect("in force");
+    daemon.add(Block, &["192.0.2.0/25"]).expect("in force");
+    assert!(daemon.meets(Block, "192.0.2.7") && !daemon.meets(Block, "192.0.2.200"));
+    assert_eq!(daemon.plane.settings.enforced, 0);
+    let refusal = daemon.import("feed", &["198.51.100.0/24"]);
+    let refusal = refusal.expect_err("a list is a file").message;
+    assert!(refusal.ends_with("nothing was changed"), "{refusal}");
+    daemon.work();
+    let status = daemon.status().expect("a status");
+    let waits = |text: &String| text.contains("4 changes are in force and not on the disk");
+    assert!(status.warnings.iter().any(waits), "{:?}", status.warnings);
+
+    daemon.store.accept_writes();
+    daemon.add(Block, &["203.0.113.0/24"]).expect("added");
+    assert!(daemon.word_of_unwritten().is_none());
+    let (events, _) = daemon.store.events(None, 100).expect("events");
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert!(kinds.contains(&"state.written"), "{kinds:?}");
+    let mut daemon = host.again(daemon);
+    assert_eq!(
+        daemon.entries_of(Block),
+        prefixes(&["192.0.2.0/25", "203.0.113.0/24"])
+    );
+    assert_eq!(daemon.plane.settings.enforced, 0, "the mode was kept, too");
+}
+
+#[test]
+fn what_was_never_written_is_gone_with_the_daemon() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.add(Block, &["203.0.113.0/24"]).expect("added");
+    daemon.store.refuse_writes();
+    daemon.add(Block, &["192.0.2.0/24"]).expect("in force");
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.entries_of(Block), prefixes(&["203.0.113.0/24"]));
+}
+
+#[test]
+fn a_calendar_that_is_set_ends_what_operators_gave_an_end_and_nothing_that_is_held() {
+    let host = serving("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    by_controller(&mut daemon, hold());
+    let ban = Command::Add {
+        list: Ban,
+        prefixes: prefixes(&["203.0.113.7/32"]),
+        duration: Some(HOUR),
+        reason: "a test".to_owned(),
+        force: false,
+    };
+    by_controller(&mut daemon, ban);
+    daemon
+        .add_for(Block, &["192.0.2.1/32"], Some(HOUR))
+        .expect("added");
+    let years = SignedDuration::from_hours(24 * 3_650);
+    let then = clock::now() + years;
+    daemon.heed_calendar_at(then, clock::monotonic());
+    let ended = Change::Manual(Block, prefix("192.0.2.1/32"), None);
+    assert_eq!(daemon.state.expired(then), [ended]);
+    let (events, _) = daemon.store.events(None, 100).expect("events");
+    assert!(events.iter().any(|event| event.kind == "clock.set"));
+
+    // And back: nothing is held for ten years.
+    daemon.heed_calendar_at(clock::now(), clock::monotonic());
+    let hours = clock::now() + SignedDuration::from_hours(2);
+    assert_eq!(daemon.state.expired(hours).len(), 3);
+}
+
+#[test]
+fn a_small_correction_of_the_clock_is_no_event() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    let soon = clock::now() + SignedDuration::from_millis(1_500);
+    daemon.heed_calendar_at(soon, clock::monotonic());
+    let (events, _) = daemon.store.events(None, 100).expect("events");
+    assert!(events.iter().all(|event| event.kind != "clock.set"));
+}
+
+#[test]
+fn what_an_operator_ended_is_nobody_elses_deed() {
+    let host = serving("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    by_controller(&mut daemon, hold());
+    let auto = Command::AutoDefence {
+        defence: Defence::Sockets,
+    };
+    daemon.run(auto).expect("ended");
+    let action = output::Action {
+        at: clock::now(),
+        what: "let go of sockets".to_owned(),
+        why: "not needed for 60 s".to_owned(),
+        until: None,
+        refused: None,
+    };
+    let release = Command::Release {
+        defence: Defence::Sockets,
+    };
+    daemon.act(Output {
+        deeds: vec![Deed {
+            action: action.clone(),
+            command: release.clone(),
+        }],
+        commands: vec![release],
+        news: vec![News::Opened(Box::new(Report {
+            id: 7,
+            actions: vec![action],
+            ..Report::default()
+        }))],
+        ..Output::default()
+    });
+    let told = daemon.incident(7).expect("it is there").incident.actions;
+    assert_eq!(told[0].refused.as_deref(), Some("it was not held any more"));
+}
+
+#[test]
+fn an_incident_that_no_disk_took_is_told_by_what_the_kernel_holds() {
+    let host = serving("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    let is_told = |daemon: &Daemon<Fake>| {
+        let mut losses = daemon.losses.iter();
+        losses.any(|loss| loss.contains("amid an incident that it could not write"))
+    };
+    by_controller(&mut daemon, hold());
+    let daemon = host.again(daemon);
+    assert!(is_told(&daemon), "{:?}", daemon.losses);
+    let daemon = host.again(daemon);
+    assert!(!is_told(&daemon), "once");
+}
