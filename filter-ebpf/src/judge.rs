@@ -198,10 +198,10 @@ impl Judge {
     /// visitor, compiled for itself.
     #[inline(always)]
     pub fn conclude_clean(self, frame: &XdpFrame) -> u32 {
-        if !self.is_spared() {
+        let reason = self.clean();
+        if matches!(reason, Reason::Clean) {
             return self.conclude(frame, Reason::Clean);
         }
-        let reason = self.clean();
         if matches!(reason, Reason::Allowed) {
             return self.conclude(frame, Reason::Allowed);
         }
@@ -221,6 +221,7 @@ impl Judge {
             return Reason::Clean;
         }
         match self.scratch.spared() {
+            Some(code) if code == Reason::Clean.code() => Reason::Clean,
             Some(code) if code == Reason::Allowed.code() => Reason::Allowed,
             Some(code) if code == Reason::Established.code() => Reason::Established,
             Some(code) if code == Reason::CookieAccepted.code() => Reason::CookieAccepted,

@@ -64,6 +64,7 @@ pub fn answer(frame: &XdpFrame, judge: &mut Judge) -> ControlFlow<Reason> {
         code if code == Reason::CookieAnswered as u32 => judge.found(Reason::CookieAnswered),
         code if code == Reason::CookieCeiling as u32 => judge.found(Reason::CookieCeiling),
         code if code == Reason::ClosedTcp as u32 => judge.found(Reason::ClosedTcp),
+        UNANSWERED => judge.spare(Reason::Clean),
         _ => ControlFlow::Continue(()),
     }
 }
@@ -76,6 +77,9 @@ const CLOSED_PORTS: u32 = 2;
 const GRANTED: u32 = 4;
 /// There is none, unless the SYN, whose source is known good, is one that is sent again.
 const NO_ROOM_YET: u32 = u32::MAX;
+/// The SYN is the stack's, within what there is for known good sources. It is charged to none, for it
+/// may be forged.
+const UNANSWERED: u32 = u32::MAX - 1;
 /// The SYN is the stack's.
 const NOTHING: u32 = 0;
 
@@ -116,7 +120,7 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
         standing::GOOD
     });
     if goes_unanswered(standing, &mut cpu.cookies_known, settings) {
-        return NOTHING;
+        return UNANSWERED;
     }
     let syn = Syn {
         context,
