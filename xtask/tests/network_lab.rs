@@ -293,7 +293,7 @@ fn assert_sound(packet: &[u8], attack: &Attack, template: Template) {
         NetSlice::Ipv6(ip) => {
             let header = ip.header().to_header();
             assert!(attack.carrier.v6, "{name}");
-            if template.sources != Sources::Server {
+            if !matches!(template.sources, Sources::Server | Sources::Partner) {
                 assert_eq!(header.source[..4], [0x3f, 0xff, 0, 0], "{name}");
             }
             match &sliced.transport {
@@ -332,6 +332,7 @@ fn belongs(source: Ipv4Addr, sources: Sources) -> bool {
         Sources::Random | Sources::Scattered { .. } => a & 0xc0 == 0x80,
         Sources::InOrder => a & 0xc0 == 0x80 && source.octets()[3] == 0,
         Sources::Server => source == hosts::SERVER.v4,
+        Sources::Partner => source == attack::PARTNER_V4,
     }
 }
 

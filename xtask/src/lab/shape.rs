@@ -76,6 +76,18 @@ impl Layout {
         patch(self.0.transport + at, width, varying, IN_L4_SUM)
     }
 
+    /// The hop limit, below 128, beside the protocol that shares its two bytes.
+    pub fn hop_limit(self) -> Patch {
+        const LIMIT: u32 = 0x7f;
+        let protocol = u32::from(self.0.protocol);
+        if self.0.is_v4 {
+            let varying = Varying::random(protocol, LIMIT << 8);
+            patch(self.0.ip + 8, 2, varying, IN_IP_SUM)
+        } else {
+            patch(self.0.ip + 6, 2, Varying::random(protocol << 8, LIMIT), 0)
+        }
+    }
+
     /// The identification that joins fragments: all of IPv4's, half of IPv6's.
     pub fn identification(self) -> Patch {
         let varying = Varying::random(0, 0xffff);

@@ -3,6 +3,7 @@
 mod datagrams;
 mod errors;
 mod firewall;
+mod partner;
 mod paths;
 mod sessions;
 

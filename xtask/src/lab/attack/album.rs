@@ -8,17 +8,12 @@ use super::{
         sandbox::hosts,
     },
     reflector::Reflector,
-    template::{CLOSED, GAME, HTTP, SYN},
+    template::{CLOSED, GAME, HTTP, PARTNER_V4, PARTNER_V6, SYN},
     workshop::Workshop,
 };
 
 /// How many frames, datagrams or bots an album has, unless there is a reason for another number.
 const MANY: u32 = 4096;
-
-/// The partner in whose name is forged: one of the client's addresses.
-pub const PARTNER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 250);
-/// The same partner in IPv6.
-pub const PARTNER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc1, 0xfa, 0, 0, 0, 1);
 
 fn frames(count: u32, mut make: impl FnMut(u32) -> Vec<u8>) -> Vec<Vec<u8>> {
     (0..count).map(&mut make).collect()
@@ -279,19 +274,6 @@ pub fn partner(shop: &mut Workshop) -> Vec<Vec<u8>> {
             frame::mend(&mut frame);
         }
         frame
-    })
-}
-
-/// SYNs in the name of a partner, and nothing else.
-pub fn partner_syns(shop: &mut Workshop) -> Vec<Vec<u8>> {
-    let source: IpAddr = if shop.v6 {
-        PARTNER_V6.into()
-    } else {
-        PARTNER_V4.into()
-    };
-    frames(MANY, |_| {
-        let payload = frame::tcp(shop.port(), HTTP, SYN, &[]);
-        shop.frame(&Ip::new(source, shop.server(), protocol::TCP), &payload)
     })
 }
 

@@ -15,7 +15,8 @@ use anyhow::{Context as _, Result};
 
 pub use reflector::Reflector;
 pub use template::{
-    ACK, CLOSED, FROM, GAME, HTTP, Packet, Payload, SYN, Sources, Template, Varies,
+    ACK, CLOSED, FROM, GAME, HTTP, PARTNER_V4, PARTNER_V6, Packet, Payload, SYN, Sources, Template,
+    Varies,
 };
 pub use workshop::Workshop;
 

@@ -95,6 +95,8 @@ const SEGMENT: &[Varies] = &[
     Varies::Acknowledgement,
 ];
 const SYNS: &[Varies] = &[Varies::SourcePort, Varies::Sequence];
+/// Who forges does not know the hop limit of whom he forges.
+const IN_HIS_NAME: &[Varies] = &[Varies::SourcePort, Varies::Sequence, Varies::HopLimit];
 
 const fn base(
     row: u8,
@@ -272,7 +274,7 @@ pub const BASES: &[Base] = &[
     base(22, "minimal", Both, "the shortest packets there are, and some cut short", Traffic::Album(album::minimal)),
     base(22, "lying-lengths", Both, "headers whose lengths are not the packet's", Traffic::Album(album::lying_lengths)),
     base(23, "partner", Both, "all that gets an address banned, in the name of a partner", Traffic::Album(album::partner)),
-    base(23, "partner-syn", Both, "SYNs in the name of a partner, more than any one prefix is answered", Traffic::Album(album::partner_syns)),
+    base(23, "partner-syn", Both, "SYNs in the name of a partner, more than any one prefix is answered", template(tcp(SYN, HTTP), Sources::Partner, IN_HIS_NAME)),
     base(24, "hash-flood", Both, "sources in order that are alike in their low bits, none of them twice", syn(Sources::InOrder)),
     base(25, "flash-crowd", V4, "no attack: fifty times as many visitors as usual", Traffic::Crowd),
 ];

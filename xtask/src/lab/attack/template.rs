@@ -116,6 +116,8 @@ pub enum Sources {
     Walk,
     /// The server itself.
     Server,
+    /// A partner in whose name is forged.
+    Partner,
 }
 
 /// A field beside the source address that differs from packet to packet.
@@ -131,6 +133,8 @@ pub enum Varies {
     Sequence,
     /// TCP's acknowledgement number.
     Acknowledgement,
+    /// The hop limit, below 128.
+    HopLimit,
     /// IPv4's identification, or that of IPv6's fragment header.
     Identification,
     /// ESP's index of the security association.
@@ -143,12 +147,12 @@ impl Template {
     /// The frame before anything varies, addressed to the sandbox's server.
     pub fn frame(&self, carrier: Carrier) -> Vec<u8> {
         let server = carrier.address_of(hosts::SERVER);
-        let source = if self.sources == Sources::Server {
-            server
-        } else if carrier.v6 {
-            SOURCES_V6.into()
-        } else {
-            Ipv4Addr::from(SOURCES_V4).into()
+        let source = match (self.sources, carrier.v6) {
+            (Sources::Server, _) => server,
+            (Sources::Partner, true) => PARTNER_V6.into(),
+            (Sources::Partner, false) => PARTNER_V4.into(),
+            (_, true) => SOURCES_V6.into(),
+            (_, false) => Ipv4Addr::from(SOURCES_V4).into(),
         };
         let (protocol, payload) = self.packet.build(carrier.v6);
         let mut ip = Ip::new(source, self.destination(server), protocol);
@@ -276,6 +280,7 @@ impl Sources {
                 counting: Some(8),
             },
             Self::Server => Varying::random(hosts::SERVER.v4.into(), 0),
+            Self::Partner => Varying::random(PARTNER_V4.into(), 0),
         };
         vec![layout.source(0, varying)]
     }
@@ -299,7 +304,7 @@ impl Sources {
             Self::Walk => [8, 12]
                 .map(|at| layout.source(at, Varying::random(0, u32::MAX)))
                 .into(),
-            Self::Server => Vec::new(),
+            Self::Server | Self::Partner => Vec::new(),
         }
     }
 }
@@ -323,6 +328,7 @@ impl Varies {
             }
             Self::Sequence => patches.push(layout.transport(4, 4, any)),
             Self::Acknowledgement => patches.push(layout.transport(8, 4, any)),
+            Self::HopLimit => patches.push(layout.hop_limit()),
             Self::Identification => patches.push(layout.identification()),
             Self::Association => patches.push(layout.transport(0, 4, any)),
             Self::Name => {
@@ -333,6 +339,11 @@ impl Varies {
         }
     }
 }
+
+/// The partner in whose name is forged: one of the client's addresses.
+pub const PARTNER_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 250);
+/// The same partner in IPv6.
+pub const PARTNER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc1, 0xfa, 0, 0, 0, 1);
 
 /// TCP's SYN flag.
 pub const SYN: u8 = 0x02;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::{
-    attack::album::{PARTNER_V4, PARTNER_V6},
+    attack::{PARTNER_V4, PARTNER_V6},
     sandbox::hosts,
 };
 
