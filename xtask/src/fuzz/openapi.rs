@@ -49,8 +49,11 @@ fn judge(said: &str) -> Outcome {
         };
         if word.trim_end_matches(',') == "generated" {
             outcome.executions = number.parse().unwrap_or_default();
-            let found = words.next().and_then(|number| number.parse().ok());
-            outcome.open = found.unwrap_or_default();
+            // Else `3377 passed`.
+            outcome.open = match (words.next(), words.next()) {
+                (Some(number), Some("found")) => number.parse().unwrap_or_default(),
+                _ => 0,
+            };
         }
     }
     outcome
