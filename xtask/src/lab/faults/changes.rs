@@ -10,9 +10,9 @@ use super::{super::random::Random, Course, Site, site::feed};
 const FILES: [&str; 5] = [
     "",
     "[limits.source]\nsyn = \"100/s\"\n",
-    "[defences]\ncookies = \"on\"\nack = \"on\"\n",
+    "[defences]\ncookies = \"on\"\nprotocols = \"on\"\n",
     "[limits.icmp]\necho = \"50/s\"\n",
-    "[defences]\nsockets = \"off\"\nicmp = \"on\"\n[fragments]\npolicy = \"drop\"\n",
+    "[defences]\nsockets = \"off\"\nicmp = \"on\"\n",
 ];
 
 /// One after the other; each has to be carried out.
@@ -43,8 +43,8 @@ pub fn at_random(site: &mut Site, course: Course) -> Result<Vec<String>> {
             2 => ("modes", &["mode", "enforce"]),
             3 if is_even => ("limits", &["limit", "set", "source.udp", "19k/s"]),
             3 => ("limits", &["limit", "auto", "source.udp"]),
-            4 if is_even => ("defences", &["defence", "set", "quic", "on"]),
-            4 => ("defences", &["defence", "auto", "quic"]),
+            4 if is_even => ("defences", &["defence", "set", "protocols", "on"]),
+            4 => ("defences", &["defence", "auto", "protocols"]),
             5 => {
                 let answer = site.say(&["rule", "add", "drop", "udp", "dport", "7777"])?;
                 let number = answer

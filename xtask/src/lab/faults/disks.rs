@@ -147,7 +147,7 @@ pub fn damaged(site: &mut Site, course: Course) -> Result<Vec<String>> {
         site.hears("is set aside as")?;
         let list = site.say(&["block", "list"])?;
         ensure!(
-            list.contains("198.51.100.0/24") && list.contains("198.18."),
+            list.contains("198.51.100.0/24") && list.contains("feed"),
             "entries are lost{}: {list}",
             if is_done {
                 ""
