@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use super::{super::random::Random, Course, Site, site::feed};
 
@@ -46,13 +47,11 @@ pub fn at_random(site: &mut Site, course: Course) -> Result<Vec<String>> {
             4 if is_even => ("defences", &["defence", "set", "protocols", "on"]),
             4 => ("defences", &["defence", "auto", "protocols"]),
             5 => {
-                let answer = site.say(&["rule", "add", "drop", "udp", "dport", "7777"])?;
-                let number = answer
-                    .split_whitespace()
-                    .find_map(|word| word.parse::<u32>().ok());
-                if let Some(number) = number {
-                    site.say(&["rule", "del", &number.to_string()])?;
-                }
+                site.say(&["rule", "add", "drop", "udp", "dport", "7777"])?;
+                let rules: Value = site.floodwall.json(&["rule", "list"])?;
+                let id = &rules["rules"][0]["id"];
+                let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+                site.say(&["rule", "del", &id])?;
                 ("rules", &[])
             }
             _ if is_even => ("entries", &["block", "add", "10.9.9.9"]),
