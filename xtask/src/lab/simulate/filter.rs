@@ -461,6 +461,13 @@ impl Filter {
             && (*all || flow.port().is_some_and(|port| ports.contains(&port)))
     }
 
+    /// Whether it counts against a limit. What cookies leave of SYNs, those of known good sources that
+    /// need no answer, is charged to nobody.
+    fn is_charged(&self, name: &LimitName, flow: &Flow) -> bool {
+        let is_spared = flow.class == TrafficClass::Syn && self.has_cookies(flow);
+        is_limited(name, flow) && (matches!(name, LimitName::Connections(_)) || !is_spared)
+    }
+
     /// What this host's sockets and questions say.
     fn state(&mut self, flows: &[Flow], rates: &[f64], verdicts: &mut [Verdict]) {
         let mut asked = Vec::new();
@@ -652,12 +659,12 @@ impl Filter {
             }
             let left: Vec<f64> = verdicts.iter().map(|verdict| verdict.left).collect();
             for (at, flow) in flows.iter().enumerate() {
-                if !is_limited(&name, flow) {
+                if !self.is_charged(&name, flow) {
                     continue;
                 }
                 let mut together = 0.0;
                 for ((other, rate), left) in flows.iter().zip(rates).zip(&left) {
-                    if other.who == flow.who && is_limited(&name, other) {
+                    if other.who == flow.who && self.is_charged(&name, other) {
                         let counts = if matches!(name, LimitName::Connections(_)) {
                             other.completes
                         } else {
@@ -768,7 +775,7 @@ fn within_prefix(who: People, rates: &Standings) -> Standings {
 }
 
 /// Pauses after which a SYN is sent again, in seconds.
-const PAUSES: [f64; 3] = [1.0, 2.0, 4.0];
+pub const PAUSES: [f64; 3] = [1.0, 2.0, 4.0];
 
 /// The share of SYNs that are remembered for so long, of as many a second that found no room and share
 /// one half of the table: fewer than a line has entries came to theirs since.

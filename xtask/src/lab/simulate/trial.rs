@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::{
     attacks::{Attack, Promise},
     calm::Calm,
+    filter::PAUSES,
     host::Machine,
-    world::{Step, Toll, World},
+    world::{Attempts, Step, Toll, World},
 };
 
 /// A usual step.
@@ -146,7 +147,7 @@ pub fn run(attack: &Attack, seed: u64, memory: &Memory) -> Outcome {
     world.join(attack.flows(outcome.rate));
     let full: Vec<f64> = world.flows.iter().map(|flow| flow.rate).collect();
     let mut kept = Vec::new();
-    let mut partner = Toll::default();
+    let mut partner = Vec::new();
     while world.elapsed() < began + lasts {
         let now = world.elapsed();
         calm.set(&mut world.flows, at + now);
@@ -159,7 +160,7 @@ pub fn run(attack: &Attack, seed: u64, memory: &Memory) -> Outcome {
         outcome.note(&world, &step, since);
         outcome.costs.push(step.cost.as_secs_f64() * 1e3);
         kept.push((step.attack.came, step.attack.kept));
-        partner.add(&step.partner);
+        partner.push(step.partner);
         tolls.add(&step);
     }
     outcome.mitigated = mitigated(&kept);
@@ -181,9 +182,31 @@ pub fn run(attack: &Attack, seed: u64, memory: &Memory) -> Outcome {
     outcome.harm = tolls.calm.harm();
     outcome.lost = tolls.calm.share(tolls.calm.lost);
     outcome.unanswered = tolls.calm.unanswered / tolls.calm.asked.max(1.0);
-    outcome.partner = 1.0 - partner.failed / partner.asked.max(1.0);
+    outcome.partner = come_about(&partner);
     outcome.actions = tolls.actions;
     outcome
+}
+
+/// The share of connections that come about, if SYNs are sent again three times, when a client of Linux
+/// does, and the attack goes on as in its last step.
+fn come_about(steps: &[Attempts]) -> f64 {
+    let (mut asked, mut failed) = (0.0, 0.0);
+    for (at, step) in steps.iter().enumerate() {
+        asked += step.asked;
+        let mut fails = step.fails;
+        let mut after = 0.0;
+        for (nth, pause) in PAUSES.into_iter().enumerate() {
+            after += pause;
+            let then = at + (after / STEP.as_secs_f64()).round() as usize;
+            let then = steps.get(then).or(steps.last());
+            fails *= then
+                .and_then(|it| it.again.get(nth))
+                .copied()
+                .unwrap_or(1.0);
+        }
+        failed += step.asked * fails;
+    }
+    1.0 - failed / asked.max(1.0)
 }
 
 fn is_on(attack: &Attack, since: Duration) -> bool {

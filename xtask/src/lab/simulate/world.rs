@@ -67,8 +67,18 @@ pub struct Toll {
     pub refused: f64,
     /// Of these, those that found a ceiling of answers.
     pub unanswered: f64,
-    /// Of these, those that four attempts do not bring about.
-    pub failed: f64,
+}
+
+/// What became of a step's SYNs of one sender, each the first of a connection, and what becomes of those
+/// sent again in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attempts {
+    /// Connections asked for.
+    pub asked: f64,
+    /// The share of these whose first SYN comes to nothing.
+    pub fails: f64,
+    /// Likewise of SYNs that are sent again for the first, the second and the third time.
+    pub again: [f64; 3],
 }
 
 impl Toll {
@@ -82,7 +92,6 @@ impl Toll {
         self.asked += other.asked;
         self.refused += other.refused;
         self.unanswered += other.unanswered;
-        self.failed += other.failed;
     }
 
     /// A share of what was sent.
@@ -114,8 +123,8 @@ pub struct Step {
     pub calm: Toll,
     /// The attack.
     pub attack: Toll,
-    /// Of calm traffic, the partner's.
-    pub partner: Toll,
+    /// Of calm traffic, the partner's SYNs.
+    pub partner: Attempts,
     /// Actions that came into force: renewals and ends are none.
     pub actions: u32,
     /// What it cost.
@@ -493,18 +502,17 @@ impl World {
                 toll.asked = packets;
                 toll.refused = here * (verdict.lost() - unanswered).max(0.0);
                 toll.unanswered = here * unanswered;
-                // Tried again after one, two and four seconds.
-                let fails = (1.0 - through).clamp(0.0, 1.0);
-                let again = verdict.again.map(|it| fails * (1.0 - it * arrives));
-                toll.failed = packets * again.iter().fold(fails, |all, it| all * it);
+                if flow.side == Side::Calm && flow.who == PARTNER {
+                    let fails = (1.0 - through).clamp(0.0, 1.0);
+                    step.partner = Attempts {
+                        asked: packets,
+                        fails,
+                        again: verdict.again.map(|it| fails * (1.0 - it * arrives)),
+                    };
+                }
             }
             match flow.side {
-                Side::Calm => {
-                    step.calm.add(&toll);
-                    if flow.who == PARTNER {
-                        step.partner.add(&toll);
-                    }
-                }
+                Side::Calm => step.calm.add(&toll),
                 Side::Attack => step.attack.add(&toll),
                 Side::Noise => {}
             }
