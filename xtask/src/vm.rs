@@ -24,8 +24,10 @@ pub fn run(arguments: forward::Arguments) -> Result<ExitCode> {
             "xz-utils",
             "binutils",
             "debian-archive-keyring",
+            "debootstrap",
+            "e2fsprogs",
         ],
-        "machines are emulated with QEMU, and kernels come in Debian's packages",
+        "machines are emulated with QEMU, and kernels and systems come in Debian's packages",
     )?;
     let built = Built::new()?;
     let mut lab = std::process::Command::new(&built.lab);

@@ -49,6 +49,9 @@ enum Task {
     Faults(Faults),
     /// Run the golden packets on Debian's kernels, in emulated machines
     Vm(Vm),
+    /// Try the installed package, inside a machine of `vm --install`
+    #[command(hide = true)]
+    Installed,
 }
 
 fn main() -> ExitCode {
@@ -108,6 +111,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Simulate(simulate) => simulate.run(),
         Task::Vm(vm) => vm.run(),
+        Task::Installed => vm::install::guest::run_all(),
     }
 }
 

@@ -229,7 +229,7 @@ impl Archive {
 pub const NEWEST: &str = "newest";
 
 /// Debian's archives that this machine's apt uses.
-fn sites() -> Result<Vec<String>> {
+pub fn sites() -> Result<Vec<String>> {
     let output = Command::new("apt-get")
         .args([
             "indextargets",

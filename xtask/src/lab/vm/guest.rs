@@ -18,11 +18,14 @@ use filter_user::{
 use nix::mount::{MsFlags, mount};
 use serde::Deserialize;
 
-use super::message::{Effort, Message};
+use super::{
+    install,
+    message::{Effort, Message},
+};
 use crate::lab::{clock, process::Process};
 
 /// Where the results go: the second serial port, for the kernel writes to the first.
-const RESULTS: &str = "/dev/ttyS1";
+pub const RESULTS: &str = "/dev/ttyS1";
 /// Names of modules, in the order that they are to be loaded in, one a line.
 pub const MODULES: &str = "/modules/order";
 /// The tests that go through the loaded program.
@@ -37,6 +40,9 @@ const CONFIG: &str = "/run/floodwall.toml";
 
 /// Does everything, and switches the machine off.
 pub fn run() -> ! {
+    if std::env::var_os(install::DISK).is_some() {
+        install::disk::enter();
+    }
     let told = prepare().and_then(|mut results| {
         let done = examine(&mut results);
         if let Err(error) = done {
@@ -74,6 +80,17 @@ fn prepare() -> Result<File> {
         )
         .with_context(|| format!("{kind} cannot be mounted at {place}"))?;
     }
+    load_modules()?;
+    unlock_memory()?;
+    run_ip("link set lo up")?;
+    File::options()
+        .write(true)
+        .open(RESULTS)
+        .with_context(|| format!("{RESULTS} cannot be opened"))
+}
+
+/// Loads what the image has.
+pub fn load_modules() -> Result<()> {
     let order = fs::read_to_string(MODULES).context("the order of modules cannot be read")?;
     for name in order.lines() {
         // Whoever needs it will say so.
@@ -81,12 +98,7 @@ fn prepare() -> Result<File> {
             eprintln!("guest: {error:#}");
         }
     }
-    unlock_memory()?;
-    run_ip("link set lo up")?;
-    File::options()
-        .write(true)
-        .open(RESULTS)
-        .with_context(|| format!("{RESULTS} cannot be opened"))
+    Ok(())
 }
 
 fn insert(module: &Path) -> Result<()> {
@@ -113,7 +125,7 @@ fn unlock_memory() -> Result<()> {
     Ok(())
 }
 
-fn tell(results: &mut File, message: &Message) -> Result<()> {
+pub fn tell(results: &mut File, message: &Message) -> Result<()> {
     let mut line = serde_json::to_string(message)?;
     line.push('\n');
     results

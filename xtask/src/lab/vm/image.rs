@@ -30,6 +30,8 @@ const WANTED: [&str; 13] = [
     "tun",
     "bridge",
 ];
+/// What a disk takes.
+const FOR_DISKS: [&str; 4] = ["crc32c_generic", "virtio_pci", "virtio_blk", "ext4"];
 /// Folders that are mounted on, or written to.
 const FOLDERS: [&str; 12] = [
     "dev", "etc", "modules", "proc", "root", "run", "sys", "tmp", "usr", "usr/bin", "var",
@@ -79,9 +81,27 @@ impl Programs {
         ] {
             archive.file(name, 0o100_644, text.as_bytes())?;
         }
-        modules(kernel, &mut archive)?;
+        modules(kernel, &WANTED, &mut archive)?;
         archive.end()
     }
+}
+
+/// The image that goes on to a disk.
+pub fn entrance(kernel: &Path, scratch: &Path) -> Result<Vec<u8>> {
+    let mut archive = Cpio::default();
+    for folder in ["dev", "modules", "root"] {
+        archive.folder(folder)?;
+    }
+    archive.entry("dev/console", 0o020_600, (5, 1), &[])?;
+    let this = std::env::current_exe().context("cannot find out where this program lies")?;
+    archive.file("/init", 0o100_755, &stripped(&this, scratch)?)?;
+    for library in libraries_of(&this)? {
+        let bytes =
+            fs::read(&library).with_context(|| format!("{} cannot be read", library.display()))?;
+        archive.file(&library.to_string_lossy(), 0o100_755, &bytes)?;
+    }
+    modules(kernel, &FOR_DISKS, &mut archive)?;
+    archive.end()
 }
 
 /// Where a program lies.
@@ -94,7 +114,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// A program without what only debuggers read, which is most of it.
-fn stripped(program: &Path, scratch: &Path) -> Result<Vec<u8>> {
+pub fn stripped(program: &Path, scratch: &Path) -> Result<Vec<u8>> {
     let to = scratch.join("stripped");
     let status = Command::new("strip")
         .arg("-o")
@@ -130,13 +150,13 @@ fn library(line: &str) -> Option<PathBuf> {
 }
 
 /// Puts the wanted modules into an archive, each behind those that it needs.
-fn modules(kernel: &Path, archive: &mut Cpio) -> Result<()> {
+fn modules(kernel: &Path, wanted: &[&str], archive: &mut Cpio) -> Result<()> {
     let mut files = Vec::new();
     for folder in ["lib/modules", "usr/lib/modules"] {
         list(&kernel.join(folder), &mut files)?;
     }
     let mut order: Vec<String> = Vec::new();
-    for name in WANTED {
+    for name in wanted {
         put(name, &files, archive, &mut order)?;
     }
     archive.file(MODULES, 0o100_644, order.join("\n").as_bytes())

@@ -16,40 +16,48 @@ use anyhow::{Context as _, Result, bail};
 use super::{archive::Kernel, message::Message};
 use crate::lab::{clock, interrupt, process::Process};
 
-/// Boots a kernel with an image, to try so many random frames, and gives each message of the guest to `take` until it says that all
-/// is done. The machine ends with this, whatever happens; what the kernel said is kept in `console`.
-pub fn boot(
-    kernel: &Kernel,
-    image: &Path,
-    console: &Path,
-    (patience, cases): (Duration, u32),
-    mut take: impl FnMut(Message),
-) -> Result<()> {
+/// What is booted, and in what.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The file system in memory that it begins with.
+    pub image: &'a Path,
+    /// Where what the kernel says is kept.
+    pub console: &'a Path,
+    /// How long the machine may take.
+    pub patience: Duration,
+    /// What the kernel is told beside; what it does not know becomes a variable of the first process.
+    pub words: &'a str,
+    /// Options of QEMU that are this machine's own.
+    pub hardware: Vec<String>,
+}
+
+/// Boots a machine, and gives each message of the guest to `take` until it says that all is done. The
+/// machine ends with this, whatever happens.
+pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> Result<()> {
+    let kernel = setup.kernel;
     let binary = kernel_file(&kernel.folder)
         .with_context(|| format!("{} has no kernel", kernel.folder.display()))?;
     let mut command = Command::new("qemu-system-x86_64");
     command
-        .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "3072"])
-        .args(["-display", "none", "-no-reboot", "-monitor", "none"])
+        .args(["-accel", "tcg", "-cpu", "max", "-m", "3072"])
+        .args(["-display", "none", "-monitor", "none"])
         .arg("-serial")
-        .arg(format!("file:{}", console.display()))
+        .arg(format!("file:{}", setup.console.display()))
         .args([
             "-chardev",
             "stdio,id=results,signal=off",
             "-serial",
             "chardev:results",
         ])
-        // No packet leaves the machine.
-        .args(["-nic", "user,model=virtio-net-pci,restrict=on"])
+        .args(&setup.hardware)
         .arg("-kernel")
         .arg(&binary)
         .arg("-initrd")
-        .arg(image)
+        .arg(setup.image)
         .arg("-append")
-        // What the kernel does not know becomes a variable of the first process.
-        .arg(format!(
-            "console=ttyS0 quiet panic=-1 net.ifnames=0 FLOODWALL_MODEL_CASES={cases}"
-        ))
+        .arg(format!("console=ttyS0 quiet net.ifnames=0 {}", setup.words))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
@@ -66,7 +74,7 @@ pub fn boot(
             }
         })
         .context("cannot start the thread that listens to the guest")?;
-    let end = clock::now() + patience;
+    let end = clock::now() + setup.patience;
     loop {
         interrupt::check()?;
         match lines.recv_timeout(Duration::from_millis(200)) {
@@ -77,21 +85,21 @@ pub fn boot(
                 if message == Message::Done {
                     return Ok(());
                 }
-                take(message);
+                take(message)?;
             }
             Err(RecvTimeoutError::Timeout) if clock::now() < end => {}
             Err(error) => {
                 let why = match (error, machine.ended()) {
                     (RecvTimeoutError::Timeout, _) => {
-                        format!("was not done within {} s", patience.as_secs())
+                        format!("was not done within {} s", setup.patience.as_secs())
                     }
                     (RecvTimeoutError::Disconnected, _) => "ended before its time".to_owned(),
                 };
                 bail!(
                     "the machine with Linux {} {why}; its last words, of {}:\n{}",
                     kernel.release,
-                    console.display(),
-                    last_words(console)
+                    setup.console.display(),
+                    last_words(setup.console)
                 );
             }
         }

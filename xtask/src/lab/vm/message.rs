@@ -52,6 +52,10 @@ pub enum Message {
         /// How long they took.
         seconds: u64,
     },
+    /// What became of a trial of the installed package.
+    Row(Row),
+    /// The host is to do something to the machine.
+    Wish(Wish),
     /// Something that the guest could not do.
     Trouble {
         /// A sentence.
@@ -59,6 +63,34 @@ pub enum Message {
     },
     /// All was done.
     Done,
+}
+
+/// A row of the table of `vm --install`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What was done.
+    pub what: String,
+    /// What has to come of it.
+    pub wanted: String,
+    /// What came of it.
+    pub found: String,
+    /// Whether that is as it has to be.
+    pub is_good: bool,
+}
+
+/// What only the host can do to a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// The card's cable is pulled, or back.
+    Carrier {
+        /// Whether it is back.
+        is_on: bool,
+    },
+    /// The card is taken out.
+    Unplug,
+    /// The card is put in again.
+    Plug,
 }
 
 /// What the verifier spent on a program.

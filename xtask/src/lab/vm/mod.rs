@@ -5,6 +5,7 @@ mod archive;
 mod effort;
 pub mod guest;
 mod image;
+pub mod install;
 mod machine;
 mod message;
 mod report;
@@ -57,6 +58,12 @@ pub struct Vm {
     /// Take what verifiers spend for what they should
     #[arg(long)]
     record: bool,
+    /// Install this Debian package in a machine with Debian on it, and try there what it promises
+    #[arg(long, value_name = "DEB", conflicts_with_all = ["quick", "json", "record"])]
+    install: Option<PathBuf>,
+    /// Upgrade to it from this package of an earlier release
+    #[arg(long, value_name = "DEB", requires = "install")]
+    from: Option<PathBuf>,
     /// Ask the archive for newer kernels, even if there are some here
     #[arg(long)]
     update: bool,
@@ -76,16 +83,32 @@ impl Vm {
                 .map(PathBuf::from)
                 .with_context(|| format!("{name} is not set: run this as `cargo xtask vm`"))
         };
+        let workspace = variable(WORKSPACE_VARIABLE)?;
+        let folder = variable(TARGET_VARIABLE)?.join("vm");
+        fs::create_dir_all(&folder)?;
+        let mut archive = Archive::new(&folder);
+        if let Some(package) = &self.install {
+            let kernel = archive.kernel(
+                self.kernels.first().map_or(install::SERIES, |it| it),
+                self.update,
+            )?;
+            let packages = install::Packages {
+                new: package.clone(),
+                old: self.from.clone(),
+            };
+            return install::run(
+                &kernel,
+                &packages,
+                &folder,
+                self.markdown.then_some(&workspace),
+            );
+        }
         let programs = Programs {
             tests: variable(TESTS_VARIABLE)?,
             daemon: floodwall::find()?,
         };
-        let workspace = variable(WORKSPACE_VARIABLE)?;
-        let folder = variable(TARGET_VARIABLE)?.join("vm");
-        fs::create_dir_all(&folder)?;
         let path = workspace.join(RECORDED);
         let mut recorded = Recorded::read(&path)?;
-        let mut archive = Archive::new(&folder);
         let mut outcomes = Vec::new();
         for series in self.series() {
             let kernel = archive.kernel(series, self.update)?;
@@ -151,12 +174,31 @@ fn examine(
     let mut lines =
         File::create(&said).with_context(|| format!("{} cannot be written", said.display()))?;
     eprintln!("vm: Linux {release} …");
-    let done = machine::boot(kernel, &image.0, &console, bounds, |message| {
+    let (patience, cases) = bounds;
+    let setup = machine::Setup {
+        kernel,
+        image: &image.0,
+        console: &console,
+        patience,
+        words: &format!("panic=-1 FLOODWALL_MODEL_CASES={cases}"),
+        hardware: [
+            "-smp",
+            "1",
+            "-no-reboot",
+            // No packet leaves the machine.
+            "-nic",
+            "user,model=virtio-net-pci,restrict=on",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    };
+    let done = machine::boot(&setup, |message| {
         if let Message::Said { line } = &message {
             // What is lost there is told by the result, too.
             let _ = writeln!(lines, "{line}");
         }
         outcome.take(message);
+        Ok(())
     });
     match done {
         Ok(()) => {}

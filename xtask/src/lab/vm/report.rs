@@ -54,7 +54,11 @@ impl Outcome {
     /// Takes a message of the guest; lines of tests are for somebody else.
     pub fn take(&mut self, message: Message) {
         match message {
-            Message::Up { .. } | Message::Said { .. } | Message::Done => {}
+            Message::Up { .. }
+            | Message::Said { .. }
+            | Message::Row(_)
+            | Message::Wish(_)
+            | Message::Done => {}
             Message::LeftOut { feature, reason } => {
                 self.left_out.insert(feature, reason);
             }
