@@ -24,11 +24,15 @@ pub fn run(arguments: forward::Arguments) -> Result<ExitCode> {
             "xz-utils",
             "binutils",
             "debian-archive-keyring",
-            "debootstrap",
-            "e2fsprogs",
         ],
-        "machines are emulated with QEMU, and kernels and systems come in Debian's packages",
+        "machines are emulated with QEMU, and kernels come in Debian's packages",
     )?;
+    if arguments.arguments.iter().any(|it| it == "--install") {
+        setup::need(
+            &["debootstrap", "e2fsprogs"],
+            "the package is installed in a Debian of its own, on a disk of its own",
+        )?;
+    }
     let built = Built::new()?;
     let mut lab = std::process::Command::new(&built.lab);
     lab.env(build::DAEMON_VARIABLE, &built.daemon)

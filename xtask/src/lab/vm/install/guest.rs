@@ -118,7 +118,7 @@ impl Trial {
     }
 
     fn install(&mut self, package: &str) -> Result<()> {
-        let began = now()?;
+        let (clock, began) = (wall()?, now()?);
         run(&format!("apt-get install -y {package}"))?;
         let ended = now()?;
         wait("the first card is protected", 60, || {
@@ -129,9 +129,13 @@ impl Trial {
         let ready = moment(UNIT, "ActiveEnter")?;
         let took = ready - began;
         let how = attachment(FIRST_CARD)?.unwrap_or_default();
+        // dpkg notes whole seconds.
+        let unpack = logged(" startup archives unpack")? - clock;
+        let configure = logged(" configure floodwall")? - clock;
         let found = format!(
-            "{took:.1} s to protecting, {how}: apt and dpkg {:.1} s, the daemon's start {:.1} s; apt \
-             ends after {:.1} s",
+            "{took:.1} s to protecting, {how}: apt until {unpack:.0} s, dpkg unpacks until \
+             {configure:.0} s, postinst until {:.1} s, the daemon's start {:.1} s; apt ends after \
+             {:.1} s",
             started - began,
             ready - started,
             ended - began
@@ -338,6 +342,22 @@ fn configure() -> Result<()> {
         thread::sleep(Duration::from_secs(5));
         Ok(Kept::read()?.learned > 0.0)
     })
+}
+
+/// Seconds since 1970.
+fn wall() -> Result<f64> {
+    let text = run("date +%s.%N")?;
+    text.trim().parse().context("a time is a number")
+}
+
+/// When dpkg last noted something, seconds since 1970.
+fn logged(what: &str) -> Result<f64> {
+    let log = fs::read_to_string("/var/log/dpkg.log").context("dpkg keeps no log")?;
+    let line = log.lines().rev().find(|line| line.contains(what));
+    let time = line.and_then(|line| line.get(..19));
+    let time = time.with_context(|| format!("dpkg notes no{what}"))?;
+    let text = run(&format!("date --date={} +%s", time.replace(' ', "T")))?;
+    text.trim().parse().context("a time is a number")
 }
 
 fn has_files(folder: &str) -> bool {
