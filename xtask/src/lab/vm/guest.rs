@@ -125,6 +125,7 @@ fn unlock_memory() -> Result<()> {
     Ok(())
 }
 
+/// Tells the host.
 pub fn tell(results: &mut File, message: &Message) -> Result<()> {
     let mut line = serde_json::to_string(message)?;
     line.push('\n');

@@ -21,8 +21,9 @@ use crate::lab::vm::{archive, archive::Kernel, guest, image};
 
 /// Where the lab lies on the disk.
 const LAB: &str = "usr/local/sbin/lab";
-/// Where packages lie there.
+/// Where the package that is tried lies there.
 pub const NEW: &str = "/root/new.deb";
+/// Where the one lies that is upgraded from.
 pub const OLD: &str = "/root/old.deb";
 /// What a server has that is no more than a server, and no resolver, mailer or firewall.
 const INCLUDED: &str = "systemd-sysv,udev,dbus,iproute2,kmod,procps";

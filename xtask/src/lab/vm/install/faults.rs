@@ -20,9 +20,10 @@ pub fn kill(trial: &mut Trial) -> Result<()> {
     ensure!(sits.is_some(), "{} is not protected", CARD.name);
     let tally = flooded(|| {
         let began = now()?;
+        let before = restarts()?;
         signal("KILL")?;
         stayed = program(CARD.name)? == sits;
-        restarted(30)?;
+        restarted(before, 60)?;
         took = now()? - began;
         Ok(())
     })?;
@@ -44,8 +45,9 @@ pub fn watchdog(trial: &mut Trial) -> Result<()> {
     let mut took = 0.0;
     let tally = flooded(|| {
         let began = now()?;
+        let before = restarts()?;
         signal("STOP")?;
-        restarted(120)?;
+        restarted(before, 120)?;
         took = now()? - began;
         Ok(())
     })?;
@@ -63,14 +65,18 @@ fn signal(name: &str) -> Result<()> {
     run(&format!("kill -{name} {pid}")).map(drop)
 }
 
+/// How often systemd has started it again.
+fn restarts() -> Result<u32> {
+    let text = property(UNIT, "NRestarts")?;
+    text.parse().context("a number of restarts is a number")
+}
+
 /// Waits until another daemon answers.
-fn restarted(seconds: u64) -> Result<()> {
-    let times = || -> Result<u32> { Ok(property(UNIT, "NRestarts")?.parse()?) };
-    let before = times()?;
+fn restarted(before: u32, seconds: u64) -> Result<()> {
     wait("systemd starts the daemon again", seconds, || {
-        Ok(times()? > before)
+        Ok(restarts()? > before)
     })?;
-    wait("the next daemon answers", 60, || {
+    wait("the next daemon answers", 120, || {
         Ok(attachment(CARD.name)?.is_some())
     })
 }

@@ -56,15 +56,26 @@ pub fn run_all() -> Result<()> {
         // The rest comes after that.
         Ok(true) => return run("systemctl reboot").map(drop),
         Ok(false) => {}
-        Err(error) => {
-            let text = format!("{error:#}");
-            tell(&mut trial.results, &Message::Trouble { text })?;
-        }
+        Err(error) => trial.trouble(&error)?,
     }
     tell(&mut trial.results, &Message::Done)
 }
 
 impl Trial {
+    /// Tries one thing; what goes wrong there is told, and no reason not to try the others.
+    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        match work(self) {
+            Ok(()) => Ok(()),
+            Err(error) => self.trouble(&error),
+        }
+    }
+
+    fn trouble(&mut self, error: &anyhow::Error) -> Result<()> {
+        let text = format!("{error:#}");
+        tell(&mut self.results, &Message::Trouble { text })
+    }
+
+    /// Tells the host a row of the table.
     pub fn row(&mut self, what: &str, wanted: &str, found: String, is_good: bool) -> Result<()> {
         let row = Row {
             what: what.to_owned(),
@@ -75,6 +86,7 @@ impl Trial {
         tell(&mut self.results, &Message::Row(row))
     }
 
+    /// Tells the host what it is to do.
     pub fn wish(&mut self, wish: Wish) -> Result<()> {
         tell(&mut self.results, &Message::Wish(wish))
     }
@@ -84,26 +96,26 @@ impl Trial {
         settle_senders()?;
         let has_old = Path::new(OLD).exists();
         self.install(if has_old { OLD } else { NEW })?;
-        self.exposure()?;
+        self.attempt(Self::exposure)?;
         configure()?;
-        faults::kill(self)?;
-        faults::watchdog(self)?;
+        self.attempt(faults::kill)?;
+        self.attempt(faults::watchdog)?;
         if has_old {
-            self.change("upgrade", NEW)?;
-            self.change("downgrade", OLD)?;
-            self.change("upgrade once more", NEW)?;
+            self.attempt(|it| it.change("upgrade", NEW))?;
+            self.attempt(|it| it.change("downgrade", OLD))?;
+            self.attempt(|it| it.change("upgrade once more", NEW))?;
         } else {
-            self.change("installed anew", NEW)?;
+            self.attempt(|it| it.change("installed anew", NEW))?;
         }
-        faults::clock(self)?;
-        faults::carrier(self)?;
-        faults::unplug(self)?;
+        self.attempt(faults::clock)?;
+        self.attempt(faults::carrier)?;
+        self.attempt(faults::unplug)?;
         fs::write(REBOOTED, "")?;
         Ok(true)
     }
 
     fn after_the_reboot(&mut self) -> Result<bool> {
-        self.order()?;
+        self.attempt(Self::order)?;
         settle_senders()?;
         let tally = flooded(|| Ok(()))?;
         self.row(
@@ -112,8 +124,8 @@ impl Trial {
             told(&tally),
             is_clean(&tally),
         )?;
-        self.remove()?;
-        self.purge()?;
+        self.attempt(Self::remove)?;
+        self.attempt(Self::purge)?;
         Ok(false)
     }
 
@@ -288,6 +300,7 @@ pub const fn is_clean(tally: &Tally) -> bool {
     tally.leaked == 0 && tally.lost == 0 && tally.listed > 0 && tally.clean > 0
 }
 
+/// In words.
 pub fn told(tally: &Tally) -> String {
     format!(
         "leaked {} of {}, lost {} of {}",
