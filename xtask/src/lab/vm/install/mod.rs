@@ -113,7 +113,10 @@ pub fn run(
                 };
                 monitor.grant(&wish)?;
             }
-            Message::Trouble { text } => troubles.push(text),
+            Message::Trouble { text } => {
+                eprintln!("vm: {text}");
+                troubles.push(text);
+            }
             Message::Up { .. }
             | Message::LeftOut { .. }
             | Message::Effort(_)
@@ -126,9 +129,6 @@ pub fn run(
         Ok(())
     });
     print(&rows);
-    for trouble in &troubles {
-        eprintln!("vm: {trouble}");
-    }
     done?;
     if let Some(workspace) = page {
         let page = workspace.join(PAGE);
