@@ -114,6 +114,9 @@ pub struct Kept {
 impl Kept {
     /// Asks for it.
     pub fn read() -> Result<Self> {
+        wait("the daemon answers", 120, || {
+            Ok(try_run("floodwall ban list")?.status.success())
+        })?;
         let mut choices = Vec::new();
         for list in ["ban", "block", "allow"] {
             let page = json(&format!("floodwall {list} list --json"))?;
