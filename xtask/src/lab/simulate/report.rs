@@ -116,10 +116,18 @@ impl Report {
         let worst = partner.clone().map(|it| it.partner).reduce(f64::min);
         let best = partner.clone().map(|it| it.partner).reduce(f64::max);
         if let Some((worst, best)) = worst.zip(best) {
-            let banned = partner.filter(|outcome| outcome.is_partner_banned).count();
+            let banned = partner
+                .clone()
+                .filter(|outcome| outcome.is_partner_banned)
+                .count();
+            let enough = partner
+                .clone()
+                .filter(|outcome| outcome.partner >= 0.99)
+                .count();
             writeln!(
                 text,
-                "* Row 23: the partner was banned in {banned} worlds. Of the connections that he begins while he is forged, {} to {} come about; those that exist lose nothing.",
+                "* Row 23: the partner was banned in {banned} worlds. Of the connections that he begins while he is forged, at least 99 % come about in {enough} of {} worlds, {} to {} in all; those that exist lose nothing.",
+                partner.count(),
                 percent(worst),
                 percent(best)
             )?;
