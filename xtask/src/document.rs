@@ -73,7 +73,7 @@ fn is_of_a_name(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')
 }
 
-/// Names of functions that an attribute makes a test, or that stand in a macro of tests.
+/// Names of functions that an attribute makes a test.
 fn gather(folder: &Path, names: &mut BTreeSet<String>) -> Result<()> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;

@@ -1,5 +1,5 @@
-//! `cargo xtask demo`, `bench`, `attack`, `catalogue`, `replay` and `simulate`: built here, done by
-//! the binary `lab`.
+//! `cargo xtask demo`, `bench`, `attack`, `catalogue`, `faults`, `replay` and `simulate`: built here,
+//! done by the binary `lab`.
 //!
 //! The lab knows the daemon and the kernel and takes minutes to compile; `xtask` stays light.
 

@@ -1,6 +1,7 @@
 //! Processes that end with whoever started them.
 
 use std::{
+    os::unix::process::CommandExt as _,
     process::{Child, ChildStdout, Command, ExitStatus},
     thread,
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{SigSet, Signal, kill},
     unistd::Pid,
 };
 
@@ -22,9 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Process(Child);
 
 impl Process {
-    /// Starts it.
+    /// Starts it. Whoever catches signals in a thread of its own has blocked them in all others, which a
+    /// child would inherit.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let program = command.get_program().to_owned();
+        // SAFETY: between fork and exec only the system call sigprocmask is made.
+        unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
         command
             .spawn()
             .map(Self)

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::{Outcome, traffic::Counted};
+use crate::document::{grouped, put_between};
 
 /// Where the table goes, from the workspace's root.
 const DOCUMENT: &str = "docs/reliability.md";
@@ -97,14 +98,7 @@ impl Report {
 
     /// A page with the table between its markers; `None` if it has none.
     fn put_into(&self, page: &str) -> Option<String> {
-        let begin = page.find(BEGIN)? + BEGIN.len();
-        let end = begin + page.get(begin..)?.find(END)?;
-        Some(format!(
-            "{}\n\n{}{}",
-            page.get(..begin)?,
-            self.markdown(),
-            page.get(end..)?
-        ))
+        put_between(page, [BEGIN, END], &format!("\n\n{}", self.markdown()))
     }
 
     /// Writes the table into the documentation.
@@ -121,18 +115,6 @@ impl Report {
         println!("wrote {shown}");
         Ok(())
     }
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Recorded {
 
     /// Takes over what a kernel spent, and writes the file.
     pub fn record(&mut self, outcomes: &[Outcome], path: &Path) -> Result<()> {
-        for outcome in outcomes {
+        for outcome in outcomes.iter().filter(|it| !it.efforts.is_empty()) {
             let efforts = outcome.efforts.iter();
             let series = Series {
                 release: outcome.release.clone(),

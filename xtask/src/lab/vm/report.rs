@@ -7,6 +7,7 @@ use filter_common::abi::feature::FEATURES;
 use serde::Serialize;
 
 use super::message::{Effort, Message};
+use crate::document::{grouped, put_between};
 
 /// The program that sits on interfaces.
 const FILTER: &str = "floodwall";
@@ -253,27 +254,7 @@ fn markdown(outcomes: &[Outcome]) -> String {
 
 /// A page with the tables in their place; none if the page has no place for them.
 pub fn put_into(page: &str, outcomes: &[Outcome]) -> Option<String> {
-    let begin = page.find(BEGIN)? + BEGIN.len();
-    let end = begin + page.get(begin..)?.find(END)?;
-    Some(format!(
-        "{}\n\n{}\n{}",
-        page.get(..begin)?,
-        markdown(outcomes),
-        page.get(end..)?
-    ))
-}
-
-/// A number with a comma between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    put_between(page, [BEGIN, END], &format!("\n\n{}\n", markdown(outcomes)))
 }
 
 #[cfg(test)]

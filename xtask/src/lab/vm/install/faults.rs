@@ -87,6 +87,7 @@ pub fn clock(trial: &mut Trial) -> Result<()> {
         ("clock ten years ahead", "+10 years"),
         ("clock twenty years back", "-20 years"),
     ] {
+        run("floodwall ban add 192.0.2.9 --for 6h")?;
         let before = seconds()?;
         let began = now()?;
         let tally = flooded(|| {
@@ -102,7 +103,9 @@ pub fn clock(trial: &mut Trial) -> Result<()> {
             "is banned no longer"
         };
         let found = format!("{}; who was banned for 6 h {word}", told(&tally));
-        trial.row(what, NOTHING, found, is_clean(&tally) && answers)?;
+        // An end is a time of the calendar.
+        let is_kept = bans == jump.starts_with('-');
+        trial.row(what, NOTHING, found, is_clean(&tally) && answers && is_kept)?;
         let elapsed = (now()? - began).round() as i64;
         set_clock(&format!("@{}", before.saturating_add(elapsed)))?;
     }

@@ -112,13 +112,14 @@ fn send(stop: &AtomicBool) -> Result<Sent> {
         socket.connect((SERVER, PORT))?;
         Ok(socket)
     };
-    let listed = LISTED.map(socket);
+    let [by_hand, imported] = LISTED.map(socket);
+    let listed = [by_hand?, imported?];
     let clean = socket(CLEAN)?;
     let mut sent = Sent::default();
     let mut round = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         let turn = listed.get(usize::from(round % 2 == 1));
-        if let Some(Ok(socket)) = turn {
+        if let Some(socket) = turn {
             sent.listed += u64::from(socket.send(&[0; 64]).is_ok());
         }
         if round.is_multiple_of(SHARE) && clean.send(&sent.clean.to_be_bytes()).is_ok() {

@@ -101,11 +101,11 @@ impl Trial {
         self.attempt(faults::kill)?;
         self.attempt(faults::watchdog)?;
         if has_old {
-            self.attempt(|it| it.change("upgrade", NEW))?;
-            self.attempt(|it| it.change("downgrade", OLD))?;
-            self.attempt(|it| it.change("upgrade once more", NEW))?;
+            self.attempt(|it| it.change("upgrade", NEW, true))?;
+            self.attempt(|it| it.change("downgrade", OLD, true))?;
+            self.attempt(|it| it.change("upgrade once more", NEW, true))?;
         } else {
-            self.attempt(|it| it.change("installed anew", NEW))?;
+            self.attempt(|it| it.change("installed anew", NEW, false))?;
         }
         self.attempt(faults::clock)?;
         self.attempt(faults::carrier)?;
@@ -168,13 +168,13 @@ impl Trial {
         self.row(
             "systemd-analyze security",
             &wanted,
-            format!("{score}"),
+            format!("{score:.1}"),
             is_good,
         )
     }
 
-    /// Installs another package over the one that is installed, under the flood.
-    fn change(&mut self, what: &str, package: &str) -> Result<()> {
+    /// Installs a package, another one if `other`, over the one that is installed, under the flood.
+    fn change(&mut self, what: &str, package: &str, other: bool) -> Result<()> {
         let before = Kept::read()?;
         let (object, sitting) = (run("floodwall --version")?, program(CARD.name)?);
         let tally = flooded(|| {
@@ -211,6 +211,7 @@ impl Trial {
             && learned
             && before.learned > 0.0
             && is_new
+            && is_other == other
             && attachment(FIRST_CARD)?.is_some();
         let wanted = "leak and lose nothing, and keep bans, lists, limits and baselines";
         self.row(what, wanted, found, is_good)

@@ -25,6 +25,7 @@ use super::{
     machine::{self, Setup},
     message::{Message, Row},
 };
+use crate::document::put_between;
 
 /// The kernel that this is tried on unless somebody asks for another.
 pub const SERIES: &str = "6.1";
@@ -130,7 +131,7 @@ pub fn run(
     });
     print(&rows);
     done?;
-    if let Some(workspace) = page {
+    if let Some(workspace) = page.filter(|_| troubles.is_empty()) {
         let page = workspace.join(PAGE);
         let shown = page.display();
         let text = fs::read_to_string(&page).with_context(|| format!("{shown} cannot be read"))?;
@@ -142,8 +143,9 @@ pub fn run(
     let bad = rows.iter().filter(|row| !row.is_good).count();
     ensure!(
         bad == 0 && troubles.is_empty(),
-        "{bad} of {} rows are not as they have to be",
-        rows.len()
+        "{bad} of {} rows are not as they have to be, and {} things could not be tried",
+        rows.len(),
+        troubles.len()
     );
     if rows.is_empty() {
         bail!("the machine tried nothing");
@@ -203,8 +205,6 @@ fn print(rows: &[Row]) {
 
 /// A page with the table in its place; none if the page has no place for it.
 fn put_into(page: &str, release: &str, rows: &[Row]) -> Option<String> {
-    let begin = page.find(BEGIN)? + BEGIN.len();
-    let end = begin + page.get(begin..)?.find(END)?;
     let line = |cells: [String; HEADS.len()]| {
         let cells = cells.map(|cell| cell.replace('\n', " ").replace('|', "\\|"));
         format!("| {} |\n", cells.join(" | "))
@@ -213,11 +213,7 @@ fn put_into(page: &str, release: &str, rows: &[Row]) -> Option<String> {
     text += &line(HEADS.map(str::to_owned));
     text += &line(["---"; HEADS.len()].map(str::to_owned));
     text.extend(rows.iter().map(|row| line(cells(row))));
-    Some(format!(
-        "{}\n\n{text}\n{}",
-        page.get(..begin)?,
-        page.get(end..)?
-    ))
+    put_between(page, [BEGIN, END], &format!("\n\n{text}\n"))
 }
 
 #[cfg(test)]
