@@ -247,7 +247,7 @@ fn while_the_disk_is_full_operators_words_hold_and_are_written_later() {
         assert!(!p.passes("198.51.100.67") && !p.passes("198.51.100.68"));
         assert!(p.passes("198.51.100.66") && p.passes("198.51.100.69"));
         assert_eq!(p.status()["mode"], "enforce");
-        assert_eq!(p.override_of("limit.source.udp")["value"], "1000/s");
+        assert_eq!(p.override_of("limit.source.udp")["value"], "1k/s");
         assert_eq!(p.json("rule list")["rules"].as_array().unwrap().len(), 1);
     };
     hold(&p);
