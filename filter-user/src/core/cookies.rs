@@ -18,9 +18,12 @@ const LIFELESS: Duration = Duration::from_secs(1);
 const CASE: u32 = 3;
 /// How long they count when no other source follows.
 const MEMORY: Duration = Duration::from_secs(10);
-/// How long cookies stay off at a port, at first and at most.
+/// How long cookies stay off at a port, at first.
 const PAUSE: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(3_600);
+/// And at most.
+pub const LONGEST: Duration = Duration::from_secs(3_600);
+/// Who switches ports off of which no connection comes.
+pub const WATCH: &str = "floodwall, for no connection came of valid cookies";
 
 /// Where the answering of SYNs stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     actor::CONTROLLER,
+    cookies::{LONGEST, WATCH},
     held::{Held, Holdings, Veto},
     lists::{End, Imported, List, Note},
     rules::AddedRule,
@@ -292,7 +293,8 @@ impl State {
 }
 
 impl State {
-    /// Moves what the controller holds along with a calendar that was set: it was to last for a time.
+    /// Moves what the daemon holds by itself along with a calendar that was set: it was to last for a
+    /// time.
     pub fn postpone_held(&mut self, by: SignedDuration) {
         let latest = |_| {
             if by.is_negative() {
@@ -317,6 +319,10 @@ impl State {
         }
         for until in held.vetoes.values_mut() {
             *until = moved(*until);
+        }
+        for set in self.cookie_ports.values_mut().filter(|set| set.by == WATCH) {
+            set.since = moved(set.since);
+            set.until = set.until.map(moved);
         }
         let move_note = |note: &Note| {
             (note.by == CONTROLLER).then(|| Note {
@@ -343,6 +349,17 @@ impl State {
         let changes: Vec<Change> = bans.chain(rules).collect();
         for change in changes {
             let _ = self.apply(change);
+        }
+    }
+}
+
+impl State {
+    /// Lets no pause of cookies last longer than the longest does: the calendar may have been set back
+    /// while no daemon ran.
+    pub fn bound_pauses(&mut self, now: Timestamp) {
+        let longest = now.checked_add(LONGEST).unwrap_or(Timestamp::MAX);
+        for set in self.cookie_ports.values_mut().filter(|set| set.by == WATCH) {
+            set.until = set.until.map(|until| until.min(longest));
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     clock,
     core::{
         actor::Actor,
-        cookies::{Step, Switch, Want, blame},
+        cookies::{Step, Switch, WATCH, Want, blame},
         defences,
         refusal::Refusal,
         silence::{self, Count},
@@ -39,8 +39,6 @@ const COOKIE_LIFE: u64 = 120;
 const HEALTHY: Duration = Duration::from_millis(100);
 /// The trouble of a setting that could not be kept anew.
 const UNKEPT: &str = "keeping syncookies";
-/// Who switches ports off of which no connection comes.
-const WATCH: &str = "floodwall, for no connection came of valid cookies";
 
 impl<D: Dataplane> Daemon<D> {
     /// Takes the switch up where a daemon before left it, from the kernel's old setting that it kept.
@@ -239,9 +237,16 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     /// Keeps what the setting was, on a thread of its own; `None` if that takes longer than a healthy
-    /// disk does. What is under way is waited for first.
+    /// disk does. What is under way is waited for first, and does for the same value alone.
     fn keep_aside(&mut self, kept: &Kept) -> Option<io::Result<()>> {
-        let writing = match self.terrain.writing.take() {
+        let mut under_way = self.terrain.writing.take();
+        if let Some(other) = under_way.take_if(|it| it.kept() != kept)
+            && other.wait(HEALTHY).is_none()
+        {
+            self.terrain.writing = Some(other);
+            return None;
+        }
+        let writing = match under_way {
             Some(writing) => writing,
             None => match Writing::begin(&self.config.paths.state, kept) {
                 Ok(writing) => writing,
@@ -284,7 +289,10 @@ impl<D: Dataplane> Daemon<D> {
         let host = &mut self.host;
         let unkept = self.terrain.unkept.as_ref();
         let put_back = match unkept.filter(|kept| kept.is_of(netns)) {
-            Some(kept) => host.set_syncookies(kept.value),
+            // What was written meanwhile, or before it, must not be found by the next start.
+            Some(kept) => host
+                .set_syncookies(kept.value)
+                .and_then(|()| syncookies::remove(folder)),
             None => {
                 syncookies::put_back(folder, netns, |value| host.set_syncookies(value)).map(drop)
             }
@@ -314,6 +322,23 @@ impl<D: Dataplane> Daemon<D> {
             && let Err(refusal) = self.restore_setting()
         {
             tracing::error!("{refusal}");
+            self.restore_unkept();
+        }
+    }
+
+    /// Sets what is in memory alone, which nobody knows after the end, also while the disk hangs. If
+    /// that write is done after all, the next start sets the same once more.
+    fn restore_unkept(&mut self) {
+        let netns = self.terrain.network.netns;
+        let unkept = self.terrain.unkept.as_ref();
+        if let Some(kept) = unkept.filter(|kept| kept.is_of(netns))
+            && let Err(error) = self.host.set_syncookies(kept.value)
+        {
+            tracing::error!(
+                "net.ipv4.tcp_syncookies could not be put back ({error}): sysctl -w \
+                 net.ipv4.tcp_syncookies={}",
+                kept.value
+            );
         }
     }
 

@@ -72,25 +72,43 @@ pub fn write(folder: &Path, kept: &Kept) -> io::Result<()> {
 
 /// A write under way on a thread of its own: a disk that hangs holds up nobody who defends this host.
 #[derive(Debug)]
-pub struct Writing(mpsc::Receiver<io::Result<()>>);
+pub struct Writing {
+    kept: Kept,
+    result: mpsc::Receiver<io::Result<()>>,
+}
 
 impl Writing {
     /// Begins to keep it.
     pub fn begin(folder: &Path, kept: &Kept) -> io::Result<Self> {
         let (done, result) = mpsc::channel();
-        let (folder, kept) = (folder.to_owned(), kept.clone());
+        let (folder, written) = (folder.to_owned(), kept.clone());
         thread::Builder::new()
             .name("syncookies".to_owned())
             .spawn(move || {
                 // Nobody waits for it at the end of a daemon.
-                let _ = done.send(write(&folder, &kept));
+                let _ = done.send(write(&folder, &written));
             })?;
-        Ok(Self(result))
+        Ok(Self {
+            kept: kept.clone(),
+            result,
+        })
+    }
+
+    /// One of which nothing comes until it is said what.
+    #[cfg(test)]
+    pub fn hanging(kept: Kept) -> (Self, mpsc::Sender<io::Result<()>>) {
+        let (done, result) = mpsc::channel();
+        (Self { kept, result }, done)
+    }
+
+    /// What is written.
+    pub const fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// What came of it; `None` if it is not done in this time.
     pub fn wait(&self, patience: Duration) -> Option<io::Result<()>> {
-        match self.0.recv_timeout(patience) {
+        match self.result.recv_timeout(patience) {
             Ok(result) => Some(result),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
             Err(mpsc::RecvTimeoutError::Disconnected) => {
@@ -135,6 +153,10 @@ pub fn put_back(
 
 /// Forgets it.
 pub fn remove(folder: &Path) -> io::Result<()> {
+    // Where nothing can be written, it is not even said that nothing is there.
+    if !fs::exists(file(folder))? {
+        return Ok(());
+    }
     match fs::remove_file(file(folder)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

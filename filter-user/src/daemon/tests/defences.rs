@@ -728,6 +728,24 @@ fn a_full_disk_does_not_keep_cookies_from_beginning() {
 }
 
 #[test]
+fn a_disk_that_hangs_leaves_no_setting_changed_and_nothing_behind() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    let [old, new] = [0, 1].map(|value| syncookies::Kept::new(value, 7));
+    let (writing, done) = syncookies::Writing::hanging(old);
+    daemon.terrain.writing = Some(writing);
+    daemon.terrain.unkept = Some(new);
+    daemon.terrain.switch = Switch::Draining(clock::monotonic());
+    daemon.end_draining();
+    assert_eq!(host.syncookies(), [1, 2, 1], "from memory");
+    assert!(daemon.terrain.writing.is_some());
+    done.send(Ok(())).expect("a receiver");
+    daemon.end_draining();
+    assert_eq!(host.syncookies(), [1, 2, 1, 1]);
+    assert_eq!(syncookies::read(&host.state()).expect("no file"), None);
+}
+
+#[test]
 fn a_crash_while_cookies_are_on_loses_nothing() {
     let host = host("");
     let mut daemon = host.protecting();
