@@ -96,18 +96,34 @@ fn a_calendar_that_is_set_ends_what_operators_gave_an_end_and_nothing_that_is_he
     daemon
         .add_for(Block, &["203.0.113.99/32"], Some(HOUR))
         .expect("added");
+    let rule = Command::AddRule {
+        rule: Box::new("drop udp dport 1".parse().expect("a rule")),
+        before: None,
+        duration: Some(HOUR),
+        reason: String::new(),
+        force: false,
+    };
+    daemon.run(rule).expect("added");
     let years = SignedDuration::from_hours(24 * 3_650);
     let then = clock::now() + years;
     daemon.heed_calendar_at(then, clock::monotonic());
     let ended = Change::Manual(Block, prefix("203.0.113.99/32"), None);
-    assert_eq!(daemon.state.expired(then), [ended]);
+    assert_eq!(daemon.state.expired(then), [ended, Change::Rule(1, None)]);
+    let block = |daemon: &Daemon<Fake>| daemon.value(ListId::Block, "203.0.113.99/32").until;
+    let ban = daemon.value(ListId::Ban, "203.0.113.7/32").until;
+    let rule =
+        |daemon: &Daemon<Fake>| daemon.plane.rules[daemon.rulebook.bank as usize].entries[0].until;
+    let tick = daemon.plane.tick;
+    assert!(block(&daemon) <= tick + 1 && rule(&daemon) <= tick + 1);
     let (events, _) = daemon.store.events(None, 100).expect("events");
     assert!(events.iter().any(|event| event.kind == "clock.set"));
 
     // And back: nothing is held for ten years.
     daemon.heed_calendar_at(clock::now(), clock::monotonic());
     let hours = clock::now() + SignedDuration::from_hours(2);
-    assert_eq!(daemon.state.expired(hours).len(), 3);
+    assert_eq!(daemon.state.expired(hours).len(), 4);
+    assert!(block(&daemon) > tick + 3_000 * 250 && rule(&daemon) > tick + 3_000 * 250);
+    assert_eq!(daemon.value(ListId::Ban, "203.0.113.7/32").until, ban);
 }
 
 #[test]
