@@ -245,7 +245,6 @@ impl<D: Dataplane> Service for Daemon<D> {
         dry_run: bool,
     ) -> Result<Outcome, Refusal> {
         self.heed_calendar();
-        let waiting = self.unwritten.len();
         // Whoever confirms too late is told so.
         self.end_trial();
         // What was found out two seconds ago has to do for the controller.
@@ -283,6 +282,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             // Before anything is noted: what refuses stays as it was.
             outcome.notes = vec![self.attach(interface)?];
         }
+        let noted = self.unwritten.noted();
         let carried = self.carry_back(decision.changes, actor, &kind, &text);
         match (&command, carried) {
             (Command::Attach { interface }, Err(refusal)) => {
@@ -291,7 +291,7 @@ impl<D: Dataplane> Service for Daemon<D> {
             }
             (_, result) => result?,
         }
-        if self.unwritten.len() > waiting {
+        if self.unwritten.noted() > noted {
             outcome.notes.extend(self.word_of_unwritten());
         }
         if let Some(last) = last {

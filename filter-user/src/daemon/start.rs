@@ -164,11 +164,13 @@ impl<D: Dataplane> Daemon<D> {
         daemon.survey(now)?;
         let answered = taken_over && found.defences_always & Defence::Cookies.bit() != 0;
         let held_until = if taken_over { found.held_until } else { 0 };
-        // What is held outlasts its incident by minutes.
-        let is_told = last_end.is_some_and(|end| end + LINGER > clock::now());
+        // What is held outlasts its incident by minutes, and the daemon may have been gone for long.
+        let held_end = moment.time(held_until);
+        let is_told = last_end.is_some_and(|end| held_end.duration_since(end) < LINGER);
         if held_until > 0 && interrupted.is_empty() && !is_told {
             untold.push(UNTOLD_INCIDENT.to_owned());
         }
+        daemon.state.bound_pauses(moment.now);
         daemon.resume_cookies(answered, held_until)?;
         for loss in daemon.losses.clone() {
             tracing::error!("{loss}");
@@ -423,6 +425,7 @@ impl<D: Dataplane> Daemon<D> {
         text: &str,
     ) -> Result<(), Refusal> {
         let at = clock::now();
+        let told = Told { at, by, kind, text };
         let written = self
             .write_down()
             .and_then(|()| self.store.begin())
@@ -436,8 +439,8 @@ impl<D: Dataplane> Daemon<D> {
             });
         match written {
             Ok(event) => self.handle.publish(event),
-            Err(error) if self.may_wait(&changes) => {
-                self.wait_for_disk(&error, &changes, Told { at, by, kind, text });
+            Err(error) if self.may_wait(&changes, told) => {
+                self.wait_for_disk(&error, &changes, told);
             }
             Err(error) => return Err(unchanged(&error)),
         }

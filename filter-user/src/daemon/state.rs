@@ -330,7 +330,7 @@ impl<D: Dataplane> Daemon<D> {
             .and_then(|()| self.put_services())
             .and_then(|()| match self.store.commit() {
                 Ok(()) => Ok(true),
-                Err(error) if self.may_wait(changes) => {
+                Err(error) if self.may_wait(changes, told) => {
                     self.store.rollback();
                     self.wait_for_disk(&error, changes, told);
                     Ok(false)

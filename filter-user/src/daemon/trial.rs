@@ -6,6 +6,7 @@ use filter_common::abi::settings::Settings;
 use super::{
     state::{Daemon, Source, failed},
     tables::Moment,
+    unwritten::EXPIRED,
 };
 use crate::{
     api::types::PendingStatus,
@@ -111,7 +112,7 @@ impl<D: Dataplane> Daemon<D> {
             }
             let text = unconfirmed(&trial);
             let changes = taken_back(&trial, moment.now);
-            self.carry_back(changes, &Actor::Daemon, "trial.expired", &text)?;
+            self.carry_back(changes, &Actor::Daemon, EXPIRED, &text)?;
             self.unconfirmed = Some(text);
             Ok(true)
         });
@@ -192,7 +193,7 @@ impl<D: Dataplane> Daemon<D> {
         self.confirm_by = 0;
         let text = unconfirmed(&trial);
         let changes = taken_back(&trial, clock::now());
-        self.keep(changes, &Actor::Daemon, "trial.expired", &text)?;
+        self.keep(changes, &Actor::Daemon, EXPIRED, &text)?;
         tracing::warn!("{text}");
         self.unconfirmed = Some(text);
         Ok(())

@@ -16,12 +16,16 @@ use crate::{
 const MOST: usize = 10_000;
 /// The trouble of changes that wait.
 const TROUBLE: &str = "unwritten";
+/// The kind of event by which a trial ends that nobody confirmed.
+pub(super) const EXPIRED: &str = "trial.expired";
 
 /// What waits, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     changes: Vec<Change>,
     events: Vec<Waiting>,
+    /// How many ever waited.
+    noted: u64,
 }
 
 #[derive(Debug)]
@@ -43,8 +47,13 @@ pub(super) struct Told<'a> {
 
 impl Unwritten {
     /// How many events wait.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.events.len()
+    }
+
+    /// How many events ever waited, those that are written by now among them.
+    pub(super) const fn noted(&self) -> u64 {
+        self.noted
     }
 }
 
@@ -59,7 +68,7 @@ impl<D: Dataplane> Daemon<D> {
         moment: Moment,
         told: Told<'_>,
     ) -> Result<(), Refusal> {
-        if !self.may_wait(changes) {
+        if !self.may_wait(changes, told) {
             return Err(unchanged(error));
         }
         self.put_all(changes, moves, moment)?;
@@ -68,8 +77,9 @@ impl<D: Dataplane> Daemon<D> {
     }
 
     /// Whether changes may be in force before they are written. A list is a file, and what waits for
-    /// confirmation has to outlive this daemon.
-    pub(super) fn may_wait(&self, changes: &[Change]) -> bool {
+    /// confirmation has to outlive this daemon; that nobody confirmed it, the next start finds by itself.
+    pub(super) fn may_wait(&self, changes: &[Change], told: Told<'_>) -> bool {
+        let is_expiry = told.kind == EXPIRED;
         let is_small = |change: &Change| match change {
             Change::Manual(..)
             | Change::Rule(..)
@@ -82,7 +92,8 @@ impl<D: Dataplane> Daemon<D> {
             | Change::HeldDefence(..)
             | Change::HeldLimit(..)
             | Change::Veto(..) => true,
-            Change::Import(..) | Change::Trial(_) | Change::Unconfirmed(_) => false,
+            Change::Trial(None) | Change::Unconfirmed(_) => is_expiry,
+            Change::Import(..) | Change::Trial(Some(_)) => false,
         };
         let waiting = &self.unwritten.changes;
         self.state.trial.is_none()
@@ -95,6 +106,7 @@ impl<D: Dataplane> Daemon<D> {
         let Told { at, by, kind, text } = told;
         tracing::info!(kind, by = %by, "{text}");
         self.unwritten.changes.extend_from_slice(changes);
+        self.unwritten.noted += 1;
         self.unwritten.events.push(Waiting {
             at,
             by: by.clone(),
@@ -125,10 +137,18 @@ impl<D: Dataplane> Daemon<D> {
             return Ok(());
         }
         self.store.begin()?;
-        let Unwritten { changes, events } = &self.unwritten;
+        let Unwritten {
+            changes, events, ..
+        } = &self.unwritten;
+        // A newer one may be on the disk by now, of a rule that no restart finds.
+        let next = changes
+            .iter()
+            .any(|change| matches!(change, Change::NextRule(_)))
+            .then_some(Change::NextRule(self.state.next_rule));
         let store = &mut self.store;
         let mut write = || {
             store.write(changes)?;
+            store.write(next.as_slice())?;
             store.write_slots(&self.rulebook.slots)?;
             let events = events.iter().map(|event| {
                 let Waiting { at, by, kind, text } = event;
@@ -144,7 +164,8 @@ impl<D: Dataplane> Daemon<D> {
                 return Err(error);
             }
         };
-        self.unwritten = Unwritten::default();
+        self.unwritten.changes.clear();
+        self.unwritten.events.clear();
         self.troubles.remove(TROUBLE);
         let count = written.len();
         for event in written {

@@ -507,3 +507,21 @@ fn a_comparison_tells_keys_and_whom_a_reload_would_hit() {
     let wrong = daemon.config_diff(Some("moed = 1")).unwrap_err();
     assert!(wrong.message.contains("did you mean `mode`?"), "{wrong}");
 }
+
+#[test]
+fn what_nobody_confirmed_ends_while_the_disk_is_full_and_locks_nobody_out() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    daemon.run(tried(block(&["192.0.2.2/32"]))).expect("tried");
+    daemon.store.refuse_writes();
+    daemon.run(Command::Confirm).expect_err("it has to last");
+    daemon.pass_the_deadline();
+    daemon.add(Block, &["192.0.2.3/32"]).expect("in force");
+    assert!(!daemon.meets(Block, "192.0.2.2") && daemon.meets(Block, "192.0.2.3"));
+    assert!(daemon.state.trial.is_none());
+    daemon.store.accept_writes();
+    daemon.write_down().expect("written");
+    let mut daemon = host.again(daemon);
+    assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.3/32"]));
+    assert!(daemon.state.trial.is_none());
+}
