@@ -162,13 +162,21 @@ pub fn bind(path: &Path, access: &Access) -> anyhow::Result<Socket> {
     })
 }
 
-/// Makes a folder that others may pass through, whatever this process' files are for others.
+/// Makes a folder, and those above it that are missing, so that others may pass through, whatever this
+/// process' files are for others. What is there already stays as it is.
 fn make_open(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+    if let Some(above) = folder.parent() {
+        make_open(above)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(0o755)),
+        // Somebody else made it just now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn refuse_if_served(path: &Path) -> anyhow::Result<()> {

@@ -25,6 +25,33 @@ fn it_is_open_to_the_group_that_reads_and_to_nobody_else() {
     assert_eq!(folder.permissions().mode() & 0o7777, 0o755);
 }
 
+/// The mask is the process's, and other tests make files at the same time: as a process of its own.
+#[test]
+fn every_folder_made_on_the_way_is_open() {
+    const CHILD: &str = "FLOODWALL_TEST_SOCKET_BELOW";
+    if let Some(folder) = std::env::var_os(CHILD) {
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        let path = std::path::Path::new(&folder).join("made/first/then/control.sock");
+        bind(&path, &config(path.clone()).access).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    let was_there = fs::metadata(folder.path()).unwrap().permissions();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "socket::every_folder_made_on_the_way_is_open"])
+        .env(CHILD, folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for folder in [made.clone(), made.join("first"), made.join("first/then")] {
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755, "{}", folder.display());
+    }
+    let is_there = fs::metadata(folder.path()).unwrap().permissions();
+    assert_eq!(is_there, was_there);
+}
+
 #[test]
 fn a_second_daemon_is_refused() {
     let lab = Lab::new(As::Root);
