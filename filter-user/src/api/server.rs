@@ -58,6 +58,8 @@ pub struct Bounds {
     pub imports: usize,
     /// Streams of events at once.
     pub followers: usize,
+    /// How many of them may be of peers who only look.
+    pub looking_followers: usize,
     /// How long answers under way may take when the daemon stops.
     pub goodbye: Duration,
 }
@@ -76,6 +78,7 @@ impl Default for Bounds {
             import: 256 << 20,
             imports: 2,
             followers: 16,
+            looking_followers: 12,
             goodbye: Duration::from_secs(2),
         }
     }

@@ -118,6 +118,68 @@ fn the_document_tells_types_of_one_name_apart() {
     assert_eq!(report["required"], serde_json::json!(["at", "what", "why"]));
 }
 
+/// Whether a schema that bodies may have is of a type all the way down, with an end: none takes whatever
+/// comes, and none holds itself.
+fn is_closed(schemas: &Value, schema: &Value, above: &mut Vec<String>) -> bool {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.trim_start_matches("#/components/schemas/");
+        if above.iter().any(|it| it == name) {
+            return false;
+        }
+        above.push(name.to_owned());
+        let is_closed = is_closed(schemas, &schemas[name], above);
+        above.pop();
+        return is_closed;
+    }
+    for key in ["oneOf", "anyOf", "allOf"] {
+        if let Some(choices) = schema[key].as_array() {
+            return choices.iter().all(|it| is_closed(schemas, it, above));
+        }
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    !kinds.is_empty()
+        && kinds.iter().all(|kind| match *kind {
+            "array" => is_closed(schemas, &schema["items"], above),
+            "object" => {
+                schema["additionalProperties"] == false
+                    && schema["properties"].as_object().is_some_and(|fields| {
+                        fields.values().all(|it| is_closed(schemas, it, above))
+                    })
+            }
+            "string" | "integer" | "number" | "boolean" | "null" => true,
+            _ => false,
+        })
+}
+
+#[test]
+fn no_body_has_a_field_of_any_type() {
+    let document = serde_json::to_value(Document::openapi()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let mut bodies = 0;
+    for (path, method) in operations() {
+        let body = &document["paths"][&path][method.to_lowercase()]["requestBody"];
+        for content in body["content"].as_object().into_iter().flatten() {
+            let (kind, content) = content;
+            let schema = &content["schema"];
+            let is_closed = is_closed(schemas, schema, &mut Vec::new());
+            assert!(is_closed, "{method} {path} {kind}: {schema}");
+            bodies += 1;
+        }
+    }
+    assert!(bodies > 10, "{bodies}");
+    for open in [
+        serde_json::json!({}),
+        serde_json::json!({"type": "object"}),
+        serde_json::json!({"type": "array", "items": {}}),
+    ] {
+        assert!(!is_closed(schemas, &open, &mut Vec::new()), "{open}");
+    }
+}
+
 #[test]
 fn the_document_describes_parameters_bodies_and_errors() {
     let lab = Lab::new(As::Reader);

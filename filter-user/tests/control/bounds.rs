@@ -195,6 +195,8 @@ fn bodies_that_are_too_large_are_refused() {
     assert!(lab.notes().is_empty());
 }
 
+/// What is nested is no value of any type, which ends the reading at the second level at the latest;
+/// that no type takes whatever comes is shown by `no_body_has_a_field_of_any_type`.
 #[test]
 fn a_body_of_any_depth_is_refused() {
     let lab = Lab::new(As::Root);
@@ -300,6 +302,30 @@ fn followers_are_counted_and_give_their_place_back() {
         }
         ends_soon(since);
     }
+}
+
+#[test]
+fn followers_who_only_look_take_no_place_of_those_who_may_change() {
+    let bounds = Bounds {
+        followers: 3,
+        looking_followers: 2,
+        ..Bounds::default()
+    };
+    let lab = Lab::within(As::Reader, bounds);
+    let _held = [follow(&lab, ""), follow(&lab, "")];
+    let answer = lab.ask("GET", "/v1/events?follow=true");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(
+        answer.error().message.starts_with("2 others follow"),
+        "{answer:?}"
+    );
+    let mut admin = lab.connect_as(As::Admin);
+    admin
+        .write_all(b"GET /v1/events?follow=true HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    let mut head = [0; 12];
+    admin.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
 }
 
 #[test]

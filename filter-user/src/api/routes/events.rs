@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::{Body, Bytes},
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 
 use super::{Api, lists};
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
         error::ApiError,
         extract::Query,
         openapi::Errors,
+        peer::Role,
+        server::Peer,
         types::{Event, EventPage, EventsQuery},
     },
     core::refusal::Refusal,
@@ -48,6 +50,7 @@ type Line = Result<Bytes, std::io::Error>;
 )]
 pub async fn events(
     State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, ApiError> {
     let limit = lists::page_limit(query.limit, PAGE)?;
@@ -59,17 +62,7 @@ pub async fn events(
             .await?;
         return Ok(Json(page).into_response());
     }
-    let permit = Arc::clone(&api.followers)
-        .try_acquire_owned()
-        .map_err(|_| {
-            ApiError::with_status(
-                StatusCode::SERVICE_UNAVAILABLE,
-                Refusal::failed(format!(
-                    "{} others follow the events, more are not served; end one of them",
-                    api.bounds.followers
-                )),
-            )
-        })?;
+    let permits = seats(&api, peer.role)?;
     // First the subscription, then the past: nothing falls between them.
     let live = api.handle.follow();
     let past = api
@@ -77,7 +70,14 @@ pub async fn events(
         .call(move |service| service.events(after, limit))
         .await?;
     let (lines, waiting) = mpsc::channel(WAITING);
-    tokio::spawn(follow(api.handle.clone(), past, limit, live, lines, permit));
+    tokio::spawn(follow(
+        api.handle.clone(),
+        past,
+        limit,
+        live,
+        lines,
+        permits,
+    ));
     let stream = stream::unfold(waiting, async |mut waiting: mpsc::Receiver<Line>| {
         waiting.recv().await.map(|line| (line, waiting))
     });
@@ -88,6 +88,32 @@ pub async fn events(
         .into_response())
 }
 
+/// A follower's place, and one among those who only look if it is one of them: however many look, there
+/// is room for those who may change something.
+fn seats(api: &Api, role: Role) -> Result<Vec<OwnedSemaphorePermit>, ApiError> {
+    let all = (&api.followers, api.bounds.followers);
+    let looking = (&api.looking_followers, api.bounds.looking_followers);
+    let needed = match role {
+        Role::Change => vec![all],
+        Role::Nobody | Role::Read => vec![looking, all],
+    };
+    needed
+        .into_iter()
+        .map(|(seats, count)| seat(seats, count))
+        .collect()
+}
+
+fn seat(seats: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(seats).try_acquire_owned().map_err(|_| {
+        ApiError::with_status(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::failed(format!(
+                "{count} others follow the events, more are not served; end one of them"
+            )),
+        )
+    })
+}
+
 /// Sends the past, then what happens, until the follower goes or falls behind.
 async fn follow(
     handle: Handle,
@@ -95,7 +121,7 @@ async fn follow(
     limit: usize,
     mut live: broadcast::Receiver<Arc<Event>>,
     lines: mpsc::Sender<Line>,
-    _permit: OwnedSemaphorePermit,
+    _permits: Vec<OwnedSemaphorePermit>,
 ) {
     let mut last = i64::MIN;
     loop {

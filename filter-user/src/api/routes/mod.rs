@@ -53,6 +53,8 @@ pub struct Api {
     pub bounds: Bounds,
     /// Room for streams of events.
     pub followers: Arc<Semaphore>,
+    /// Room among them for those who only look.
+    pub looking_followers: Arc<Semaphore>,
     /// Room for imports, each of which may hold a whole table.
     pub imports: Arc<Semaphore>,
     tables: Tables,
@@ -67,6 +69,7 @@ impl Api {
             handle,
             bounds,
             followers: Arc::new(Semaphore::new(bounds.followers)),
+            looking_followers: Arc::new(Semaphore::new(bounds.looking_followers)),
             imports: Arc::new(Semaphore::new(bounds.imports)),
             tables: config.tables,
             read_group: config.access.read_group.clone(),
