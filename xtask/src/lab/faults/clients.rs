@@ -157,7 +157,7 @@ pub fn tables(site: &mut Site, course: Course) -> Result<Vec<String>> {
     }
     Ok(vec![
         "what does not fit is refused, with the table's name and the key that enlarges it; the source \
-         table forgets whom it has not seen for longest"
+         table gives a newcomer the fuller bucket of two, or none if both are more than half empty"
             .to_owned(),
     ])
 }
