@@ -139,7 +139,7 @@ fn is_closed(schemas: &Value, schema: &Value, above: &mut Vec<String>) -> bool {
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     };
     !kinds.is_empty()
         && kinds.iter().all(|kind| match *kind {
