@@ -42,6 +42,23 @@ enum Kind {
     Catalogue,
 }
 
+/// Where network tests are that stand no flood and measure no rate: they wait for the daemon, and for
+/// times to end, each in namespaces of its own.
+const WAITING: [&str; 12] = [
+    "access::",
+    "api::",
+    "attach::",
+    "block::",
+    "configuration::",
+    "import::",
+    "mode::",
+    "refusals::",
+    "rules::",
+    "service::",
+    "state::",
+    "trial::",
+];
+
 impl Kind {
     const ALL: [Self; 5] = [
         Self::Property,
@@ -71,9 +88,24 @@ impl Kind {
         matches!(self, Self::Golden) || self.needs_daemon()
     }
 
-    /// Tests that start the daemon have the machine to themselves, one after the other.
+    /// Tests that start the daemon.
     const fn needs_daemon(self) -> bool {
         matches!(self, Self::Network | Self::Catalogue)
+    }
+
+    /// Tests that run together, and how many at a time if not as many as there are processors. Those that
+    /// start the daemon have the machine to themselves, but for those that mostly wait.
+    fn batches(self, tests: Vec<String>) -> Vec<(Vec<String>, Option<&'static str>)> {
+        if !self.needs_daemon() {
+            return vec![(tests, None)];
+        }
+        let (waiting, alone): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| {
+            self == Self::Network && WAITING.iter().any(|it| test.starts_with(it))
+        });
+        [(alone, Some("1")), (waiting, Some("2"))]
+            .into_iter()
+            .filter(|(tests, _)| !tests.is_empty())
+            .collect()
     }
 }
 
@@ -146,17 +178,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             binary.package,
             binary.target
         );
-        let mut command = test_command(kind, binary, built.daemon.as_deref())?;
-        command.args(["--exact", "--show-output"]).args(&tests);
-        if kind.needs_daemon() {
-            command.arg("--test-threads=1");
+        for (tests, threads) in kind.batches(tests) {
+            let mut command = test_command(kind, binary, built.daemon.as_deref())?;
+            command.args(["--exact", "--show-output"]).args(&tests);
+            if let Some(threads) = threads {
+                command.args(["--test-threads", threads]);
+            }
+            let all = u64::try_from(tests.len())?;
+            add(
+                &mut rows,
+                kind,
+                execute(command, Some(all), kind.needs_root())?,
+            );
         }
-        let all = u64::try_from(tests.len())?;
-        add(
-            &mut rows,
-            kind,
-            execute(command, Some(all), kind.needs_root())?,
-        );
     }
     if arguments.kind.is_none_or(|kind| kind == Kind::Unit) {
         println!("test: unit: examples in the documentation");
@@ -413,6 +447,28 @@ mod tests {
         assert_eq!(Kind::of("golden", "packets"), Kind::Golden);
         assert_eq!(Kind::of("network", "block"), Kind::Network);
         assert_eq!(Kind::of("catalogue", "tcp::row_01"), Kind::Catalogue);
+    }
+
+    #[test]
+    fn what_measures_runs_alone_and_no_test_is_lost() {
+        let tests = || {
+            ["state::a", "faults::b", "trial::c"]
+                .map(str::to_owned)
+                .to_vec()
+        };
+        let batch = |tests: &[&str], threads| {
+            let tests: Vec<String> = tests.iter().map(|&test| test.to_owned()).collect();
+            (tests, threads)
+        };
+        assert_eq!(
+            Kind::Network.batches(tests()),
+            [
+                batch(&["faults::b"], Some("1")),
+                batch(&["state::a", "trial::c"], Some("2")),
+            ]
+        );
+        assert_eq!(Kind::Catalogue.batches(tests()), [(tests(), Some("1"))]);
+        assert_eq!(Kind::Unit.batches(tests()), [(tests(), None)]);
     }
 
     #[test]
