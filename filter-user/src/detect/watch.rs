@@ -366,7 +366,6 @@ fn accompanied(
     normal: &Normal,
     baselines: &Baselines,
 ) -> bool {
-    const AS_MUCH: f64 = 0.5;
     let handshakes = baselines.normal(
         Vector::Connections,
         &Target::Host,
@@ -381,8 +380,19 @@ fn accompanied(
         .steady
         .per_second(windows.steady.handshakes)
         .max(windows.brisk.per_second(windows.brisk.handshakes));
-    let rose = windows.brisk.rate(vector).packets / usual.max(1.0);
-    completed > 0.0 && completed >= AS_MUCH * rose * handshakes
+    rose_alike(
+        (windows.brisk.rate(vector).packets, usual),
+        (completed, handshakes),
+    )
+}
+
+/// Whether handshakes rose as packets did, each a second as it is now and as it usually is. Not
+/// where there usually is less than one for a thousand packets: those that happen by come from elsewhere.
+fn rose_alike((packets, usual): (f64, f64), (completed, handshakes): (f64, f64)) -> bool {
+    const AS_MUCH: f64 = 0.5;
+    const COMPANY: f64 = 0.001;
+    let rose = packets / usual.max(1.0);
+    handshakes >= COMPANY * usual && completed >= AS_MUCH * rose * handshakes.max(1.0)
 }
 
 /// The share of data that belongs to the port where most handshakes are completed, as far as is
@@ -406,3 +416,6 @@ fn busiest(rates: &Rates, steady: &Window) -> Option<Target> {
     let (port, rate) = *rates.ports().first()?;
     (rate >= 0.6 * all).then_some(Target::Service { protocol: 6, port })
 }
+
+#[cfg(test)]
+mod tests;
