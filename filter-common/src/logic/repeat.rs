@@ -41,7 +41,7 @@ pub struct Sighting {
     pub is_repeated: bool,
     /// The entry to write, below [`ENTRIES`].
     pub entry: u32,
-    /// What to write there, if the SYN is not answered.
+    /// What to write there.
     pub word: u32,
 }
 
@@ -69,14 +69,15 @@ impl Place {
         }
     }
 
-    /// Looks for the SYN in its line at a time in units.
+    /// Looks for the SYN at a time in units, in the line that this reads the entries of.
     #[inline(always)]
-    pub fn look(&self, line: &Line, time: u64) -> Sighting {
+    pub fn look(&self, read: impl Fn(usize) -> u32, time: u64) -> Sighting {
         let tag = u64::from(self.tag);
         let (mut found, mut pause) = (0, 0);
         let (mut mine, mut oldest, mut age) = (0, 0, 0);
-        for (at, entry) in (0_u64..).zip(line) {
-            let entry = u64::from(*entry);
+        for at in 0..ENTRIES {
+            let entry = u64::from(read(at));
+            let at = at as u64;
             // Nobody wrote it: older than any.
             let since = choose(equal(entry, 0), TIME + 1, time.wrapping_sub(entry) & TIME);
             let is_mine = equal(entry >> TIME_BITS, tag);
@@ -113,9 +114,13 @@ mod tests {
         }
     }
 
+    fn look(line: &Line, place: Place, time: u64) -> Sighting {
+        place.look(|at| line.get(at).copied().expect("an entry"), time)
+    }
+
     /// Looks, and writes what is to be written; tells whether the SYN is a repeated one.
     fn meets(line: &mut Line, place: Place, time: u64) -> bool {
-        let sighting = place.look(line, time);
+        let sighting = look(line, place, time);
         if let Some(entry) = line.get_mut(sighting.entry as usize) {
             *entry = sighting.word;
         }
@@ -156,7 +161,7 @@ mod tests {
             meets(&mut line, it, time);
         }
         assert!(!meets(&mut line, place(1 << 20), 120));
-        let known: Vec<bool> = tags(1).map(|it| it.look(&line, 130).is_repeated).collect();
+        let known: Vec<bool> = tags(1).map(|it| look(&line, it, 130).is_repeated).collect();
         assert_eq!(known.iter().filter(|it| **it).count(), ENTRIES - 1);
         assert_eq!(known.first(), Some(&false), "the first was the oldest");
     }

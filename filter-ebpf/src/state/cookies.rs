@@ -120,7 +120,11 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
         standing::GOOD
     });
     if goes_unanswered(standing, &mut cpu.cookies_known, settings) {
-        return UNANSWERED;
+        return if how & ENFORCED != 0 {
+            UNANSWERED
+        } else {
+            NOTHING
+        };
     }
     let syn = Syn {
         context,
@@ -158,14 +162,16 @@ extern "C" fn cookies_answer(context: *mut xdp_md, how: u32) -> u32 {
 }
 
 /// Whether the stack gets the SYN of a known good source as it is, so many a second. Of those without
-/// an expected hop limit half of the burst is kept back, so that the others go first.
+/// an expected hop limit half of the burst is kept back, so that the others go first; but room for one
+/// there is, however small the burst.
 #[inline(always)]
 fn goes_unanswered(standing: u64, bucket: &mut u64, settings: &Settings) -> bool {
     if standing == standing::STRANGER {
         return false;
     }
     let mut limit = settings.cookies.known;
-    limit.depth = limit.depth.wrapping_shr(1 & !standing as u32);
+    let part = limit.depth.wrapping_shr(1 & !standing as u32);
+    limit.depth = part.max(limit.interval);
     bucket::take(bucket, Tick::now().moment(), &limit)
 }
 

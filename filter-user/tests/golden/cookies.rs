@@ -9,6 +9,7 @@ use filter_common::{
     abi::{
         defence::{Defence, PortSet},
         reason::Reason,
+        settings::{Class, Settings},
     },
     logic::{bucket::Limit, repeat::UNIT_SHORTER},
 };
@@ -434,15 +435,26 @@ fn known_client() -> Defended {
 }
 
 impl Defended {
-    fn limit(&mut self, known: u64) {
+    /// Ceilings of what goes to the stack as it is, and of answers for a prefix.
+    fn limit(&mut self, known: u64, answers: u64) {
+        self.limit_and(known, answers, |_| ());
+    }
+
+    fn limit_and(&mut self, known: u64, answers: u64, change: impl FnOnce(&mut Settings)) {
         let hz = self.hz;
         self.put(|force| {
             force.with(|it| {
                 it.seen_log2 = UNIT_SHORTER + UNIT_LOG2;
                 it.cookies.known = only(known, hz);
-                it.cookies.answers_prefix = only(8, hz);
+                it.cookies.answers_prefix = only(answers, hz);
+                change(it);
             })
         });
+    }
+
+    /// Between 11 and 80 units.
+    fn pause(&self) {
+        std::thread::sleep(Duration::from_millis(20 * (1000 << UNIT_LOG2) / self.hz));
     }
 
     /// How many of so many SYNs with this hop limit, the first of them with this sequence number, have
@@ -461,7 +473,7 @@ impl Defended {
 #[test]
 fn a_part_of_what_known_good_sources_have_is_kept_for_the_hop_limit_they_come_with() {
     let mut host = known_client();
-    host.limit(8);
+    host.limit(8, 8);
     let (unanswered, answered) = (Reason::Clean, Reason::CookieAnswered);
     assert_eq!(host.fates(53, 0, 99, unanswered), 4, "half of the burst");
     assert_eq!(host.fates(53, 100, 99, answered), 0, "the first had them");
@@ -470,21 +482,66 @@ fn a_part_of_what_known_good_sources_have_is_kept_for_the_hop_limit_they_come_wi
 }
 
 #[test]
-fn a_syn_that_is_sent_again_is_answered_from_what_is_kept_for_such() {
+fn a_limit_of_one_leaves_room_for_one_without_the_expected_hop_limit() {
+    let mut host = known_client();
+    host.limit(1, 8);
+    assert_eq!(host.fates(53, 0, 9, Reason::Clean), 1);
+    assert_eq!(host.fates(52, 100, 9, Reason::Clean), 0, "that was all");
+}
+
+#[test]
+fn who_goes_to_the_stack_is_charged_to_no_limit_where_cookies_are_enforced() {
     let mut host = known_client();
     let hz = host.hz;
-    host.limit(1);
-    // Three quarters of the burst, and what the others have besides: one SYN, and an answer.
-    assert_eq!(host.fates(53, 0, 99, Reason::CookieCeiling), 99 - 6);
+    let mut answers = |enforced| {
+        host.limit_and(16, 8, |it| {
+            it.enforced = enforced;
+            it.source.limits[Class::Syn as usize] = only(2, hz);
+            it.source.always = Class::Syn.bit();
+        });
+        host.fates(52, 0, 9, Reason::Clean)
+    };
+    assert_eq!(answers(Reason::all_drops()), 9);
+    let watched = Reason::all_drops() & !Reason::CookieAnswered.bit();
+    assert_eq!(answers(watched), 2, "as if there were no cookies");
+}
+
+#[test]
+fn a_syn_that_is_sent_again_is_answered_from_what_is_kept_for_such() {
+    let mut host = known_client();
+    host.limit(1, 16);
+    // Three quarters of the burst, and one SYN to the stack; then another eighth.
+    assert_eq!(host.fates(53, 0, 99, Reason::CookieCeiling), 99 - 13);
     assert_eq!(host.fates(52, 1000, 99, Reason::CookieCeiling), 99 - 2);
-    let mut again = |hops, sequence| host.fates(hops, sequence, 1, Reason::CookieAnswered);
-    assert_eq!(again(52, 1098), 0, "it comes too soon");
-    // Between 11 and 80 units.
-    std::thread::sleep(Duration::from_millis(20 * (1000 << UNIT_LOG2) / hz));
-    assert_eq!(again(52, 5000), 0, "another");
-    assert_eq!(again(53, 1098), 0, "another hop limit");
-    assert_eq!(again(52, 1098), 1);
-    assert_eq!(again(52, 1097), 0, "that was all");
+    let again =
+        |host: &mut Defended, hops, sequence| host.fates(hops, sequence, 1, Reason::CookieAnswered);
+    assert_eq!(again(&mut host, 52, 1098), 0, "it comes too soon");
+    host.pause();
+    assert_eq!(again(&mut host, 52, 5000), 0, "another");
+    assert_eq!(again(&mut host, 53, 1098), 0, "another hop limit");
+    assert_eq!(again(&mut host, 52, 1098), 1);
+    assert_eq!(again(&mut host, 52, 1098), 0, "without a pause");
+    assert_eq!(again(&mut host, 52, 1097), 1, "there was room");
+    assert_eq!(again(&mut host, 52, 1096), 0, "that was all");
+}
+
+#[test]
+fn what_finds_no_room_on_the_cpu_costs_the_prefix_nothing() {
+    let mut host = known_client();
+    let hz = host.hz;
+    let mut answered = |all, sequence, count| {
+        host.limit_and(1, 16, |it| it.cookies.answers = all);
+        host.fates(52, sequence, count, Reason::CookieAnswered)
+    };
+    // The CPU has room for one.
+    assert_eq!(answered(only(1, hz), 0, 99), 1);
+    host.pause();
+    let mut answered = |all, sequence, count| {
+        host.limit_and(1, 16, |it| it.cookies.answers = all);
+        host.fates(52, sequence, count, Reason::CookieAnswered)
+    };
+    assert_eq!(answered(only(1, hz), 50, 40), 0);
+    assert_eq!(answered(only(16, hz), 90, 4), 4);
 }
 
 impl Defended {

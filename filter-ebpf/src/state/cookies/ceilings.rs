@@ -67,15 +67,20 @@ pub fn have_room_again(
     cpu: &mut CpuState,
     standing: u64,
 ) -> bool {
+    let now = Tick::now().moment();
+    let all = &settings.cookies.answers;
+    // First, for what the prefix is charged is not given back.
+    if bucket::deficit(cpu.cookies, now, all).wrapping_add(all.interval) > all.depth {
+        return false;
+    }
     let limit = &settings.cookies.answers_prefix;
     let repeats = halved(limit);
     let eighths = (standing & 1).wrapping_mul(4).wrapping_add(4);
     if !limit.is_none() && !charge(packet, settings, REPEATS, &part(&repeats, eighths)) {
         return false;
     }
-    let now = Tick::now().moment();
     is_within_prefix(packet, settings, standing::REPEATED)
-        && bucket::take(&mut cpu.cookies, now, &settings.cookies.answers)
+        && bucket::take(&mut cpu.cookies, now, all)
 }
 
 #[inline(always)]

@@ -57,17 +57,20 @@ extern "C" fn cookies_repeat(context: *mut xdp_md) -> u32 {
         return 0;
     };
     let unit = settings.seen_log2.wrapping_sub(UNIT_SHORTER) & 63;
-    // SAFETY: whole words of a live map value; of what two CPUs write at once, one is lost, and the
-    // SYN is noted when it comes again.
-    let sighting = place.look(unsafe { &*line }, Tick::now().count() >> unit);
-    if sighting.is_repeated && ceilings::have_room_again(packet, settings, cpu, scratch.standing())
-    {
-        return 1;
-    }
+    let entries = line.cast::<u32>();
+    // Of what two CPUs write at once, one is lost, and the SYN is noted when it comes again.
+    let sighting = place.look(
+        // SAFETY: one of the line's entries, a whole word of a live map value.
+        |at| unsafe { entries.add(at).read_volatile() },
+        Tick::now().count() >> unit,
+    );
     let entry = (sighting.entry & 15) as usize;
-    // SAFETY: one of the line's entries.
-    unsafe { line.cast::<u32>().add(entry).write_volatile(sighting.word) };
-    0
+    // SAFETY: likewise.
+    unsafe { entries.add(entry).write_volatile(sighting.word) };
+    // Noted by now, so that a further copy finds no pause behind it, answered or not.
+    let is_answered = sighting.is_repeated
+        && ceilings::have_room_again(packet, settings, cpu, scratch.standing());
+    u32::from(is_answered)
 }
 
 /// See [`cookies_repeat`].
