@@ -6,7 +6,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, UdpSocket},
-    os::fd::AsRawFd as _,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -45,25 +44,7 @@ type Heard = BTreeMap<IpAddr, BTreeSet<u64>>;
 impl Receiver {
     /// Listens on all addresses of the server.
     fn start(sandbox: &Sandbox) -> Self {
-        let socket = sandbox
-            .server()
-            .run(|| UdpSocket::bind(("::", PORT)).unwrap())
-            .unwrap();
-        let room: libc::c_int = 16 << 20;
-        // SAFETY: the pointer and the length describe `room`, which outlives the call.
-        let result = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVBUFFORCE,
-                (&raw const room).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        };
-        assert_eq!(result, 0, "SO_RCVBUFFORCE");
-        socket
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
+        let socket = sandbox.listen(PORT, 16 << 20).unwrap();
         let heard = Arc::new(Mutex::new(BTreeMap::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    os::fd::AsRawFd as _,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -217,7 +216,7 @@ fn read(payload: &[u8]) -> Option<(u64, u64)> {
 impl Traffic {
     /// Starts the flood and waits until clean packets flow.
     pub fn start(sandbox: &Sandbox) -> Result<Self> {
-        let socket = listen(sandbox)?;
+        let socket = sandbox.listen(PORT, 64 << 20)?;
         let frames = |sources: &[IpAddr]| -> Result<Vec<Frame>> {
             sources.iter().map(|source| Frame::new(*source)).collect()
         };
@@ -347,27 +346,6 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         let _ = self.end();
     }
-}
-
-fn listen(sandbox: &Sandbox) -> Result<UdpSocket> {
-    let socket = sandbox
-        .server()
-        .run(|| UdpSocket::bind(("::", PORT)))?
-        .context("the server cannot listen")?;
-    let room: libc::c_int = 64 << 20;
-    // SAFETY: the pointer and the length describe `room`, which outlives the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVBUFFORCE,
-            (&raw const room).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    nix::errno::Errno::result(result).context("cannot enlarge the server's buffer; run as root")?;
-    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    Ok(socket)
 }
 
 fn count(socket: &UdpSocket, heard: &Mutex<Heard>, stop: &AtomicBool) {

@@ -20,13 +20,18 @@ mod segment;
 
 use std::{
     fs,
+    net::UdpSocket,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use aya::programs::links::FdLink;
-use nix::mount::{MsFlags, mount};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::socket::{setsockopt, sockopt},
+};
 
 pub use far::TO_SEGMENT;
 pub use namespace::Namespace;
@@ -159,6 +164,19 @@ impl Sandbox {
     /// The client's namespace.
     pub fn client(&self) -> &Namespace {
         self.namespace(Ns::Client)
+    }
+
+    /// A socket for datagrams on all addresses of the server, with room for bytes that wait; it gives up
+    /// waiting after 50 ms. Takes root.
+    pub fn listen(&self, port: u16, room: usize) -> Result<UdpSocket> {
+        let socket = self
+            .server()
+            .run(|| UdpSocket::bind(("::", port)))?
+            .context("the server cannot listen")?;
+        setsockopt(&socket, sockopt::RcvBufForce, &room)
+            .context("cannot enlarge the server's buffer; run as root")?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        Ok(socket)
     }
 
     /// Runs `work` on a thread inside a namespace.

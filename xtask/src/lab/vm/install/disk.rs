@@ -22,9 +22,9 @@ use crate::lab::vm::{archive, archive::Kernel, guest, image};
 /// Where the lab lies on the disk.
 const LAB: &str = "usr/local/sbin/lab";
 /// Where the package that is tried lies there.
-pub const NEW: &str = "/root/new.deb";
+pub const NEW: &str = "/srv/new.deb";
 /// Where the one lies that is upgraded from.
-pub const OLD: &str = "/root/old.deb";
+pub const OLD: &str = "/srv/old.deb";
 /// What a server has that is no more than a server, and no resolver, mailer or firewall.
 const INCLUDED: &str = "systemd-sysv,udev,dbus,iproute2,kmod,procps";
 /// The disk's size is that of its file, which has holes.

@@ -22,7 +22,7 @@ use crate::lab::vm::{
 };
 
 /// Says that what comes before the reboot is done.
-const REBOOTED: &str = "/root/rebooted";
+const REBOOTED: &str = "/srv/rebooted";
 /// The card that a server has from its first boot on.
 const FIRST_CARD: &str = "eth0";
 const CONFIG: &str = "/etc/floodwall/floodwall.toml";
@@ -341,12 +341,12 @@ fn configure() -> Result<()> {
         Ok(attachment(CARD.name)?.is_some())
     })?;
     fs::write(
-        "/root/feed",
+        "/srv/feed",
         format!("{}\n203.0.113.0/24\n2001:db8:1::/48\n", LISTED[1]),
     )?;
     for line in [
         &format!("floodwall block add {} --reason listed", LISTED[0]),
-        "floodwall block import /root/feed --list feed",
+        "floodwall block import /srv/feed --list feed",
         "floodwall ban add 192.0.2.9 --for 6h",
         "floodwall limit set source.syn 50/s --for 6h",
     ] {
