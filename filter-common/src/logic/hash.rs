@@ -81,3 +81,12 @@ pub const fn source_number(address: &Address) -> u64 {
         Family::V6 => address.high64(),
     }
 }
+
+/// A key for tests.
+#[cfg(test)]
+pub(super) const KEY: HashKey = HashKey::from_random([
+    0x9e37_79b9_7f4a_7c15,
+    0xc2b2_ae3d_27d4_eb4f,
+    0x1656_67b1_9e37_79f9,
+    0x27d4_eb2f_1656_67c5,
+]);

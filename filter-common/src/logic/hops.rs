@@ -72,13 +72,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KEY: HashKey = HashKey::from_random([
-        0x9e37_79b9_7f4a_7c15,
-        0xc2b2_ae3d_27d4_eb4f,
-        0x1656_67b1_9e37_79f9,
-        0x27d4_eb2f_1656_67c5,
-    ]);
+    use crate::logic::hash::KEY;
 
     fn place(number: u32) -> Place {
         Place::of(&Address::v4(number.to_be()), &KEY)

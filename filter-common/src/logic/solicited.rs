@@ -126,13 +126,7 @@ pub const WORD_BITS: u32 = WIDTH;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KEY: HashKey = HashKey::from_random([
-        0x9e37_79b9_7f4a_7c15,
-        0xc2b2_ae3d_27d4_eb4f,
-        0x1656_67b1_9e37_79f9,
-        0x27d4_eb2f_1656_67c5,
-    ]);
+    use crate::logic::hash::KEY;
 
     fn flow(number: u32) -> Flow {
         let remote = Address::v4(number.wrapping_mul(0x9e37_79b1).to_be());
