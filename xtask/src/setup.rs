@@ -134,7 +134,8 @@ fn install_tools(tools: &[Tool]) -> Result<()> {
 /// If cargo cannot install it.
 pub fn cargo_deny() -> Result<PathBuf> {
     let purpose = "it checks licences and sources";
-    cargo_tool("cargo-deny", CARGO_DENY, purpose)
+    // Its checks take seconds however it is built; to optimize it takes minutes.
+    cargo_tool("cargo-deny", CARGO_DENY, purpose, &["--debug"])
 }
 
 /// cargo-deb and what checks a package, which only `package` needs.
@@ -143,7 +144,7 @@ pub fn cargo_deny() -> Result<PathBuf> {
 /// If cargo or apt cannot install them.
 pub fn packaging() -> Result<PathBuf> {
     install_tools(&PACKAGING)?;
-    cargo_tool("cargo-deb", CARGO_DEB, "it makes the package")
+    cargo_tool("cargo-deb", CARGO_DEB, "it makes the package", &[])
 }
 
 /// The standard library and the C compiler for static binaries of `target`.
@@ -174,7 +175,7 @@ pub fn musl(target: &str) -> Result<()> {
 }
 
 /// A program of the registry: installed into target/tools, unless it is here.
-fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<PathBuf> {
+fn cargo_tool(name: &str, version: &str, purpose: &str, arguments: &[&str]) -> Result<PathBuf> {
     let installed = toolchain::tools_dir().join("bin").join(name);
     if installed.is_file() {
         return Ok(installed);
@@ -185,7 +186,7 @@ fn cargo_tool(name: &str, version: &str, purpose: &str) -> Result<PathBuf> {
     say(&format!(
         "installing {name} into target/tools: {purpose} (minutes)"
     ));
-    cargo_install(name, version, &[], &[])?;
+    cargo_install(name, version, arguments, &[])?;
     Ok(installed)
 }
 

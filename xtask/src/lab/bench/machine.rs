@@ -7,7 +7,7 @@ use std::{fmt, fs};
 pub struct Machine {
     /// The processor's name.
     pub model: String,
-    /// The kernel's release.
+    /// The kernel's version, without what whoever built it added: `6.18.44`.
     pub kernel: String,
     /// The processor that was measured on.
     pub cpu: usize,
@@ -26,7 +26,11 @@ impl Machine {
                 || "unknown processor".to_owned(),
                 |(_, name)| name.trim().to_owned(),
             ),
-            kernel: kernel.trim().to_owned(),
+            kernel: kernel
+                .split(['-', '\n'])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             cpu,
         }
     }

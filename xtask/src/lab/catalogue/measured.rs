@@ -14,7 +14,7 @@ pub struct Measured {
     pub time: Duration,
     /// Packets of the flood put on the wire; of connections, those that were begun.
     pub sent: u64,
-    /// Packets that reached the interface and were not people's.
+    /// Packets of the flood that reached the interface; of connections, all that were not people's.
     pub arrived: u64,
     /// Packets of the flood that reached the stack, as it saw them itself.
     pub passed: u64,

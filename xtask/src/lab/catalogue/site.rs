@@ -142,6 +142,17 @@ impl Load<'_> {
         }
     }
 
+    /// Whether what it sends is counted in packets, and not in connections.
+    fn sends_packets(&self) -> bool {
+        match self {
+            Self::Attack(attack, _) => match attack.traffic {
+                Traffic::Template(_) | Traffic::Album(_) | Traffic::InTurn { .. } => true,
+                Traffic::Connections | Traffic::Crowd => false,
+            },
+            Self::Feed(..) => true,
+        }
+    }
+
     /// Packets that have to be sent in a while for it to be this flood.
     fn least(&self, time: Duration) -> u64 {
         let pace = match self {
@@ -255,6 +266,7 @@ impl Site {
         interrupt::sleep(BEFORE)?;
         let least = load.as_ref().map_or(0, |load| load.least(time));
         let lasts = load.as_ref().is_some_and(Load::lasts);
+        let sends_packets = load.as_ref().is_some_and(Load::sends_packets);
         let flood = load.map(|load| self.flood(load)).transpose()?;
         people.take();
         let (mut mitigated_after, mut meanwhile, mut sent_before) = (None, Vec::new(), 0);
@@ -279,11 +291,17 @@ impl Site {
         interrupt::sleep(AFTER)?;
         let after = self.count()?;
         let since = |before: u64, after: u64| after.saturating_sub(before);
-        let received = since(before.received, after.received);
+        let strange = since(before.received, after.received)
+            .saturating_sub(since(before.people, after.people));
         Ok(Measured {
             time,
             sent,
-            arrived: received.saturating_sub(since(before.people, after.people)),
+            // More than was sent is what others said of the server's answers.
+            arrived: if sends_packets {
+                strange.min(sent)
+            } else {
+                strange
+            },
             passed: since(before.witnessed, after.witnessed),
             dropped: since(before.dropped, after.dropped),
             reasons: differences(&before.reasons, &after.reasons),
