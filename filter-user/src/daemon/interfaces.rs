@@ -137,7 +137,10 @@ impl<D: Dataplane> Daemon<D> {
         self.follow_routes();
         match self.plane.keep_pins() {
             Ok(is_renewed) => {
-                self.troubles.remove("pins");
+                match self.plane.lone_pins() {
+                    Some(text) => self.trouble("pins", text),
+                    None => drop(self.troubles.remove("pins")),
+                }
                 if is_renewed {
                     let text =
                         "the BPF file system was unmounted: all pins were gone, and are made anew";

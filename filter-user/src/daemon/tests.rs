@@ -837,6 +837,21 @@ fn an_interface_that_comes_back_is_protected_again() {
 }
 
 #[test]
+fn pins_that_end_with_this_daemon_are_told_and_interfaces_are_kept_all_the_same() {
+    let host = Host::new("interfaces = [\"eth0\"]");
+    let mut daemon = host.first();
+    daemon.protect().expect("attached");
+    daemon.plane.lone_pins = Some("unmounted: restart floodwall".to_owned());
+    daemon.plane.attached.clear();
+    daemon.keep_protected();
+    assert!(daemon.troubles["pins"].contains("restart floodwall"));
+    assert!(daemon.plane.attached.contains("eth0"));
+    daemon.plane.lone_pins = None;
+    daemon.keep_protected();
+    assert!(!daemon.troubles.contains_key("pins"));
+}
+
+#[test]
 fn an_interface_that_is_no_longer_configured_is_released() {
     let host = Host::new("interfaces = [\"eth0\", \"eth1\"]");
     let mut daemon = host.first();

@@ -10,16 +10,24 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
     mount::{MsFlags, mount},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
+    sys::{
+        stat::{major, minor},
+        statfs::{BPF_FS_MAGIC, statfs},
+    },
 };
 
 use super::{DataplaneError, kernel::raw};
+
+#[cfg(test)]
+mod tests;
 
 /// The folder of pins, ours alone as long as this lives.
 #[derive(Debug)]
 pub struct PinFolder {
     path: PathBuf,
     lock: Flock<fs::File>,
+    /// Where the file system is mounted for others, if `path` is a mount of this folder alone.
+    whole: Option<PathBuf>,
 }
 
 impl PinFolder {
@@ -49,9 +57,15 @@ impl PinFolder {
                 DataplaneError::new(format!("locking {}", path.display()), error)
             }
         })?;
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let whole = lock.metadata().ok().and_then(|folder| {
+            let place = whole(&mounts, folder.dev())?;
+            (!path.starts_with(&place)).then_some(place)
+        });
         Ok(Self {
             path: path.to_owned(),
             lock,
+            whole,
         })
     }
 
@@ -68,6 +82,23 @@ impl PinFolder {
         copy_pins(&old, &self.path).map_err(|error| self.gone(error))?;
         *self = new;
         Ok(true)
+    }
+
+    /// In words, if nobody but this daemon has the file system any more: what is mounted for it alone goes
+    /// with it.
+    pub fn lone(&self) -> Option<String> {
+        let whole = self.whole.as_deref()?;
+        let ours = self.lock.metadata().ok()?;
+        if fs::metadata(whole).is_ok_and(|there| there.dev() == ours.dev()) {
+            return None;
+        }
+        Some(format!(
+            "the BPF file system of {} was unmounted from {}: the filter stays as long as this floodwall \
+             runs, and ends with it; restart floodwall, which filters nothing for that moment, or leave \
+             it running until that may be",
+            self.path.display(),
+            whole.display()
+        ))
     }
 
     fn gone(&self, error: impl std::error::Error) -> DataplaneError {
@@ -216,6 +247,18 @@ pub fn is_bpffs(path: &Path) -> bool {
     path.ancestors()
         .find_map(|ancestor| statfs(ancestor).ok())
         .is_some_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Where a whole file system is mounted, of the mounts that a process sees (proc_pid_mountinfo(5)); a place
+/// that is written with escapes is none.
+fn whole(mounts: &str, device: u64) -> Option<PathBuf> {
+    let device = format!("{}:{}", major(device), minor(device));
+    let places = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(2);
+        let is_it = words.next() == Some(&device) && words.next() == Some("/");
+        words.next().filter(|place| is_it && !place.contains('\\'))
+    });
+    places.last().map(PathBuf::from)
 }
 
 fn mount_at(path: &Path) -> Result<(), DataplaneError> {

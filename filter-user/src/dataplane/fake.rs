@@ -91,6 +91,8 @@ pub struct Fake {
     pub attached: BTreeSet<String>,
     /// Interfaces that there are not.
     pub missing: BTreeSet<String>,
+    /// What is wrong with pins.
+    pub lone_pins: Option<String>,
     /// The programs beside the filter.
     pub companions: FakeCompanions,
     /// Entries that a list has room for; any number if `None`.
@@ -116,6 +118,10 @@ impl Fake {
 }
 
 impl Dataplane for Fake {
+    fn lone_pins(&self) -> Option<String> {
+        self.lone_pins.clone()
+    }
+
     fn hz(&self) -> u64 {
         250
     }

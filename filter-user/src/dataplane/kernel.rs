@@ -253,6 +253,10 @@ impl Dataplane for Kernel {
         self.folder.keep()
     }
 
+    fn lone_pins(&self) -> Option<String> {
+        self.folder.lone()
+    }
+
     fn hz(&self) -> u64 {
         self.hz
     }

@@ -150,6 +150,11 @@ pub trait Dataplane: Companions + Send {
         Ok(false)
     }
 
+    /// In words, if what outlives daemons is where it was, and would end with this one all the same.
+    fn lone_pins(&self) -> Option<String> {
+        None
+    }
+
     /// Ticks a second.
     fn hz(&self) -> u64;
 

@@ -8,9 +8,8 @@ use std::process::{Command, Output};
 use crate::toolchain;
 
 /// What the scripts call beside the shell's own and `rm`.
-const CALLED: [&str; 6] = [
+const CALLED: [&str; 5] = [
     "systemd-sysusers",
-    "systemd-tmpfiles",
     "deb-systemd-helper",
     "deb-systemd-invoke",
     "systemctl",
@@ -90,12 +89,14 @@ fn an_installation_makes_the_user_and_starts_the_daemon() {
         calls[0].starts_with("systemd-sysusers") && calls[0].ends_with(" floodwall.conf"),
         "{calls:?}"
     );
-    let made = of(&calls, "systemd-tmpfiles");
-    assert!(made.len() == 1 && made[0].ends_with("--create floodwall.conf"));
-    assert!(calls.contains(&"deb-systemd-helper enable floodwall.service".to_owned()));
+    // Who waits for protection waits for nothing else.
     assert_eq!(
-        of(&calls, "deb-systemd-invoke"),
-        ["deb-systemd-invoke start floodwall.service"]
+        calls[1..],
+        [
+            "deb-systemd-helper enable floodwall.service",
+            "deb-systemd-invoke start floodwall.service",
+            "systemctl --system daemon-reload",
+        ]
     );
 }
 
@@ -106,8 +107,13 @@ fn an_upgrade_starts_anew_and_detaches_nothing() {
     assert!(system.run("postrm upgrade 0.2.0-1").is_empty());
     let calls = system.run("postinst configure 0.1.0-1");
     assert_eq!(
-        of(&calls, "deb-systemd-invoke"),
-        ["deb-systemd-invoke restart floodwall.service"]
+        calls[1..],
+        [
+            "deb-systemd-helper --quiet was-enabled floodwall.service",
+            "deb-systemd-helper enable floodwall.service",
+            "systemctl --system daemon-reload",
+            "deb-systemd-invoke restart floodwall.service",
+        ]
     );
     assert!(of(&calls, "floodwall").is_empty());
     assert!(system.has("sys/fs/bpf/floodwall/maps"));
@@ -162,7 +168,7 @@ fn where_no_systemd_runs_nothing_is_started() {
     let system = System::new("chroot");
     fs::remove_dir_all(system.folder.join("root/run")).unwrap();
     let calls = system.run("postinst configure");
-    for command in ["deb-systemd-invoke", "systemctl", "systemd-tmpfiles"] {
+    for command in ["deb-systemd-invoke", "systemctl"] {
         assert!(of(&calls, command).is_empty(), "{calls:?}");
     }
     assert!(calls.contains(&"deb-systemd-helper enable floodwall.service".to_owned()));
