@@ -2,7 +2,7 @@
 //! `lab vm`.
 
 use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -12,7 +12,8 @@ use crate::{build, forward, process, setup, toolchain};
 /// Tells the lab where the golden packets are.
 const TESTS_VARIABLE: &str = "FLOODWALL_GOLDEN";
 
-/// Builds, and becomes the lab, as whoever asked: machines are emulated by an ordinary process.
+/// Builds, and becomes the lab, as whoever asked: machines are emulated by an ordinary process. Only a
+/// Debian is bootstrapped by root.
 ///
 /// # Errors
 /// If something is missing or does not compile.
@@ -27,20 +28,32 @@ pub fn run(arguments: forward::Arguments) -> Result<ExitCode> {
         ],
         "machines are emulated with QEMU, and kernels come in Debian's packages",
     )?;
-    if arguments.arguments.iter().any(|it| it == "--install") {
+    let is_install = arguments
+        .arguments
+        .iter()
+        .any(|it| it == "--install" || it.as_encoded_bytes().starts_with(b"--install="));
+    if is_install {
         setup::need(
             &["debootstrap", "e2fsprogs"],
             "the package is installed in a Debian of its own, on a disk of its own",
         )?;
     }
     let built = Built::new()?;
-    let mut lab = std::process::Command::new(&built.lab);
-    lab.env(build::DAEMON_VARIABLE, &built.daemon)
-        .env(TESTS_VARIABLE, &built.tests)
-        .env(forward::WORKSPACE_VARIABLE, toolchain::workspace())
-        .env("CARGO_TARGET_DIR", toolchain::target_dir())
-        .arg("vm")
-        .args(arguments.arguments);
+    let (workspace, target) = (toolchain::workspace(), toolchain::target_dir());
+    let variables = [
+        (build::DAEMON_VARIABLE, built.daemon.as_os_str()),
+        (TESTS_VARIABLE, built.tests.as_os_str()),
+        (forward::WORKSPACE_VARIABLE, workspace.as_os_str()),
+        ("CARGO_TARGET_DIR", target.as_os_str()),
+    ];
+    let mut lab = if is_install {
+        process::as_root(built.lab.as_os_str(), &variables)?
+    } else {
+        let mut lab = Command::new(&built.lab);
+        lab.envs(variables);
+        lab
+    };
+    lab.arg("vm").args(arguments.arguments);
     match process::replace_self(lab)? {}
 }
 

@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -12,6 +13,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use nix::{
+    sys::{prctl::set_pdeathsig, signal::Signal},
+    unistd::{getpid, getppid},
+};
 
 use super::{archive::Kernel, message::Message};
 use crate::lab::{clock, interrupt, process::Process};
@@ -61,6 +66,7 @@ pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> R
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
+    die_with_this(&mut command);
     let (mut machine, output) = Process::spawn_piped(&mut command)
         .context("QEMU is missing: apt-get install qemu-system-x86")?;
     let (sender, lines) = mpsc::channel();
@@ -106,6 +112,22 @@ pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> R
     }
 }
 
+/// A machine that nobody listens to is no use, also if this process is killed.
+fn die_with_this(command: &mut Command) {
+    let parent = getpid();
+    // SAFETY: between fork and exec only the system calls prctl and getppid are made.
+    unsafe {
+        command.pre_exec(move || {
+            set_pdeathsig(Signal::SIGKILL)?;
+            if getppid() == parent {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        });
+    }
+}
+
 fn kernel_file(folder: &Path) -> Option<PathBuf> {
     let boot = fs::read_dir(folder.join("boot")).into_iter().flatten();
     let modules = ["lib/modules", "usr/lib/modules"].map(|it| fs::read_dir(folder.join(it)));
@@ -126,4 +148,21 @@ fn last_words(console: &Path) -> String {
         .get(lines.len().saturating_sub(20)..)
         .unwrap_or_default()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_ends_with_whoever_started_it() {
+        // The thread that starts a process is its parent in the eyes of the kernel.
+        let child = thread::spawn(|| {
+            let mut command = Command::new("sleep");
+            die_with_this(command.arg("600"));
+            command.spawn().unwrap()
+        });
+        let status = child.join().unwrap().wait().unwrap();
+        assert!(!status.success(), "{status}");
+    }
 }

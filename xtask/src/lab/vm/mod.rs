@@ -231,8 +231,8 @@ fn judge(outcomes: &[Outcome], recorded: &Recorded) -> Result<()> {
     for outcome in outcomes {
         if let Some(release) = recorded.other_release(outcome) {
             eprintln!(
-                "vm: what verifiers spend was recorded with {release}, and cannot be compared with \
-                 {}: `cargo xtask vm --record` takes it down anew",
+                "vm: what verifiers spend was recorded with {release}, and {} is compared with that: \
+                 `cargo xtask vm --record` takes it down anew",
                 outcome.release
             );
         }

@@ -17,7 +17,7 @@ use nix::{
 };
 
 use super::Packages;
-use crate::lab::vm::{archive, archive::Kernel, guest, image};
+use crate::lab::vm::{Image, archive, archive::Kernel, guest, image};
 
 /// Where the lab lies on the disk.
 const LAB: &str = "usr/local/sbin/lab";
@@ -55,19 +55,20 @@ const FILES: [(&str, &str); 5] = [
 /// Units that would want the network or apt's lock in the middle of a trial.
 const MASKED: [&str; 3] = ["apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer"];
 
-/// Makes the disk, and gives where its image lies.
-pub fn make(kernel: &Kernel, packages: &Packages, folder: &Path) -> Result<PathBuf> {
+/// Makes the disk.
+pub(super) fn make(kernel: &Kernel, packages: &Packages, folder: &Path) -> Result<Image> {
     ensure!(
         Uid::effective().is_root(),
         "a Debian is bootstrapped by root: run it with sudo"
     );
     let suite = suite()?;
     let base = bootstrapped(&suite, folder)?;
-    let tree = folder.join("disk.tree");
-    let _ = fs::remove_dir_all(&tree);
+    let tree = Tree::new(folder.join("disk.tree"));
+    let tree = tree.0.as_path();
     run(Command::new("cp")
         .args(["-a", "--reflink=auto"])
-        .args([&base, &tree]))?;
+        .arg(&base)
+        .arg(tree))?;
     for (name, text) in FILES {
         write(&tree.join(name), text.as_bytes())?;
     }
@@ -93,23 +94,40 @@ pub fn make(kernel: &Kernel, packages: &Packages, folder: &Path) -> Result<PathB
         }
     }
     run(Command::new("chroot")
-        .arg(&tree)
+        .arg(tree)
         .args(["depmod", &kernel.release]))?;
     run(Command::new("chroot")
-        .arg(&tree)
+        .arg(tree)
         .args(["systemctl", "--quiet", "enable", "trial.service"])
         .args([
             "systemd-networkd.service",
             "systemd-networkd-wait-online.service",
         ]))?;
-    let disk = folder.join("disk.img");
-    let _ = fs::remove_file(&disk);
+    let disk = Image::new(folder.join("disk.img"));
+    let _ = fs::remove_file(&disk.0);
     run(Command::new("mkfs.ext4")
         .args(["-q", "-F", "-E", "root_owner=0:0", "-d"])
-        .args([&tree, &disk])
+        .args([tree, &disk.0])
         .arg(SIZE))?;
-    fs::remove_dir_all(&tree)?;
     Ok(disk)
+}
+
+/// A folder that goes when this is dropped.
+struct Tree(PathBuf);
+
+impl Tree {
+    /// Nothing is there from here on.
+    fn new(path: PathBuf) -> Self {
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // It may not be there yet, or be called otherwise by now.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The release of Debian that this machine has, for its programs run there.
@@ -136,19 +154,20 @@ fn bootstrapped(suite: &str, folder: &Path) -> Result<PathBuf> {
         return Ok(base);
     }
     eprintln!("vm: bootstrapping Debian's {suite} …");
-    let unfinished = folder.join("unfinished");
-    let _ = fs::remove_dir_all(&unfinished);
+    let unfinished = Tree::new(folder.join("unfinished"));
     fs::create_dir_all(&folder)?;
     let sites = archive::sites()?;
     let site = sites.iter().find(|site| !site.contains("security"));
     let site = site.context("this machine's apt uses security updates of Debian alone")?;
-    run(Command::new("debootstrap")
+    // What it mounts there goes with its namespace, however it ends.
+    run(Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "debootstrap"])
         .arg("--variant=minbase")
         .arg(format!("--include={INCLUDED}"))
         .arg(suite)
-        .arg(&unfinished)
+        .arg(&unfinished.0)
         .arg(site))?;
-    fs::rename(&unfinished, &base)?;
+    fs::rename(&unfinished.0, &base)?;
     Ok(base)
 }
 
@@ -209,4 +228,20 @@ fn on_to_the_disk() -> Result<()> {
         .context("the disk cannot be moved")?;
     chroot(".")?;
     chdir("/").context("the disk has no root")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_left_over_goes_before_and_after() {
+        let path = std::env::temp_dir().join(format!("floodwall-tree-{}", std::process::id()));
+        fs::create_dir_all(path.join("left")).unwrap();
+        let tree = Tree::new(path.clone());
+        assert!(!path.exists());
+        fs::create_dir_all(path.join("new")).unwrap();
+        drop(tree);
+        assert!(!path.exists());
+    }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{
     CARD,
-    guest::{NOTHING, Trial, flooded, is_clean, told},
-    system::{UNIT, attachment, now, program, property, run, wait},
+    guest::{NOTHING, PINS, Trial, flooded, is_clean, told},
+    system::{UNIT, attachment, json, now, program, property, run, wait},
 };
 use crate::lab::vm::message::Wish;
 
@@ -79,6 +79,52 @@ fn restarted(before: u32, seconds: u64) -> Result<()> {
     wait("the next daemon answers", 120, || {
         Ok(attachment(CARD.name)?.is_some())
     })
+}
+
+/// The BPF file system is unmounted, of which the daemon has a mount of its own; the operator does what
+/// `status` says.
+pub fn unmounted(trial: &mut Trial) -> Result<()> {
+    let sits = program(CARD.name)?;
+    ensure!(sits.is_some(), "{} is not protected", CARD.name);
+    let before = flooded(|| {
+        run("umount /sys/fs/bpf")?;
+        wait("status says what to do", 10, || {
+            Ok(troubles()?.contains("restart floodwall"))
+        })
+    })?;
+    let stayed = program(CARD.name)? == sits;
+    let mut took = 0.0;
+    let amid = flooded(|| {
+        let began = now()?;
+        run("systemctl restart floodwall")?;
+        wait("the next daemon protects", 120, || {
+            Ok(attachment(CARD.name)?.is_some())
+        })?;
+        took = now()? - began;
+        Ok(())
+    })?;
+    let after = flooded(|| Ok(()))?;
+    let (is_told, is_pinned) = (troubles()?.contains("unmounted"), Path::new(PINS).exists());
+    let found = format!(
+        "{} while it is not mounted; status says to restart floodwall, which takes {took:.1} s, with {}; \
+         then {}, with {}",
+        told(&before),
+        told(&amid),
+        told(&after),
+        if is_pinned { "pins" } else { "no pins" }
+    );
+    let is_good = is_clean(&before) && stayed && amid.lost == 0 && is_clean(&after);
+    trial.row(
+        "BPF file system unmounted",
+        "leak and lose nothing, say what to do, and protect again after a restart",
+        found,
+        is_good && is_pinned && !is_told,
+    )
+}
+
+/// What `status` says is wrong.
+fn troubles() -> Result<String> {
+    Ok(json("floodwall status --json")?["warnings"].to_string())
 }
 
 /// The wall clock jumps by years, both ways.

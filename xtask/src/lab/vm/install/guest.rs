@@ -26,7 +26,8 @@ const REBOOTED: &str = "/srv/rebooted";
 /// The card that a server has from its first boot on.
 const FIRST_CARD: &str = "eth0";
 const CONFIG: &str = "/etc/floodwall/floodwall.toml";
-const PINS: &str = "/sys/fs/bpf/floodwall";
+/// Where pins lie for the host.
+pub const PINS: &str = "/sys/fs/bpf/floodwall";
 /// What it may take from the command to protection, seconds.
 const INSTALLED_IN: f64 = 10.0;
 /// What the unit may be exposed, as `systemd-analyze security` says.
@@ -107,6 +108,7 @@ impl Trial {
         } else {
             self.attempt(|it| it.change("installed anew", NEW, false))?;
         }
+        self.attempt(faults::unmounted)?;
         self.attempt(faults::clock)?;
         self.attempt(faults::carrier)?;
         self.attempt(faults::unplug)?;

@@ -84,7 +84,7 @@ pub fn run(
     folder: &Path,
     page: Option<&PathBuf>,
 ) -> Result<()> {
-    let disk = Image::new(disk::make(kernel, packages, folder)?);
+    let disk = disk::make(kernel, packages, folder)?;
     let initrd = Image::new(folder.join("disk.initrd"));
     fs::write(&initrd.0, image::entrance(&kernel.folder, folder)?)?;
     let console = folder.join("disk.console");
