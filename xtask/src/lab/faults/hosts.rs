@@ -108,7 +108,7 @@ pub fn bpffs(site: &mut Site, course: Course) -> Result<Vec<String>> {
 /// Stopped as by SIGSTOP, or by a host that hangs.
 pub fn stopped(site: &mut Site, course: Course) -> Result<Vec<String>> {
     // A minute in the campaign, a moment in the tests.
-    let time = Duration::from_secs(if course.rounds > 1 { 60 } else { 3 });
+    let time = Duration::from_secs(if course.is_test { 3 } else { 60 });
     for _ in 0..course.rounds {
         site.signal(Signal::SIGSTOP)?;
         interrupt::sleep(time)?;

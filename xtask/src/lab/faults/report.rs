@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{Outcome, traffic::Counted};
+use super::{Outcome, all, traffic::Counted};
 use crate::document::{grouped, put_between};
 
 /// Where the table goes, from the workspace's root.
@@ -46,59 +46,34 @@ pub fn print(outcome: &Outcome) {
     }
 }
 
-impl Report {
-    fn markdown(&self) -> String {
-        let mut text = String::from(
-            "| fault | rounds | leaked / listed | lost / clean | passed while nothing was attached | \
-             what is to be known |\n| --- | --- | --- | --- | --- | --- |\n",
-        );
-        let mut sum = Counted::default();
-        for outcome in &self.outcomes {
-            let Counted {
-                listed,
-                leaked,
-                open,
-                passed,
-                clean,
-                lost,
-            } = outcome.counted;
-            sum.listed += listed;
-            sum.leaked += leaked;
-            sum.clean += clean;
-            sum.lost += lost;
-            let apart = match open {
-                0 => String::new(),
-                open => format!("{} / {}", grouped(passed), grouped(open)),
-            };
-            let mut notes = vec![format!("{}.", outcome.about)];
-            notes.extend(outcome.notes.iter().map(|note| format!("{note}.")));
-            if let Some(failure) = &outcome.failure {
-                notes.push(format!("**{failure}**"));
-            }
-            let notes = notes.join(" ").replace('|', "\\|").replace('\n', " ");
-            text += &format!(
-                "| `{}` | {} | {} / {} | {} / {} | {apart} | {notes} |\n",
-                outcome.name,
-                grouped(outcome.rounds.into()),
-                grouped(leaked),
-                grouped(listed),
-                grouped(lost),
-                grouped(clean)
-            );
-        }
-        text += &format!(
-            "| all | | **{}** / {} | **{}** / {} | | |\n",
-            grouped(sum.leaked),
-            grouped(sum.listed),
-            grouped(sum.lost),
-            grouped(sum.clean)
-        );
-        text
-    }
+/// The heads of the table.
+const HEADS: &str = "| fault | rounds | leaked / listed | lost / clean | passed while nothing was attached | \
+                     what is to be known |\n| --- | --- | --- | --- | --- | --- |\n";
 
-    /// A page with the table between its markers; `None` if it has none.
+impl Report {
+    /// A page with the rows of what was done in its table, in the order of the faults, and the sums anew;
+    /// other rows stay as they are. `None` if it has no table.
     fn put_into(&self, page: &str) -> Option<String> {
-        put_between(page, [BEGIN, END], &format!("\n\n{}", self.markdown()))
+        let (_, old) = page.split_once(BEGIN)?;
+        let (old, _) = old.split_once(END)?;
+        let done = |name: &str| self.outcomes.iter().find(|it| it.name == name);
+        let mut text = String::from(HEADS);
+        let mut sums = [[0, 0]; 2];
+        for name in all().iter().map(|fault| fault.name) {
+            let kept = old.lines().find(|line| name_of(line) == Some(name));
+            let Some(row) = done(name).map(row).or_else(|| kept.map(str::to_owned)) else {
+                continue;
+            };
+            for (sum, cell) in sums.iter_mut().zip(row.split(" | ").skip(2)) {
+                let figures = cell.split(" / ").map(ungrouped);
+                sum.iter_mut().zip(figures).for_each(|(sum, it)| *sum += it);
+            }
+            text += &row;
+            text.push('\n');
+        }
+        let [[leaked, listed], [lost, clean]] = sums.map(|it| it.map(grouped));
+        text += &format!("| all | | **{leaked}** / {listed} | **{lost}** / {clean} | | |\n");
+        put_between(page, [BEGIN, END], &format!("\n\n{text}"))
     }
 
     /// Writes the table into the documentation.
@@ -117,12 +92,54 @@ impl Report {
     }
 }
 
+/// The fault that a row is of.
+fn name_of(row: &str) -> Option<&str> {
+    let (name, _) = row.strip_prefix("| `")?.split_once('`')?;
+    Some(name)
+}
+
+fn ungrouped(figure: &str) -> u64 {
+    let digits: String = figure.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_default()
+}
+
+fn row(outcome: &Outcome) -> String {
+    let Counted {
+        listed,
+        leaked,
+        open,
+        passed,
+        clean,
+        lost,
+        pace: _,
+    } = outcome.counted;
+    let apart = match open {
+        0 => String::new(),
+        open => format!("{} / {}", grouped(passed), grouped(open)),
+    };
+    let mut notes = vec![format!("{}.", outcome.about)];
+    notes.extend(outcome.notes.iter().map(|note| format!("{note}.")));
+    if let Some(failure) = &outcome.failure {
+        notes.push(format!("**{failure}**"));
+    }
+    let notes = notes.join(" ").replace('|', "\\|").replace('\n', " ");
+    format!(
+        "| `{}` | {} | {} / {} | {} / {} | {apart} | {notes} |",
+        outcome.name,
+        grouped(outcome.rounds.into()),
+        grouped(leaked),
+        grouped(listed),
+        grouped(lost),
+        grouped(clean)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_table_goes_between_the_markers_and_every_line_has_as_many_cells() {
+    fn rows_go_between_the_markers_and_others_stay() {
         let report = Report {
             outcomes: vec![Outcome {
                 name: "kill",
@@ -139,13 +156,23 @@ mod tests {
                 failure: None,
             }],
         };
-        let page = format!("prose\n{BEGIN}\nold\n{END}\nmore\n");
+        let kept = "| `control` | 10 | 1 / 1,000 | 2 / 2,000 |  | a row by hand |";
+        let gone = "| `no-such-fault` | 10 | 7 / 7 | 7 / 7 |  | old |";
+        let old = "| `kill` | 1 | 5 / 5 | 5 / 5 |  | old |";
+        let page = format!("prose\n{BEGIN}\n\n{HEADS}{old}\n{kept}\n{gone}\n{END}\nmore\n");
         let page = report.put_into(&page).expect("markers");
         assert!(page.starts_with("prose\n") && page.ends_with(&format!("{END}\nmore\n")));
         assert!(page.contains("1,234,567") && page.contains("2 / 3") && !page.contains("old"));
-        for line in page.lines().filter(|line| line.starts_with('|')) {
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+        for line in &rows {
             assert_eq!(line.replace("\\|", "").matches('|').count(), 7, "{line}");
         }
+        assert_eq!(rows[2], kept);
+        assert!(rows[3].starts_with("| `kill` | 1,000 | 0 / 1,234,567 | 0 / 0 | 2 / 3 |"));
+        assert_eq!(
+            rows[4], "| all | | **1** / 1,235,567 | **2** / 2,000 | | |",
+            "{page}"
+        );
         assert_eq!(report.put_into("no markers"), None);
     }
 }

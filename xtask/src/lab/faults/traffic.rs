@@ -43,6 +43,8 @@ pub const CLEAN: [IpAddr; 4] = [
 const LISTED_RATE: u64 = 20_000;
 /// From all clean ones.
 const CLEAN_RATE: u64 = 2_000;
+/// How long it may not be silent.
+const INTERVAL: Duration = Duration::from_secs(1);
 /// Between slices of the flood.
 const SLICE: Duration = Duration::from_micros(500);
 /// What is late by more is not caught up with: the ring behind the wire is small.
@@ -67,6 +69,40 @@ pub struct Counted {
     pub clean: u64,
     /// Those that did not arrive.
     pub lost: u64,
+    /// How fast they were sent.
+    pub pace: Pace,
+}
+
+/// How fast the flood was while the wire was whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pace {
+    /// How long that was, in milliseconds.
+    pub millis: u64,
+    /// Packets of listed sources.
+    pub listed: u64,
+    /// Packets of clean ones.
+    pub clean: u64,
+    /// Whole intervals of that time in which no packet of either kind was sent.
+    pub silent: u64,
+}
+
+impl Pace {
+    /// Why it was no flood of which anything can be said, if it was none. On a machine that does much else
+    /// a test asks for less than the campaign.
+    pub fn trouble(&self, is_test: bool) -> Option<String> {
+        let least = if is_test { 10 } else { 2 };
+        let rate = |packets: u64| packets.saturating_mul(1000) / self.millis.max(1);
+        let (listed, clean) = (rate(self.listed), rate(self.clean));
+        if listed < LISTED_RATE / least || clean < CLEAN_RATE / least {
+            return Some(format!(
+                "the flood had {listed} packets a second of listed sources and {clean} of clean ones, \
+                 where {LISTED_RATE} and {CLEAN_RATE} were asked for: nothing can be said of it; run it \
+                 where less else runs"
+            ));
+        }
+        let (silent, millis) = (self.silent, INTERVAL.as_millis());
+        (silent > 0).then(|| format!("{silent} times the flood was silent for {millis} ms"))
+    }
 }
 
 /// The flood, and who counts it at the server; both end when dropped.
@@ -376,12 +412,14 @@ fn pace(sender: &Mutex<Sender>, stop: &AtomicBool) {
     let (mut listed, mut clean) = (0, 0);
     let of = |rate: u64, time: Duration| (rate as f64 * time.as_secs_f64()) as u64;
     let begun = clock::now();
+    let (mut before, mut interval) = (Duration::ZERO, Interval::default());
     while !stop.load(Ordering::Relaxed) {
         let time = begun.elapsed();
         let late = time.saturating_sub(LATE);
         listed = of(LISTED_RATE, late).max(listed);
         clean = of(CLEAN_RATE, late).max(clean);
         let mut sender = lock(sender);
+        let sent = sender.sent;
         while listed < of(LISTED_RATE, time) {
             listed += 1;
             sender.send_listed(listed);
@@ -390,8 +428,50 @@ fn pace(sender: &Mutex<Sender>, stop: &AtomicBool) {
             clean += 1;
             sender.send_clean();
         }
+        if !sender.is_cut {
+            interval.add(&sent, &sender.sent, time.saturating_sub(before));
+            interval.end_into(&mut sender.sent.pace);
+        }
+        before = time;
         drop(sender);
         thread::sleep(SLICE);
+    }
+    interval.rest_into(&mut lock(sender).sent.pace);
+}
+
+/// A stretch of time in which the flood may not be silent.
+#[derive(Debug, Default)]
+struct Interval {
+    time: Duration,
+    listed: u64,
+    clean: u64,
+}
+
+impl Interval {
+    fn add(&mut self, before: &Counted, after: &Counted, time: Duration) {
+        let listed = |it: &Counted| it.listed.saturating_add(it.open);
+        self.time += time;
+        self.listed += listed(after).saturating_sub(listed(before));
+        self.clean += after.clean.saturating_sub(before.clean);
+    }
+
+    /// Begins anew, if it is over.
+    fn end_into(&mut self, pace: &mut Pace) {
+        if self.time >= INTERVAL {
+            pace.silent += u64::from(self.listed == 0 || self.clean == 0);
+            self.rest_into(pace);
+        }
+    }
+
+    fn rest_into(&mut self, pace: &mut Pace) {
+        let Self {
+            time,
+            listed,
+            clean,
+        } = std::mem::take(self);
+        pace.millis += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        pace.listed += listed;
+        pace.clean += clean;
     }
 }
 
@@ -435,6 +515,44 @@ mod tests {
             numbers.insert(number);
         }
         assert_eq!(numbers.count, 5);
+    }
+
+    #[test]
+    fn a_flood_that_is_too_slow_or_silent_is_none() {
+        let mut pace = Pace::default();
+        let mut interval = Interval::default();
+        let mut after = Counted::default();
+        assert!(pace.trouble(true).is_some(), "none was sent");
+        for millis in [400, 400, 400, 900] {
+            let before = after;
+            after.listed += 10 * millis;
+            after.open += 2 * millis;
+            after.clean += millis;
+            interval.add(&before, &after, Duration::from_millis(millis));
+            interval.end_into(&mut pace);
+        }
+        assert_eq!((pace.millis, pace.silent), (1_200, 0));
+        interval.rest_into(&mut pace);
+        assert_eq!((pace.listed, pace.clean), (12 * 2_100, 2_100));
+        assert_eq!(pace.trouble(false), None);
+
+        let slow = Pace {
+            listed: pace.listed / 2,
+            ..pace
+        };
+        assert!(
+            slow.trouble(false)
+                .is_some_and(|it| it.contains("6000 packets"))
+        );
+        assert_eq!(slow.trouble(true), None);
+
+        // Clean sources alone are half of it.
+        let before = after;
+        after.listed += 20_000;
+        interval.add(&before, &after, INTERVAL);
+        interval.end_into(&mut pace);
+        assert_eq!(pace.silent, 1);
+        assert!(pace.trouble(true).is_some_and(|it| it.contains("silent")));
     }
 
     #[test]
