@@ -40,6 +40,9 @@ const CONFIG: &str = "/run/floodwall.toml";
 
 /// Does everything, and switches the machine off.
 pub fn run() -> ! {
+    if let Some(tree) = std::env::var_os(install::container::TREE) {
+        install::container::enter(tree.as_ref());
+    }
     if std::env::var_os(install::DISK).is_some() {
         install::disk::enter();
     }
@@ -348,7 +351,8 @@ impl Tally {
     }
 }
 
-fn run_ip(arguments: &str) -> Result<()> {
+/// Changes the network.
+pub fn run_ip(arguments: &str) -> Result<()> {
     let output = Command::new("/usr/bin/ip")
         .args(arguments.split(' '))
         .output()

@@ -6,13 +6,13 @@ use std::{
     io::{self, BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use nix::{
     sys::{prctl::set_pdeathsig, signal::Signal},
     unistd::{getpid, getppid},
@@ -40,7 +40,7 @@ pub struct Setup<'a> {
 
 /// Boots a machine, and gives each message of the guest to `take` until it says that all is done. The
 /// machine ends with this, whatever happens.
-pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> Result<()> {
+pub fn boot(setup: &Setup<'_>, take: impl FnMut(Message) -> Result<()>) -> Result<()> {
     let kernel = setup.kernel;
     let binary = kernel_file(&kernel.folder)
         .with_context(|| format!("{} has no kernel", kernel.folder.display()))?;
@@ -67,8 +67,26 @@ pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> R
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
     die_with_this(&mut command);
-    let (mut machine, output) = Process::spawn_piped(&mut command)
+    let (_machine, output) = Process::spawn_piped(&mut command)
         .context("QEMU is missing: apt-get install qemu-system-x86")?;
+    listen(output, setup.patience, take, |why| {
+        anyhow!(
+            "the machine with Linux {} {why}; its last words, of {}:\n{}",
+            kernel.release,
+            setup.console.display(),
+            last_words(setup.console)
+        )
+    })
+}
+
+/// Gives each message of a guest to `take` until it says that all is done. If it does not, `failed` makes
+/// an error of the reason.
+pub fn listen(
+    output: ChildStdout,
+    patience: Duration,
+    mut take: impl FnMut(Message) -> Result<()>,
+    failed: impl FnOnce(&str) -> anyhow::Error,
+) -> Result<()> {
     let (sender, lines) = mpsc::channel();
     thread::Builder::new()
         .name("guest".to_owned())
@@ -80,7 +98,7 @@ pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> R
             }
         })
         .context("cannot start the thread that listens to the guest")?;
-    let end = clock::now() + setup.patience;
+    let end = clock::now() + patience;
     loop {
         interrupt::check()?;
         match lines.recv_timeout(Duration::from_millis(200)) {
@@ -94,26 +112,19 @@ pub fn boot(setup: &Setup<'_>, mut take: impl FnMut(Message) -> Result<()>) -> R
                 take(message)?;
             }
             Err(RecvTimeoutError::Timeout) if clock::now() < end => {}
-            Err(error) => {
-                let why = match (error, machine.ended()) {
-                    (RecvTimeoutError::Timeout, _) => {
-                        format!("was not done within {} s", setup.patience.as_secs())
-                    }
-                    (RecvTimeoutError::Disconnected, _) => "ended before its time".to_owned(),
-                };
-                bail!(
-                    "the machine with Linux {} {why}; its last words, of {}:\n{}",
-                    kernel.release,
-                    setup.console.display(),
-                    last_words(setup.console)
-                );
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(failed(&format!(
+                    "was not done within {} s",
+                    patience.as_secs()
+                )));
             }
+            Err(RecvTimeoutError::Disconnected) => return Err(failed("ended before its time")),
         }
     }
 }
 
 /// A machine that nobody listens to is no use, also if this process is killed.
-fn die_with_this(command: &mut Command) {
+pub fn die_with_this(command: &mut Command) {
     let parent = getpid();
     // SAFETY: between fork and exec only the system calls prctl and getppid are made.
     unsafe {

@@ -64,6 +64,10 @@ pub struct Vm {
     /// Upgrade to it from this package of an earlier release
     #[arg(long, value_name = "DEB", requires = "install")]
     from: Option<PathBuf>,
+    /// On this machine's own kernel and at its speed, with systemd in namespaces of its own; without
+    /// what takes hardware, another clock or a boot
+    #[arg(long, requires = "install", conflicts_with = "kernels")]
+    container: bool,
     /// Ask the archive for newer kernels, even if there are some here
     #[arg(long)]
     update: bool,
@@ -88,20 +92,17 @@ impl Vm {
         fs::create_dir_all(&folder)?;
         let mut archive = Archive::new(&folder);
         if let Some(package) = &self.install {
-            let kernel = archive.kernel(
-                self.kernels.first().map_or(install::SERIES, |it| it),
-                self.update,
-            )?;
             let packages = install::Packages {
                 new: package.clone(),
                 old: self.from.clone(),
             };
-            return install::run(
-                &kernel,
-                &packages,
-                &folder,
-                self.markdown.then_some(&workspace),
-            );
+            let page = self.markdown.then_some(&workspace);
+            if self.container {
+                return install::container::run(&packages, &folder, page);
+            }
+            let series = self.kernels.first().map_or(install::SERIES, |it| it);
+            let kernel = archive.kernel(series, self.update)?;
+            return install::run(&kernel, &packages, &folder, page);
         }
         let programs = Programs {
             tests: variable(TESTS_VARIABLE)?,

@@ -20,7 +20,7 @@ use super::Packages;
 use crate::lab::vm::{Image, archive, archive::Kernel, guest, image};
 
 /// Where the lab lies on the disk.
-const LAB: &str = "usr/local/sbin/lab";
+pub const LAB: &str = "/usr/local/sbin/lab";
 /// Where the package that is tried lies there.
 pub const NEW: &str = "/srv/new.deb";
 /// Where the one lies that is upgraded from.
@@ -55,36 +55,16 @@ const FILES: [(&str, &str); 5] = [
 /// Units that would want the network or apt's lock in the middle of a trial.
 const MASKED: [&str; 3] = ["apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer"];
 
+/// What configures the network.
+const NETWORK: [&str; 2] = [
+    "systemd-networkd.service",
+    "systemd-networkd-wait-online.service",
+];
+
 /// Makes the disk.
 pub(super) fn make(kernel: &Kernel, packages: &Packages, folder: &Path) -> Result<Image> {
-    ensure!(
-        Uid::effective().is_root(),
-        "a Debian is bootstrapped by root: run it with sudo"
-    );
-    let suite = suite()?;
-    let base = bootstrapped(&suite, folder)?;
-    let tree = Tree::new(folder.join("disk.tree"));
-    let tree = tree.0.as_path();
-    run(Command::new("cp")
-        .args(["-a", "--reflink=auto"])
-        .arg(&base)
-        .arg(tree))?;
-    for (name, text) in FILES {
-        write(&tree.join(name), text.as_bytes())?;
-    }
-    for name in MASKED {
-        symlink("/dev/null", tree.join("etc/systemd/system").join(name))
-            .with_context(|| format!("{name} cannot be masked"))?;
-    }
-    let this = std::env::current_exe().context("cannot find out where this program lies")?;
-    let lab = tree.join(LAB);
-    write(&lab, &image::stripped(&this, folder)?)?;
-    run(Command::new("chmod").arg("755").arg(&lab))?;
-    let old = packages.old.as_ref().map(|it| (it, OLD));
-    for (package, place) in [(&packages.new, NEW)].into_iter().chain(old) {
-        fs::copy(package, tree.join(place.trim_start_matches('/')))
-            .with_context(|| format!("{} cannot be read", package.display()))?;
-    }
+    let tree = Tree::with(packages, folder)?;
+    let tree = tree.path();
     for from in ["lib/modules", "usr/lib/modules"] {
         let from = kernel.folder.join(from);
         if from.is_dir() {
@@ -96,13 +76,7 @@ pub(super) fn make(kernel: &Kernel, packages: &Packages, folder: &Path) -> Resul
     run(Command::new("chroot")
         .arg(tree)
         .args(["depmod", &kernel.release]))?;
-    run(Command::new("chroot")
-        .arg(tree)
-        .args(["systemctl", "--quiet", "enable", "trial.service"])
-        .args([
-            "systemd-networkd.service",
-            "systemd-networkd-wait-online.service",
-        ]))?;
+    enable(tree, &["trial.service"])?;
     let disk = Image::new(folder.join("disk.img"));
     let _ = fs::remove_file(&disk.0);
     run(Command::new("mkfs.ext4")
@@ -112,10 +86,55 @@ pub(super) fn make(kernel: &Kernel, packages: &Packages, folder: &Path) -> Resul
     Ok(disk)
 }
 
+fn enable(tree: &Path, units: &[&str]) -> Result<()> {
+    run(Command::new("chroot")
+        .arg(tree)
+        .args(["systemctl", "--quiet", "enable"])
+        .args(units))
+}
+
 /// A folder that goes when this is dropped.
-struct Tree(PathBuf);
+pub(super) struct Tree(PathBuf);
 
 impl Tree {
+    /// A Debian with the packages and this program in it.
+    pub(super) fn with(packages: &Packages, folder: &Path) -> Result<Self> {
+        ensure!(
+            Uid::effective().is_root(),
+            "a Debian is bootstrapped by root: run it with sudo"
+        );
+        let suite = suite()?;
+        let base = bootstrapped(&suite, folder)?;
+        let made = Self::new(folder.join("disk.tree"));
+        let tree = made.path();
+        run(Command::new("cp")
+            .args(["-a", "--reflink=auto"])
+            .arg(&base)
+            .arg(tree))?;
+        for (name, text) in FILES {
+            write(&tree.join(name), text.as_bytes())?;
+        }
+        for name in MASKED {
+            symlink("/dev/null", tree.join("etc/systemd/system").join(name))
+                .with_context(|| format!("{name} cannot be masked"))?;
+        }
+        let this = std::env::current_exe().context("cannot find out where this program lies")?;
+        let lab = tree.join(LAB.trim_start_matches('/'));
+        write(&lab, &image::stripped(&this, folder)?)?;
+        run(Command::new("chmod").arg("755").arg(&lab))?;
+        let old = packages.old.as_ref().map(|it| (it, OLD));
+        for (package, place) in [(&packages.new, NEW)].into_iter().chain(old) {
+            fs::copy(package, tree.join(place.trim_start_matches('/')))
+                .with_context(|| format!("{} cannot be read", package.display()))?;
+        }
+        enable(tree, &NETWORK)?;
+        Ok(made)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Nothing is there from here on.
     fn new(path: PathBuf) -> Self {
         let _ = fs::remove_dir_all(&path);

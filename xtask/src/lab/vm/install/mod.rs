@@ -1,11 +1,13 @@
 //! `vm --install`: a machine with a real Debian, where the package is installed, upgraded under a flood,
 //! hit by what only hardware does, removed and purged.
 
+pub mod container;
 pub mod disk;
 mod faults;
 mod flood;
 pub mod guest;
 mod monitor;
+mod report;
 mod system;
 
 use std::{
@@ -14,18 +16,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use comfy_table::{Table, presets};
+use anyhow::Result;
 
-use self::monitor::Monitor;
+use self::{monitor::Monitor, report::Report};
 use super::{
     Image,
     archive::Kernel,
     image,
     machine::{self, Setup},
-    message::{Message, Row},
+    message::Message,
 };
-use crate::document::put_between;
 
 /// The kernel that this is tried on unless somebody asks for another.
 pub const SERIES: &str = "6.1";
@@ -33,8 +33,7 @@ pub const SERIES: &str = "6.1";
 pub const DISK: &str = "FLOODWALL_DISK";
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(2400);
-/// From the workspace's root, and the lines between which the table goes.
-const PAGE: &str = "docs/packages.md";
+/// The lines between which the table goes.
 const BEGIN: &str = "<!-- begin of what `cargo xtask vm --install` writes -->";
 const END: &str = "<!-- end -->";
 
@@ -98,59 +97,23 @@ pub fn run(
         hardware: hardware(&disk.0, &socket.0),
     };
     eprintln!("vm: Debian with Linux {} …", kernel.release);
-    let mut rows = Vec::new();
-    let mut troubles = Vec::new();
+    let mut report = Report::default();
     let mut monitor: Option<Monitor> = None;
     let done = machine::boot(&setup, |message| {
-        match message {
-            Message::Row(row) => {
-                eprintln!("vm: {}: {}", row.what, row.found);
-                rows.push(row);
-            }
-            Message::Wish(wish) => {
-                let monitor = match &mut monitor {
-                    Some(monitor) => monitor,
-                    None => monitor.insert(Monitor::open(&socket.0)?),
-                };
-                monitor.grant(&wish)?;
-            }
-            Message::Trouble { text } => {
-                eprintln!("vm: {text}");
-                troubles.push(text);
-            }
-            Message::Up { .. }
-            | Message::LeftOut { .. }
-            | Message::Effort(_)
-            | Message::Refused { .. }
-            | Message::Attached { .. }
-            | Message::Said { .. }
-            | Message::Tests { .. }
-            | Message::Done => {}
+        if let Message::Wish(wish) = &message {
+            let monitor = match &mut monitor {
+                Some(monitor) => monitor,
+                None => monitor.insert(Monitor::open(&socket.0)?),
+            };
+            return monitor.grant(wish);
         }
+        report.take(message);
         Ok(())
     });
-    print(&rows);
+    report.print();
     done?;
-    if let Some(workspace) = page.filter(|_| troubles.is_empty()) {
-        let page = workspace.join(PAGE);
-        let shown = page.display();
-        let text = fs::read_to_string(&page).with_context(|| format!("{shown} cannot be read"))?;
-        let text = put_into(&text, &kernel.release, &rows)
-            .with_context(|| format!("{shown} lacks the lines between which the table goes"))?;
-        fs::write(&page, text).with_context(|| format!("{shown} cannot be written"))?;
-        println!("wrote {shown}");
-    }
-    let bad = rows.iter().filter(|row| !row.is_good).count();
-    ensure!(
-        bad == 0 && troubles.is_empty(),
-        "{bad} of {} rows are not as they have to be, and {} things could not be tried",
-        rows.len(),
-        troubles.len()
-    );
-    if rows.is_empty() {
-        bail!("the machine tried nothing");
-    }
-    Ok(())
+    report.write(page, [BEGIN, END], &format!("Linux {}", kernel.release))?;
+    report.judge()
 }
 
 /// Three cards: the first is the way out, which leads nowhere; the other two share a cable.
@@ -184,58 +147,4 @@ fn hardware(disk: &Path, socket: &Path) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
-}
-
-const HEADS: [&str; 4] = ["what", "has to", "does", ""];
-
-fn cells(row: &Row) -> [String; HEADS.len()] {
-    let mark = if row.is_good { "ok" } else { "NO" };
-    [&row.what, &row.wanted, &row.found, mark].map(str::to_owned)
-}
-
-fn print(rows: &[Row]) {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(HEADS);
-    for row in rows {
-        table.add_row(cells(row));
-    }
-    println!("{table}");
-}
-
-/// A page with the table in its place; none if the page has no place for it.
-fn put_into(page: &str, release: &str, rows: &[Row]) -> Option<String> {
-    let line = |cells: [String; HEADS.len()]| {
-        let cells = cells.map(|cell| cell.replace('\n', " ").replace('|', "\\|"));
-        format!("| {} |\n", cells.join(" | "))
-    };
-    let mut text = format!("Linux {release}:\n\n");
-    text += &line(HEADS.map(str::to_owned));
-    text += &line(["---"; HEADS.len()].map(str::to_owned));
-    text.extend(rows.iter().map(|row| line(cells(row))));
-    put_between(page, [BEGIN, END], &format!("\n\n{text}\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_keeps_its_prose_and_has_a_cell_for_each_head() {
-        let row = Row {
-            what: "purge".to_owned(),
-            wanted: "nothing | left".to_owned(),
-            found: "2 files\nleft".to_owned(),
-            is_good: false,
-        };
-        let page = format!("prose\n{BEGIN}\nold\n{END}\nmore\n");
-        let page = put_into(&page, "6.1.0-50-amd64", &[row]).unwrap();
-        assert!(page.starts_with("prose\n") && page.ends_with(&format!("{END}\nmore\n")));
-        assert!(!page.contains("old"), "{page}");
-        assert!(
-            page.contains("| purge | nothing \\| left | 2 files left | NO |\n"),
-            "{page}"
-        );
-        assert_eq!(put_into("no markers", "6.1", &[]), None);
-    }
 }
