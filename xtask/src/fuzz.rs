@@ -9,8 +9,9 @@ mod openapi;
 mod report;
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -165,12 +166,25 @@ impl Target {
     }
 }
 
-/// What sancov and bolero's part for libFuzzer need.
-const FLAGS: &str = "--cfg fuzzing --cfg fuzzing_libfuzzer -Cpasses=sancov-module \
-    -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-    -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares";
+/// What bolero's part for libFuzzer needs.
+const FLAGS: &str = "--cfg fuzzing --cfg fuzzing_libfuzzer";
+/// Cargo runs this instead of the compiler: coverage for the crates of this workspace, and for those
+/// that read text for them. Of all others it would make the build ten times as long, and lead the
+/// fuzzer into what is not under test. Build scripts and the eBPF program are of other targets.
+const WRAPPER: &str = r#"#!/bin/sh
+case "$CARGO_PKG_NAME $*" in
+filter-*" --target TRIPLE "* | toml*" --target TRIPLE "* | winnow*" --target TRIPLE "* | \
+    serde_json*" --target TRIPLE "* | ipnet*" --target TRIPLE "*)
+    exec "$@" -Cpasses=sancov-module \
+        -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+        -Cllvm-args=-sanitizer-coverage-pc-table \
+        -Cllvm-args=-sanitizer-coverage-trace-compares
+    ;;
+*) exec "$@" ;;
+esac
+"#;
+
 /// With `--target`, the flags are not those of build scripts.
 fn triple() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
@@ -273,6 +287,7 @@ fn build(target: &Target) -> Result<PathBuf> {
         .arg("--target-dir")
         .arg(toolchain::target_dir().join("fuzz"))
         .env("RUSTFLAGS", FLAGS)
+        .env("RUSTC_WRAPPER", wrapper()?)
         .env("BOLERO_FUZZER", "libfuzzer");
     let output = cargo
         .stderr(Stdio::inherit())
@@ -287,14 +302,30 @@ fn build(target: &Target) -> Result<PathBuf> {
         .with_context(|| format!("cargo built no test {binary}"))
 }
 
+/// Writes the wrapper, unless it lies there: cargo compiles all again if its name or time changes.
+fn wrapper() -> Result<PathBuf> {
+    let folder = toolchain::target_dir().join("fuzz");
+    let path = folder.join("with-coverage");
+    let text = WRAPPER.replace("TRIPLE", &triple());
+    if !fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        fs::create_dir_all(&folder)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+    }
+    Ok(path)
+}
+
 /// The test with libFuzzer's own arguments.
 fn engine(target: &Target, executable: &Path, arguments: &[String]) -> Result<Command> {
     let arguments = arguments.join(" ");
     let folder = toolchain::workspace().join(target.package);
-    let variables: [(&str, &OsStr); 3] = [
+    // The last two are for processes that libFuzzer starts itself, to merge.
+    let variables: [(&str, &OsStr); 5] = [
         ("BOLERO_LIBFUZZER_ARGS", arguments.as_ref()),
         ("BOLERO_FUZZER", "libfuzzer".as_ref()),
         ("CARGO_MANIFEST_DIR", folder.as_os_str()),
+        ("BOLERO_LIBTEST_HARNESS", "1".as_ref()),
+        ("BOLERO_TEST_NAME", target.test.as_ref()),
     ];
     let mut command = if target.needs_root {
         process::as_root(executable.as_os_str(), &variables)?
@@ -353,29 +384,26 @@ fn fuzz(target: &Target, executable: &Path, arguments: &Arguments) -> Result<Out
         println!("{}", said.join("\n"));
     }
     ensure!(
-        outcome.executions > 0 || outcome.open > 0,
+        outcome.executions() > 0 || outcome.open > 0,
         "{} executed nothing ({status})",
         target.name
     );
     Ok(outcome)
 }
 
-/// Takes figures out of a line of libFuzzer's.
+/// Takes figures out of a line of libFuzzer's, or of a target that counts more than inputs.
 fn note(outcome: &mut Outcome, line: &str) {
+    if let Some(number) = line.strip_prefix("compared: ") {
+        outcome.compared = number.parse().ok().or(outcome.compared);
+    }
     if let Some(number) = line.strip_prefix("stat::number_of_executed_units:") {
-        outcome.executions = number.trim().parse().unwrap_or_default();
+        outcome.inputs = number.trim().parse().unwrap_or_default();
     }
     // `Done 123 runs in 4 second(s)`.
     if let Some(rest) = line.strip_prefix("Done ") {
-        let mut words = rest.split(' ');
-        outcome.executions = words
-            .next()
-            .and_then(|word| word.parse().ok())
-            .unwrap_or(outcome.executions);
-        outcome.seconds = words
-            .nth(2)
-            .and_then(|word| word.parse().ok())
-            .unwrap_or_default();
+        let mut words = rest.split(' ').map(str::parse);
+        outcome.inputs = words.next().and_then(Result::ok).unwrap_or(outcome.inputs);
+        outcome.seconds = words.nth(2).and_then(Result::ok).unwrap_or_default();
     }
     // `#4096 pulse  cov: 812 ft: …`.
     if let Some((_, rest)) = line.split_once(" cov: ") {
@@ -384,14 +412,15 @@ fn note(outcome: &mut Outcome, line: &str) {
     }
 }
 
-/// Leaves the fewest inputs beside the test that reach what all of them reach.
+/// Leaves few inputs beside the test that reach every edge that all of them reach.
 fn keep(target: &Target, executable: &Path) -> Result<()> {
     let fresh = toolchain::target_dir().join("fuzz/kept").join(target.name);
     let kept = target.found().join("corpus");
     let _ = fs::remove_dir_all(&fresh);
     fs::create_dir_all(&fresh)?;
     let options = [
-        "-merge=1".to_owned(),
+        "-set_cover_merge=1".to_owned(),
+        "-use_counters=0".to_owned(),
         fresh.display().to_string(),
         target.corpus().display().to_string(),
         kept.display().to_string(),
@@ -422,12 +451,16 @@ mod tests {
         ] {
             note(&mut outcome, line);
         }
-        let expected = Outcome {
-            executions: 4100,
+        let mut expected = Outcome {
+            inputs: 4100,
+            compared: None,
             edges: Some(812),
             seconds: 4,
             open: 0,
         };
+        assert_eq!(outcome, expected);
+        note(&mut outcome, "compared: 32000");
+        expected.compared = Some(32_000);
         assert_eq!(outcome, expected);
     }
 

@@ -35,7 +35,7 @@ pub fn run(seconds: u64) -> Result<Outcome> {
         "{NAME} ended early ({})",
         output.status
     );
-    ensure!(outcome.executions > 0, "{NAME} executed nothing");
+    ensure!(outcome.inputs > 0, "{NAME} executed nothing");
     Ok(outcome)
 }
 
@@ -48,7 +48,7 @@ fn judge(said: &str) -> Outcome {
             continue;
         };
         if word.trim_end_matches(',') == "generated" {
-            outcome.executions = number.parse().unwrap_or_default();
+            outcome.inputs = number.parse().unwrap_or_default();
             // Else `3377 passed`.
             outcome.open = match (words.next(), words.next()) {
                 (Some(number), Some("found")) => number.parse().unwrap_or_default(),
@@ -67,7 +67,7 @@ mod tests {
     fn figures_are_read_from_what_schemathesis_prints() {
         let figures = |text| {
             let outcome = judge(text);
-            (outcome.executions, outcome.open)
+            (outcome.inputs, outcome.open)
         };
         let all = "Test cases:\n  1871 generated, 30 found 30 unique failures\n\nSeed: 1\n";
         assert_eq!(figures(all), (1871, 30));

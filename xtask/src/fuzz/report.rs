@@ -25,7 +25,9 @@ pub struct Row {
 /// Figures of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    pub executions: u64,
+    pub inputs: u64,
+    /// What was executed and compared, where an input is made of several.
+    pub compared: Option<u64>,
     /// Edges of the instrumented code; none where it is another process.
     pub edges: Option<u64>,
     pub seconds: u64,
@@ -34,6 +36,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub fn executions(&self) -> u64 {
+        self.compared.unwrap_or(self.inputs)
+    }
+
     fn edges(&self) -> String {
         self.edges.map_or_else(|| "-".to_owned(), grouped)
     }
@@ -48,9 +54,9 @@ pub fn print(rows: &[Row]) {
     for Row { name, outcome, .. } in rows {
         println!(
             "{name:<14}{:>14}{:>9}{:>11}{:>8}{:>6}",
-            grouped(outcome.executions),
+            grouped(outcome.executions()),
             outcome.seconds,
-            grouped(outcome.executions / outcome.seconds.max(1)),
+            grouped(outcome.executions() / outcome.seconds.max(1)),
             outcome.edges(),
             outcome.open
         );
@@ -78,7 +84,7 @@ fn table(rows: &[Row], names: &[&str], page: &str) -> String {
         let line = match rows.iter().find(|row| row.name == *name) {
             Some(Row { what, outcome, .. }) => format!(
                 "{head} {what} | {} | {} | {} | {} |",
-                grouped(outcome.executions),
+                grouped(outcome.executions()),
                 grouped(outcome.seconds),
                 outcome.edges(),
                 outcome.open
@@ -104,7 +110,8 @@ mod tests {
             name: "b",
             what: "new",
             outcome: Outcome {
-                executions: 1_234,
+                inputs: 1_234,
+                compared: None,
                 edges: None,
                 seconds: 5,
                 open: 0,

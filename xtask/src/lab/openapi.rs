@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::Duration,
 };
@@ -39,11 +39,15 @@ impl Openapi {
         let sandbox = Sandbox::new(&Options::default())?;
         let binary = floodwall::find()?;
         let mut daemon = Floodwall::start(&sandbox, &binary, &Config::new("monitor"))?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
+        // Both ends of TCP are in the server's namespace: nobody else of this machine can ask.
+        let listener = sandbox
+            .server()
+            .run(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?
+            .context("cannot listen")?;
         let url = format!("http://{}", listener.local_addr()?);
         let socket = daemon.socket();
         thread::spawn(move || forward(&listener, &socket));
-        let mut fuzzer = Command::new(&self.schemathesis);
+        let mut fuzzer = sandbox.server().command(&self.schemathesis);
         fuzzer
             .args(["run", &format!("{url}/v1/openapi.json"), "--url", &url])
             .args(["--max-time", &self.time.to_string()])

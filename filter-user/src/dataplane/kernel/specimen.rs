@@ -29,8 +29,22 @@ struct UpdateElement {
     flags: u64,
 }
 
-/// The command's number (`enum bpf_cmd`).
+/// What `BPF_MAP_UPDATE_BATCH` takes, likewise.
+#[repr(C)]
+struct UpdateBatch<V> {
+    in_batch: u64,
+    out_batch: u64,
+    keys: *const u32,
+    values: *const V,
+    count: u32,
+    map: i32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// The commands' numbers (`enum bpf_cmd`).
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
+const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 
 /// What can lie in a map.
 pub use aya::Pod as Plain;
@@ -178,19 +192,8 @@ impl Specimen {
         };
         // SAFETY: the kernel reads a key of four bytes, and a value of `size` bytes, rounded up to
         // words, for each CPU; both outlive the call.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_bpf,
-                BPF_MAP_UPDATE_ELEM,
-                &raw const update,
-                size_of::<UpdateElement>(),
-            )
-        };
-        if result < 0 {
-            let error = std::io::Error::last_os_error();
-            return Err(DataplaneError::new(format!("clearing {map}"), error));
-        }
-        Ok(())
+        unsafe { command(BPF_MAP_UPDATE_ELEM, &update) }
+            .map_err(|error| DataplaneError::new(format!("clearing {map}"), error))
     }
 
     /// The sum over all CPUs of a counter.
@@ -199,20 +202,33 @@ impl Specimen {
         read_counter(&array, index)
     }
 
-    /// Writes elements of an array, from the index `first` on.
+    /// Writes elements of an array, from the index `first` on, in one call.
     pub fn fill<V: Pod>(
         &mut self,
         map: &str,
         first: u32,
         values: &[V],
     ) -> Result<(), DataplaneError> {
-        let mut array: Array<&mut MapData, V> = self.opened(map)?;
-        for (index, value) in (first..).zip(values) {
-            array
-                .set(index, value, 0)
-                .map_err(|error| map_error(&format!("writing to {map}"), error))?;
-        }
-        Ok(())
+        // That elements are as large as `V`.
+        let _: Array<&mut MapData, V> = self.opened(map)?;
+        let Some(Map::Array(data)) = self.ebpf.map(map) else {
+            return Err(DataplaneError(format!("{map} is no array")));
+        };
+        let keys: Vec<u32> = (first..).take(values.len()).collect();
+        let update = UpdateBatch {
+            in_batch: 0,
+            out_batch: 0,
+            keys: keys.as_ptr(),
+            values: values.as_ptr(),
+            count: keys.len() as u32,
+            map: data.fd().as_fd().as_raw_fd(),
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the kernel reads `count` keys of four bytes and as many values, which are as long as
+        // the map's; both outlive the call.
+        unsafe { command(BPF_MAP_UPDATE_BATCH, &update) }
+            .map_err(|error| DataplaneError::new(format!("writing to {map}"), error))
     }
 
     /// The tick of this moment.
@@ -246,6 +262,26 @@ impl Specimen {
             .ok_or_else(|| DataplaneError(format!("the embedded object has no map {name}")))?;
         M::try_from(map).map_err(|error| map_error(&format!("opening the map {name}"), error))
     }
+}
+
+/// Gives the kernel a command.
+///
+/// # Safety
+/// `attributes` is what the command takes, and what it points to may be read.
+unsafe fn command<A>(number: libc::c_int, attributes: &A) -> std::io::Result<()> {
+    // SAFETY: the caller's.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            number,
+            std::ptr::from_ref(attributes),
+            size_of::<A>(),
+        )
+    };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// The read-only global that speaks of a map's size, and its value.
