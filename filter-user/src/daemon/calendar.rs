@@ -15,6 +15,7 @@ use crate::{
     core::{
         actor::{Actor, CONTROLLER},
         refusal::Refusal,
+        state::State,
     },
     dataplane::Dataplane,
 };
@@ -116,11 +117,20 @@ impl<D: Dataplane> Daemon<D> {
             .collect();
         let carried = self.tables.carry(&mut self.plane, &moves, moment);
         carried.map_err(failed)?;
-        let mut rules = self.state.rules.values();
-        if rules.any(|rule| rule.note.until.is_some()) {
-            let rulebook = self.rulebook.clone();
-            let put = self.put_rules(moment).and_then(|()| self.put_settings());
-            put.inspect_err(|_| self.rulebook = rulebook)?;
+        let rulebook = self.rulebook.clone();
+        let told = self.tell_rules_anew(moment);
+        told.inspect_err(|_| self.rulebook = rulebook)
+    }
+
+    /// The policy before first: as long as its row names a bank, that cannot be written.
+    fn tell_rules_anew(&mut self, moment: Moment) -> Result<(), Refusal> {
+        let has_end = |state: &State| state.rules.values().any(|rule| rule.note.until.is_some());
+        if let Some(before) = self.state.before_trial().filter(has_end) {
+            self.shelve_rules_anew(&before, moment)?;
+        }
+        if has_end(&self.state) {
+            self.put_rules(moment)?;
+            self.put_settings()?;
         }
         Ok(())
     }

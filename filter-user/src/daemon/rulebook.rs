@@ -105,6 +105,22 @@ impl<D: Dataplane> Daemon<D> {
         }
     }
 
+    /// Writes the rules of the policy before into another bank, if they have one of their own that packets do
+    /// not meet yet: the end of a trial writes them in any case.
+    pub(super) fn shelve_rules_anew(
+        &mut self,
+        before: &State,
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        if self.rulebook.before.is_none() || moment.tick >= self.confirm_by {
+            return Ok(());
+        }
+        let config = self.config_before.as_ref().unwrap_or(&self.config).clone();
+        let shelved = self.write_bank(&config, before, moment)?;
+        self.rulebook.before = Some(shelved);
+        self.put_before()
+    }
+
     /// Has the rules of the policy before in a bank of their own, after a start: the one that the
     /// kernel still has, or one that is written anew.
     pub(super) fn resume_rules(&mut self, found: &Settings, moment: Moment) -> Result<(), Refusal> {

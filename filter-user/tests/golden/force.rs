@@ -182,9 +182,22 @@ pub fn address(text: &str) -> Address {
     Address::from(text.parse::<std::net::IpAddr>().expect("an address"))
 }
 
-/// So many packets, and then one a minute: no test waits for that.
+/// So many packets, and then one a minute, or as late as a bucket of ticks can hold: no test waits for that.
 pub fn only(packets: u64, hz: u64) -> Limit {
-    Limit::new(1, packets, hz * 60, 1).expect("the bucket holds it")
+    let most = (HALF_RANGE / 2) >> FRACTION_BITS;
+    let ticks = (hz * 60).min((most - 1) / packets);
+    Limit::new(1, packets, ticks, 1).expect("the bucket holds it")
+}
+
+#[test]
+fn a_few_packets_fit_a_bucket_on_every_kernel() {
+    for hz in [100, 250, 300, 1000] {
+        for packets in 1..=64 {
+            let limit = only(packets, hz);
+            let second = hz << FRACTION_BITS;
+            assert!(limit.interval >= 4 * second, "{packets} at {hz} Hz");
+        }
+    }
 }
 
 /// So many bytes, and then one in hours: no test waits for that.

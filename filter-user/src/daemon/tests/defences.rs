@@ -746,6 +746,38 @@ fn a_disk_that_hangs_leaves_no_setting_changed_and_nothing_behind() {
 }
 
 #[test]
+fn a_setting_that_changes_while_the_disk_hangs_is_the_one_that_comes_back() {
+    let host = host("defences.cookies = \"on\"");
+    let mut daemon = host.protecting();
+    let netns = daemon.terrain.network.netns;
+    let (writing, done) = syncookies::Writing::hanging(syncookies::Kept::new(1, netns));
+    daemon.terrain.writing = Some(writing);
+    host.surroundings.scene().syncookies.push(0);
+    daemon.tend_at(Duration::from_secs(1));
+    assert_eq!(host.syncookies(), [1, 2, 0, 2]);
+    let trouble = daemon.troubles["keeping syncookies"].clone();
+    assert!(
+        trouble.contains("was 0") && trouble.contains("slow"),
+        "{trouble}"
+    );
+    let kept = || {
+        let kept = syncookies::read(&host.state()).expect("a file");
+        kept.map(|kept| kept.value)
+    };
+    assert_eq!(kept(), Some(1));
+    // The later one is written behind the earlier one, however slow the disk still is.
+    done.send(Ok(())).expect("a receiver");
+    for second in 2..100 {
+        daemon.tend_at(Duration::from_secs(second));
+        if !daemon.troubles.contains_key("keeping syncookies") {
+            break;
+        }
+    }
+    assert!(!daemon.troubles.contains_key("keeping syncookies"));
+    assert_eq!(kept(), Some(0));
+}
+
+#[test]
 fn a_crash_while_cookies_are_on_loses_nothing() {
     let host = host("");
     let mut daemon = host.protecting();

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use super::{defences::serving, *};
 use crate::{
     api::types::Mode,
+    core::{cookies::WATCH, state::Set},
     detect::{
         Output,
         output::{self, Deed, News, Report},
@@ -127,6 +128,99 @@ fn a_calendar_that_is_set_ends_what_operators_gave_an_end_and_nothing_that_is_he
 }
 
 #[test]
+fn imports_with_an_end_and_pauses_are_told_of_a_calendar_that_is_set() {
+    let host = serving("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    for (list, member) in [(Allow, "203.0.113.0/24"), (Block, "198.51.100.0/24")] {
+        let import = Command::Import {
+            list,
+            name: "feed".to_owned(),
+            prefixes: prefixes(&[member]).into(),
+            duration: Some(HOUR),
+            reason: String::new(),
+            force: false,
+        };
+        daemon.run(import).expect("imported");
+    }
+    let pause = SignedDuration::from_secs(60);
+    let paused = Set {
+        value: false,
+        by: WATCH.to_owned(),
+        since: clock::now(),
+        until: Some(clock::now() + pause),
+    };
+    daemon.state.cookie_ports.insert(443, paused);
+    let allowed = |daemon: &Daemon<Fake>| daemon.value(ListId::Allow, "203.0.113.0/24").until;
+    let tick = daemon.plane.tick;
+    assert!(allowed(&daemon) > tick + 3_000 * 250);
+
+    let then = clock::now() + SignedDuration::from_hours(24 * 3_650);
+    daemon.heed_calendar_at(then, clock::monotonic());
+    assert!(allowed(&daemon) <= tick + 1);
+    // The sets of the blocklist have no ends: the daemon takes a list off. A pause lasts as long as ever.
+    let ended = [Allow, Block].map(|list| Change::Import(list, "feed".to_owned(), None));
+    let expired = daemon.state.expired(then);
+    assert!(
+        expired.len() == 2 && ended.iter().all(|it| expired.contains(it)),
+        "{expired:?}"
+    );
+    let over = Change::CookiePort(443, None);
+    let expired = daemon.state.expired(then + pause + pause);
+    assert!(expired.contains(&over), "{expired:?}");
+
+    daemon.heed_calendar_at(clock::now(), clock::monotonic());
+    assert!(allowed(&daemon) > tick + 3_000 * 250);
+    let expired = daemon.state.expired(clock::now() + pause + pause);
+    assert_eq!(expired, [over], "and not for ten years");
+}
+
+#[test]
+fn a_kernel_that_was_not_told_of_a_calendar_that_was_set_is_told_later() {
+    let host = Host::new("");
+    let mut daemon = host.first();
+    daemon
+        .add_for(Block, &["203.0.113.99/32"], Some(HOUR))
+        .expect("added");
+    let tick = daemon.plane.tick;
+    let until = |daemon: &Daemon<Fake>| daemon.value(ListId::Block, "203.0.113.99/32").until;
+    let then = clock::now() + SignedDuration::from_hours(24);
+    daemon.plane.fails_in = Some(0);
+    daemon.heed_calendar_at(then, clock::monotonic());
+    assert!(until(&daemon) > tick + 3_000 * 250);
+    assert!(daemon.troubles["clock"].contains("refused a write"));
+    daemon.heed_calendar_at(then, clock::monotonic());
+    assert!(until(&daemon) <= tick + 1);
+    assert!(!daemon.troubles.contains_key("clock"));
+    let (events, _) = daemon.store.events(None, 100).expect("events");
+    let told = events.iter().filter(|event| event.kind == "clock.set");
+    assert_eq!(told.count(), 1);
+}
+
+/// A rule of an operator waits for the disk, and one of the controller's, which no restart finds, comes
+/// after it.
+#[test]
+fn a_number_of_a_rule_is_not_given_twice_after_a_disk_that_took_nothing() {
+    let host = serving("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    let rule = |port: u16, duration| Command::AddRule {
+        rule: Box::new(format!("drop udp dport {port}").parse().expect("a rule")),
+        before: None,
+        duration,
+        reason: String::new(),
+        force: false,
+    };
+    daemon.store.refuse_writes();
+    daemon.run(rule(1, None)).expect("in force");
+    daemon.store.accept_writes();
+    by_controller(&mut daemon, rule(2, Some(HOUR)));
+    assert_eq!(daemon.state.next_rule, 3);
+    daemon.write_down().expect("written");
+    let daemon = host.again(daemon);
+    assert_eq!(daemon.state.next_rule, 3);
+    assert_eq!(daemon.state.rules.keys().collect::<Vec<_>>(), [&1]);
+}
+
+#[test]
 fn a_small_correction_of_the_clock_is_no_event() {
     let host = Host::new("");
     let mut daemon = host.first();
@@ -185,4 +279,22 @@ fn an_incident_that_no_disk_took_is_told_by_what_the_kernel_holds() {
     assert!(is_told(&daemon), "{:?}", daemon.losses);
     let daemon = host.again(daemon);
     assert!(!is_told(&daemon), "once");
+}
+
+#[test]
+fn an_incident_of_which_the_disk_knows_is_no_lost_one() {
+    let host = serving("mode = \"enforce\"");
+    let mut daemon = host.protecting();
+    by_controller(&mut daemon, hold());
+    let report = Report {
+        id: 7,
+        detected: clock::now(),
+        ..Report::default()
+    };
+    daemon.news(News::Opened(Box::new(report)));
+    let fake = stop(daemon);
+    let daemon = host.start(fake, true);
+    let lost = "amid an incident that it could not write";
+    let told = daemon.losses.iter().any(|loss| loss.contains(lost));
+    assert!(!told, "{:?}", daemon.losses);
 }

@@ -3,7 +3,7 @@
 use filter_common::abi::settings::Settings;
 
 use super::*;
-use crate::rules::Rule;
+use crate::{core::rules::RuleId, rules::Rule};
 
 /// Ticks in the ten seconds that these tests give.
 const TICKS: u64 = 2500;
@@ -524,4 +524,49 @@ fn what_nobody_confirmed_ends_while_the_disk_is_full_and_locks_nobody_out() {
     let mut daemon = host.again(daemon);
     assert_eq!(daemon.entries_of(Block), prefixes(&["192.0.2.3/32"]));
     assert!(daemon.state.trial.is_none());
+}
+
+#[test]
+fn a_calendar_that_is_set_amid_a_trial_is_told_to_both_policies() {
+    let host = Host::new("mode = \"enforce\"");
+    let mut daemon = host.first();
+    let for_an_hour = Command::AddRule {
+        rule: Box::new("drop udp dport 1".parse::<Rule>().expect("a rule")),
+        before: None,
+        duration: Some(Duration::from_secs(3_600)),
+        reason: String::new(),
+        force: false,
+    };
+    daemon.run(for_an_hour).expect("added");
+    daemon.run(tried(rule("drop udp dport 2"))).expect("tried");
+    let shelved = |daemon: &Daemon<Fake>| {
+        let before = daemon.plane.before.as_ref().expect("a policy before");
+        let bank = before.settings.bank();
+        assert_ne!(bank, daemon.plane.settings.bank());
+        daemon.plane.rules[bank as usize].entries[0].until
+    };
+    let in_force = |daemon: &Daemon<Fake>| {
+        let bank = daemon.plane.settings.bank();
+        daemon.plane.rules[bank as usize].entries[0].until
+    };
+    let tick = daemon.plane.tick;
+    assert!(shelved(&daemon) > tick + 3_000 * 250);
+    let then = clock::now() + jiff::SignedDuration::from_hours(2);
+    daemon.heed_calendar_at(then, clock::monotonic());
+    assert!(in_force(&daemon) <= tick + 1 && shelved(&daemon) <= tick + 1);
+
+    // And where the trial took the rule away, it is in the policy before alone.
+    daemon.heed_calendar_at(clock::now(), clock::monotonic());
+    daemon
+        .run(tried(Command::RemoveRules {
+            ids: vec![RuleId::Added(1)],
+        }))
+        .expect("tried");
+    assert!(shelved(&daemon) > tick + 3_000 * 250);
+    daemon.heed_calendar_at(then, clock::monotonic());
+    assert!(shelved(&daemon) <= tick + 1);
+    daemon.pass_the_deadline();
+    assert_eq!(daemon.rules_met(), 1, "of the policy before");
+    daemon.work();
+    assert!(daemon.state.trial.is_none() && !daemon.plane.settings.is_on_trial());
 }

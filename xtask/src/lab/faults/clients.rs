@@ -1,88 +1,169 @@
 //! What others do to the control socket, and how full the tables get.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     os::unix::net::UnixStream,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::unistd::{Gid, Group};
 
-use super::{
-    super::{clock, interrupt},
-    Course, Site,
-};
+use super::{super::clock, Course, Site, site::PATIENCE};
 
 /// Connections at once.
 const CONNECTIONS: usize = 10_000;
+/// Of those who only look, so many are served.
+const LOOKERS: usize = 48;
+/// Whose members may look: a group that every host has, and no administrator is in.
+const READERS: &str = "nogroup";
+const NOBODY: libc::uid_t = 65_534;
 
-/// Ten thousand that say nothing.
+/// Ten thousand of somebody who may look, who says nothing.
 pub fn connections(site: &mut Site, course: Course) -> Result<Vec<String>> {
-    let (mut open, mut turned_away) = (0, 0);
+    let group = let_look(site)?;
+    let mut slowest = Duration::ZERO;
     for _ in 0..course.rounds {
-        let mut all = Vec::new();
-        for _ in 0..CONNECTIONS {
-            match connect(site) {
-                Ok(socket) => all.push(socket),
-                Err(_) => turned_away += 1,
+        let socket = site.floodwall.socket();
+        let is_done = AtomicBool::new(false);
+        let (site, is_done) = (&*site, &is_done);
+        let crowd = thread::scope(|scope| {
+            let crowd = scope.spawn(move || {
+                let crowd = crowd(group, &socket);
+                is_done.store(true, Ordering::Relaxed);
+                crowd
+            });
+            while !is_done.load(Ordering::Relaxed) {
+                slowest = slowest.max(change(site)?);
             }
-        }
-        open += all.len();
-        let filter = site.program()?;
-        ensure!(filter.is_some(), "nothing is attached");
-        drop(all);
-        site.until("the daemon answers again", || Ok(site.status().is_ok()))?;
+            slowest = slowest.max(change(site)?);
+            crowd.join().map_err(|_| anyhow!("the crowd panicked"))?
+        })?;
+        site.until("no more are served than may be", || {
+            Ok(crowd.iter().filter(|it| is_open(it)).count() <= LOOKERS)
+        })?;
+        ensure!(site.program()?.is_some(), "nothing is attached");
     }
     Ok(vec![format!(
-        "{open} were taken or waited in the kernel's queue, {turned_away} were turned away by it; who \
-         comes when they are gone is served"
+        "of somebody who may look, and gets {LOOKERS}; root's changes meanwhile took {} ms at most",
+        slowest.as_millis()
     )])
 }
 
-fn connect(site: &Site) -> Result<UnixStream> {
+/// Lets members of a group look that the daemon finds, and nobody else.
+fn let_look(site: &mut Site) -> Result<Gid> {
+    let group = Group::from_name(READERS)?;
+    let group = group.with_context(|| format!("there is no group {READERS}"))?;
+    site.stop()?;
+    site.configure(&format!("[access]\nread_group = \"{READERS}\"\n"))?;
+    site.start()?;
+    Ok(group.gid)
+}
+
+/// Lets the calling thread, and no other, go on as one who may look.
+fn become_reader(group: Gid) -> Result<()> {
+    let group = group.as_raw();
+    let nothing = std::ptr::null::<libc::gid_t>();
+    // The functions of the C library would change all threads.
+    // SAFETY: no groups are read.
+    let left = unsafe { libc::syscall(libc::SYS_setgroups, 0, nothing) };
+    // SAFETY: it takes numbers alone.
+    let joined = unsafe { libc::syscall(libc::SYS_setresgid, group, group, group) };
+    // SAFETY: it takes numbers alone.
+    let became = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+    ensure!(
+        [left, joined, became] == [0; 3],
+        "cannot become one who may look: {}",
+        std::io::Error::last_os_error()
+    );
+    Ok(())
+}
+
+/// All that connect one after the other, whatever becomes of them.
+fn crowd(group: Gid, socket: &Path) -> Result<Vec<UnixStream>> {
+    become_reader(group)?;
+    let end = clock::now() + PATIENCE;
+    let mut all = Vec::new();
+    while all.len() < CONNECTIONS {
+        match connect(socket) {
+            Ok(socket) => all.push(socket),
+            // The kernel's queue is full.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && clock::now() < end => {
+                thread::sleep(Duration::from_micros(200));
+            }
+            Err(error) => {
+                let count = all.len();
+                return Err(error).with_context(|| format!("connecting, {count} times before"));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn connect(path: &Path) -> std::io::Result<UnixStream> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     use std::os::fd::AsRawFd as _;
-    // The kernel's queue may be full, and nobody is to wait for it.
+    // Nobody is to wait for the kernel's queue.
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(
-        socket.as_raw_fd(),
-        &UnixAddr::new(&site.floodwall.socket())?,
-    )?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(socket.into())
 }
 
-/// Those who ask for much and read nothing, or a byte now and then.
-pub fn slow(site: &mut Site, course: Course) -> Result<Vec<String>> {
-    for _ in 0..course.rounds {
-        let mut readers = Vec::new();
-        for number in 0..60 {
-            let mut socket = UnixStream::connect(site.floodwall.socket())?;
-            // Some do not finish their question.
-            let question: &[u8] = match number % 3 {
-                0 => b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
-                1 => b"GET /v1/block HTTP/1.1\r\nHost: x\r\n\r\n",
-                _ => b"GET /v1/sta",
-            };
-            socket.write_all(question)?;
-            readers.push(socket);
-        }
+/// Whether nothing was said to it, and it was not hung up on.
+fn is_open(mut socket: &UnixStream) -> bool {
+    let read = socket.read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Changes something as root; how long each command took at most.
+fn change(site: &Site) -> Result<Duration> {
+    let mut slowest = Duration::ZERO;
+    for verb in ["add", "del"] {
         let asked = clock::now();
-        site.status()?;
+        site.say(&["block", verb, "10.200.200.201"])?;
+        slowest = slowest.max(asked.elapsed());
+    }
+    Ok(slowest)
+}
+
+/// Those who ask for much and read nothing, and who do not finish their question.
+pub fn slow(site: &mut Site, course: Course) -> Result<Vec<String>> {
+    let group = let_look(site)?;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..course.rounds {
+        let socket = site.floodwall.socket();
+        let readers = thread::spawn(move || readers(group, &socket));
+        let readers = readers.join().map_err(|_| anyhow!("a reader panicked"))??;
+        slowest = slowest.max(change(site)?);
         site.is_healthy()?;
-        ensure!(
-            asked.elapsed() < super::site::PATIENCE,
-            "others wait for slow readers"
-        );
-        for reader in &mut readers {
-            reader.set_read_timeout(Some(Duration::from_millis(20)))?;
-            let _ = reader.read(&mut [0]);
-        }
         drop(readers);
     }
-    Ok(vec![
-        "sixty of the 64 connections there are; others are served beside".to_owned(),
-    ])
+    Ok(vec![format!(
+        "sixty of somebody who may look, and gets {LOOKERS} of the 64 connections there are; root's \
+         changes meanwhile took {} ms at most",
+        slowest.as_millis()
+    )])
+}
+
+fn readers(group: Gid, socket: &Path) -> Result<Vec<UnixStream>> {
+    become_reader(group)?;
+    let questions: [&[u8]; 3] = [
+        b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/block HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/sta",
+    ];
+    let mut readers = Vec::new();
+    for question in questions.iter().cycle().take(60) {
+        let mut reader = UnixStream::connect(socket)?;
+        // Whoever is one too many may have been hung up on.
+        let _ = reader.write_all(question);
+        readers.push(reader);
+    }
+    Ok(readers)
 }
 
 /// More than is taken.
@@ -109,55 +190,4 @@ pub fn oversized(site: &mut Site, course: Course) -> Result<Vec<String>> {
         }
     }
     Ok(vec!["answered with 413".to_owned()])
-}
-
-/// Not one more entry fits.
-pub fn tables(site: &mut Site, course: Course) -> Result<Vec<String>> {
-    site.stop()?;
-    site.configure(
-        "[tables]\nallow = 64\nblock = 64\nbans = 64\nlists_v4 = 4096\nlists_v6 = 64\nsources = 1024\n",
-    )?;
-    site.start()?;
-    for _ in 0..course.rounds {
-        for (noun, from) in [("block", "10.1.0"), ("allow", "10.2.0"), ("ban", "10.3.0")] {
-            let mut refused = None;
-            for number in 0..=64 {
-                let address = format!("{from}.{number}");
-                let mut words = vec![noun, "add", address.as_str()];
-                if noun == "ban" {
-                    words.extend(["--for", "1h"]);
-                }
-                let output = site.floodwall.output(&words)?;
-                if !output.status.success() {
-                    let said = [output.stderr, output.stdout].concat();
-                    refused = Some(String::from_utf8_lossy(&said).into_owned());
-                    break;
-                }
-            }
-            let said = refused.with_context(|| format!("`{noun}` takes more than it holds"))?;
-            ensure!(
-                said.contains("room for 64") && said.contains("[tables]"),
-                "{said}"
-            );
-            interrupt::check()?;
-            // Room for what comes after.
-            let own = format!("{from}.0");
-            site.say(&[noun, "del", &own])?;
-        }
-        let list = site.write("too-large.txt", &super::site::many(5_000))?;
-        let list = list.to_string_lossy();
-        site.refuses(&["block", "import", &list, "--list", "more"], "[tables]")?;
-        for (noun, from) in [("block", "10.1.0"), ("allow", "10.2.0"), ("ban", "10.3.0")] {
-            for number in 1..64 {
-                let address = format!("{from}.{number}");
-                // Those for which there was no room are not there.
-                site.floodwall.output(&[noun, "del", &address])?;
-            }
-        }
-    }
-    Ok(vec![
-        "what does not fit is refused, with the table's name and the key that enlarges it; the source \
-         table gives a newcomer the fuller bucket of two, or none if both are more than half empty"
-            .to_owned(),
-    ])
 }

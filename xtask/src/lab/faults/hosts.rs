@@ -11,13 +11,21 @@ use nix::{
 use super::{super::interrupt, Course, Site, site::many};
 
 const YEAR: i64 = 365 * 86_400;
+/// Banned for six hours.
+const BANNED: &str = "10.99.0.1";
 
 /// Years ahead, years back.
 pub fn clock(site: &mut Site, course: Course) -> Result<Vec<String>> {
     for _ in 0..course.rounds {
-        for years in [10, -10, 30, 0] {
+        site.say(&["ban", "add", BANNED, "--for", "6h"])?;
+        for (years, is_banned) in [(-10, true), (0, true), (10, false), (30, false), (0, false)] {
             site.lies()?.set_clock(years * YEAR)?;
-            interrupt::sleep(Duration::from_millis(300))?;
+            site.until("a ban is as the calendar says", || {
+                let status = site.status()?;
+                let is_listed = site.say(&["ban", "list"])?.contains(BANNED);
+                Ok(is_listed == is_banned
+                    && status["tables"]["bans"]["entries"] == u32::from(is_banned))
+            })?;
             site.is_healthy()?;
         }
         site.lies()?.set_clock(5 * YEAR)?;
@@ -29,8 +37,8 @@ pub fn clock(site: &mut Site, course: Course) -> Result<Vec<String>> {
         site.lies()?.set_clock(0)?;
     }
     Ok(vec![
-        "entries without an end stay; one with an end goes when the calendar says so, and in the kernel \
-         when its time is over; what the controller holds goes by the kernel's clock"
+        "entries without an end stay; a ban of six hours is there ten years back, and gone for good ten \
+         years ahead"
             .to_owned(),
     ])
 }

@@ -15,6 +15,7 @@ mod processes;
 mod report;
 mod site;
 mod table;
+mod tables;
 mod traffic;
 
 use std::{

@@ -339,6 +339,15 @@ impl Site {
         self.floodwall.write_config(&self.sandbox, &config(more))
     }
 
+    /// Likewise, with these keys above all tables.
+    pub fn configure_above(&self, keys: &str, more: &str) -> Result<()> {
+        self.configure(more)?;
+        let path = self.floodwall.config();
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, format!("{keys}{text}"))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// Runs `ip` in a namespace.
     pub fn ip(&self, ns: Ns, line: &str) -> Result<String> {
         let output = self

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Course, changes, clients, disks, hosts, links, processes, site::Site};
+use super::{Course, changes, clients, disks, hosts, links, processes, site::Site, tables};
 
 /// Harm that can be done.
 #[derive(Debug)]
@@ -177,8 +177,8 @@ const FAULTS: &[Fault] = &[
     fault(
         "tables",
         2,
-        clients::tables,
-        "blocklist, allowlist, bans and imported lists filled to the brim",
+        tables::full,
+        "every table that operators or packets can fill is filled to the brim",
     ),
     fault(
         "stopped",

@@ -24,7 +24,7 @@ use super::super::{
 };
 
 /// Where the server listens.
-const PORT: u16 = 9999;
+pub const PORT: u16 = 9999;
 /// By hand, within a prefix by hand, over IPv6, and on an imported list.
 pub const LISTED: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(198, 51, 100, 66)),
