@@ -212,28 +212,33 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .map(|target| Ok((target, build(target)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
+    // Each row at once: a campaign that is ended early has been of use.
+    let mut done = |row| {
+        rows.push(row);
+        if arguments.markdown {
+            report::write(&rows, &names())?;
+        }
+        anyhow::Ok(())
+    };
     for (target, executable) in built {
         let outcome = fuzz(target, &executable, arguments)?;
         if arguments.keep {
             keep(target, &executable)?;
         }
-        rows.push(Row {
+        done(Row {
             name: target.name,
             what: target.what,
             outcome,
-        });
+        })?;
     }
     if with_openapi {
-        rows.push(Row {
+        done(Row {
             name: openapi::NAME,
             what: openapi::WHAT,
             outcome: openapi::run(arguments.time)?,
-        });
+        })?;
     }
     report::print(&rows);
-    if arguments.markdown {
-        report::write(&rows, &names())?;
-    }
     Ok(if rows.iter().all(|row| row.outcome.open == 0) {
         ExitCode::SUCCESS
     } else {
@@ -327,11 +332,16 @@ fn engine(target: &Target, executable: &Path, arguments: &[String]) -> Result<Co
         ("BOLERO_LIBTEST_HARNESS", "1".as_ref()),
         ("BOLERO_TEST_NAME", target.test.as_ref()),
     ];
+    // Databases are damaged and opened anew for every input: in memory, if there is a place.
+    let memory = Path::new("/dev/shm");
     let mut command = if target.needs_root {
         process::as_root(executable.as_os_str(), &variables)?
     } else {
         let mut command = Command::new(executable);
         command.envs(variables);
+        if memory.is_dir() {
+            command.env("TMPDIR", memory);
+        }
         command
     };
     command

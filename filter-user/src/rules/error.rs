@@ -29,7 +29,7 @@ impl SyntaxError {
         &self.message
     }
 
-    /// The bytes of the text that it is about.
+    /// The bytes of the text that it is about; none, behind the last word, if the text ends too early.
     pub const fn place(&self) -> &Range<usize> {
         &self.place
     }
@@ -40,7 +40,11 @@ impl SyntaxError {
             let before = self.text.get(..bytes).unwrap_or(&self.text);
             before.chars().count()
         };
-        let first = count(self.place.start).saturating_add(1);
+        // Where the text ends too early, the next word would stand behind a space.
+        let gap = usize::from(self.place.is_empty() && self.place.end > 0);
+        let first = count(self.place.start)
+            .saturating_add(gap)
+            .saturating_add(1);
         (first, count(self.place.end).max(first))
     }
 

@@ -152,14 +152,14 @@ impl<'t> Cursor<'_, 't> {
         SyntaxError::new(self.text, token.place.clone(), message)
     }
 
-    /// The text ends too early: points behind its last word.
+    /// The text ends too early: behind its last word.
     fn missing(&self, what: &str) -> SyntaxError {
         let end = self.last.end;
-        let gap = usize::from(end > 0);
-        // A column behind the text, which carets may stand in.
-        let padded = format!("{} ", self.text.get(..end).unwrap_or(self.text));
-        let place = end.saturating_add(gap)..end.saturating_add(gap);
-        SyntaxError::new(&padded, place, format!("the rule ends here: write {what}"))
+        SyntaxError::new(
+            self.text,
+            end..end,
+            format!("the rule ends here: write {what}"),
+        )
     }
 }
 

@@ -252,6 +252,14 @@ fn errors_point_at_the_column() {
 }
 
 #[test]
+fn errors_are_about_bytes_of_the_text() {
+    for (text, ..) in WRONG {
+        let place = text.parse::<Rule>().expect_err(text).place().clone();
+        assert!(text.get(place.clone()).is_some(), "{place:?} in {text:?}");
+    }
+}
+
+#[test]
 fn text_without_end_is_refused_at_once() {
     let long = format!("drop udp dport {}", "5".repeat(2_000_000));
     let error = long.parse::<Rule>().expect_err("two million digits");
