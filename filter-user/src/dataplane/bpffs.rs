@@ -253,12 +253,12 @@ pub fn is_bpffs(path: &Path) -> bool {
 /// that is written with escapes is none.
 fn whole(mounts: &str, device: u64) -> Option<PathBuf> {
     let device = format!("{}:{}", major(device), minor(device));
-    let places = mounts.lines().filter_map(|line| {
+    let mut places = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(2);
         let is_it = words.next() == Some(&device) && words.next() == Some("/");
         words.next().filter(|place| is_it && !place.contains('\\'))
     });
-    places.last().map(PathBuf::from)
+    places.next_back().map(PathBuf::from)
 }
 
 fn mount_at(path: &Path) -> Result<(), DataplaneError> {
