@@ -78,7 +78,16 @@ struct Step {
     samples: u32,
     weight: f64,
     squares: f64,
-    services: BTreeMap<Service, f64>,
+    /// Of the weight, what went to the stack.
+    passed: f64,
+    services: BTreeMap<Service, Weight>,
+}
+
+/// What observed packets of a service stand for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight {
+    all: f64,
+    passed: f64,
 }
 
 /// An estimated share, and its bounds (95 %).
@@ -121,7 +130,7 @@ impl Profile {
                 let weight = if is_stopped { weights.1 } else { weights.0 };
                 let is_familiar = self.familiar.knows(packet.source);
                 seen.current.add(packet, weight, is_familiar);
-                step.add(service(packet, &listening), weight);
+                step.add(service(packet, &listening), weight, is_stopped);
                 // Whose SYN is answered gets a connection, and lost nothing.
                 if packet.is_proven
                     && let Fate::Stopped(reason) | Fate::Watched(reason) = packet.fate
@@ -232,7 +241,7 @@ impl Seen {
             weight += step.weight;
             squares += step.squares;
             for (service, more) in &step.services {
-                *sums.entry(*service).or_default() += more;
+                *sums.entry(*service).or_default() += more.all;
             }
         }
         let number = if squares > 0.0 {
@@ -243,6 +252,21 @@ impl Seen {
         sums.into_iter()
             .map(|(service, sum)| (service, Share::of(sum / weight, number)))
             .collect()
+    }
+
+    /// Which share of what passed each service got; `None` if nothing was seen to pass of late. Where
+    /// nearly all is stopped, what passes is for other services than what comes.
+    pub fn passed(&self) -> Option<BTreeMap<Service, f64>> {
+        let mut sums: BTreeMap<Service, f64> = BTreeMap::new();
+        let mut weight = 0.0;
+        for step in self.enough() {
+            weight += step.passed;
+            for (service, more) in &step.services {
+                *sums.entry(*service).or_default() += more.passed;
+            }
+        }
+        sums.values_mut().for_each(|sum| *sum /= weight);
+        (weight > 0.0).then_some(sums)
     }
 
     /// The share of what was not observed; `None` if nothing was observed of late.
@@ -287,18 +311,23 @@ impl Step {
             samples: 0,
             weight: 0.0,
             squares: 0.0,
+            passed: 0.0,
             services: BTreeMap::new(),
         }
     }
 
-    fn add(&mut self, service: Option<Service>, weight: f64) {
+    fn add(&mut self, service: Option<Service>, weight: f64, is_stopped: bool) {
+        let passed = if is_stopped { 0.0 } else { weight };
         self.samples = self.samples.saturating_add(1);
         self.weight += weight;
         self.squares += weight * weight;
+        self.passed += passed;
         if let Some(service) = service
             && (self.services.len() < SERVICES || self.services.contains_key(&service))
         {
-            *self.services.entry(service).or_default() += weight;
+            let sum = self.services.entry(service).or_default();
+            sum.all += weight;
+            sum.passed += passed;
         }
     }
 }

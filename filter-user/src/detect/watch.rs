@@ -129,24 +129,34 @@ impl Watch {
             least: 1.0,
             most: 1.0,
         };
+        let mut rest_passes = 1.0;
         if matches!(
             vector,
             Vector::Syn | Vector::Ack | Vector::Close | Vector::Udp
         ) {
             let services = seen.map(|seen| seen.services()).unwrap_or_default();
             let unseen = seen.and_then(|seen| seen.unseen());
+            let passed = seen.and_then(|seen| seen.passed());
             for (place, share) in self.candidates(vector, services, unseen) {
                 let normal = baselines.normal(vector, &place.target(), moment.now, moment.config);
                 let watched = self.of.entry((vector, place)).or_default();
-                watched.look(moment, windows, vector, share, &normal, &evidence);
+                let passes = match (&passed, place) {
+                    (Some(passed), Place::Service(protocol, port)) => {
+                        passed.get(&(protocol, port)).copied().unwrap_or(0.0)
+                    }
+                    (None, _) | (_, Place::Whole) => share.share,
+                };
+                watched.look(moment, windows, vector, (share, passes), &normal, &evidence);
                 watched.aim(spread.map(|prefix| Target::Prefix { prefix }), place);
                 if watched.track.explains() {
+                    rest_passes = (rest_passes - passes).max(0.0);
                     rest.share = (rest.share - share.share).max(0.0);
                     rest.least = (rest.least - share.most).max(0.0);
                 }
             }
         }
         let watched = self.of.entry((vector, Place::Whole)).or_default();
+        let rest = (rest, rest_passes);
         watched.look(moment, windows, vector, rest, &normal, &evidence);
         let target = if vector.class().is_none() {
             busiest(moment.rates, &windows.steady)

@@ -96,13 +96,14 @@ impl Windows {
 }
 
 impl Watched {
-    /// Takes a step: what comes at it is this share of the vector.
+    /// Takes a step: what comes at it is this share of the vector, and of what passes of the vector,
+    /// the share `passed` is for it.
     pub fn look(
         &mut self,
         moment: &Moment<'_>,
         windows: &Windows,
         vector: Vector,
-        share: Share,
+        (share, passed): (Share, f64),
         normal: &Normal,
         evidence: &Evidence,
     ) {
@@ -114,10 +115,11 @@ impl Watched {
         };
         let of = |window: &Window, part: f64| {
             let rate = window.rate(vector);
+            let packets = rate.packets * part;
             Rate {
-                packets: rate.packets * part,
+                packets,
                 bits: rate.bits * part,
-                passed: rate.passed * part,
+                passed: (rate.passed * passed).min(packets),
             }
         };
         let reading = Reading {

@@ -35,6 +35,27 @@ fn what_passed_and_what_was_stopped_is_weighed_apart() {
 }
 
 #[test]
+fn what_passes_is_shared_out_apart_from_what_comes() {
+    // Nearly all that comes is for one port, and nearly all that passes for another.
+    let flows = [
+        Flow::new(TrafficClass::Udp, 9_000.0, 5_060),
+        Flow::new(TrafficClass::Udp, 1_000.0, 123),
+        Flow::new(TrafficClass::Udp, 990_000.0, 123).stopped(Reason::RuleDrop),
+    ];
+    let (profile, _) = profile(&flows, 20);
+    let seen = profile.seen(Vector::Udp).unwrap();
+    assert!(seen.services()[&(17, 123)].share > 0.95);
+    let passed = seen.passed().unwrap();
+    assert!(
+        passed[&(17, 5_060)] > 0.6 && passed[&(17, 123)] < 0.4,
+        "{passed:?}"
+    );
+    let none = Flow::new(TrafficClass::Udp, 990_000.0, 123).stopped(Reason::RuleDrop);
+    let (profile, _) = self::profile(&[none], 20);
+    assert_eq!(profile.seen(Vector::Udp).unwrap().passed(), None);
+}
+
+#[test]
 fn ports_that_nobody_listens_on_are_no_service() {
     let (profile, _) = profile(&[Flow::new(TrafficClass::Udp, 1_000.0, 7_777)], 10);
     let seen = profile.seen(Vector::Udp).unwrap();
