@@ -44,8 +44,11 @@ const MOST_OF_AN_HOUR: f64 = 1_800.0;
 const TREND: f64 = 86_400.0;
 /// The strongest trend that is followed.
 const MOST_TREND: f64 = 8.0;
-/// Calm time before anything learned is relied on, seconds.
-const ENOUGH: f64 = 600.0;
+/// Calm time before anything learned is relied on, seconds: as far as a bound lets it, which begins at
+/// twice the floor.
+const ENOUGH: f64 = 30.0;
+/// Calm time until which little is known, seconds.
+const YOUNG: f64 = 600.0;
 
 /// The rate, packets a second, below which nothing is an attack unless the operator says otherwise.
 /// The kernel begins to defend itself at 20,000 packets a second on a CPU; these are lower where less
@@ -313,6 +316,12 @@ impl Baselines {
             Some(baseline) => baseline.normal(hour_of_week(now), floor, ceiling),
             None => Baseline::default().normal(0, floor, ceiling),
         }
+    }
+
+    /// Whether little is known yet of what is usual of a vector.
+    pub fn is_young(&self, vector: Vector) -> bool {
+        let known = self.of.get(&(vector, Target::Host));
+        known.is_none_or(|baseline| baseline.learned < YOUNG)
     }
 
     /// How many are kept.

@@ -278,6 +278,13 @@ impl Track {
         }
     }
 
+    /// Whether it is suspected for nothing but its rate, and for longer than evidence takes: where
+    /// nothing is known of what is usual, that may be it.
+    pub fn may_be_usual(&self, now: Duration) -> bool {
+        let is_past = |since: Duration| now.saturating_sub(since) >= CALMS;
+        self.phase == Phase::Suspected && self.baseless.is_some_and(is_past)
+    }
+
     /// Whether it was not calm for a day without interruption.
     pub fn is_unfrozen(&self, now: Duration) -> bool {
         self.restless

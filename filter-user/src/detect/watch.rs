@@ -244,9 +244,13 @@ impl Watch {
         let seconds = passed.as_secs_f64().min(10.0);
         for vector in Vector::ALL {
             let rate = windows.steady.rate(vector).packets;
+            let is_young = baselines.is_young(vector);
             let may_learn = |place: &Place| {
                 let watched = self.of.get(&(vector, *place));
-                watched.is_none_or(|watched| watched.track.may_learn(moment.elapsed))
+                watched.is_none_or(|Watched { track, .. }| {
+                    track.may_learn(moment.elapsed)
+                        || is_young && track.may_be_usual(moment.elapsed)
+                })
             };
             let places = self.of.keys().filter(|(of, _)| *of == vector);
             if !places.map(|(_, place)| place).all(may_learn) {

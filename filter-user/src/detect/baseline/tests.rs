@@ -29,6 +29,27 @@ fn the_first_minute_is_sensible() {
 }
 
 #[test]
+fn half_a_minute_is_relied_on_up_to_twice_the_floor() {
+    let config = Detection::default();
+    for (rate, wanted) in [(100.0, 10_000.0), (8_000.0, 16_000.0), (1e6, 20_000.0)] {
+        let mut all = Baselines::default();
+        for second in 0..60 {
+            let normal = all.normal(UDP.0, UDP.1, monday(), &config);
+            assert_eq!(normal.usual.is_some(), second >= 30);
+            all.learn(UDP, rate, 1.0, monday(), &config);
+        }
+        assert!(all.is_young(UDP.0));
+        let threshold = threshold(&all, monday());
+        assert!(
+            (threshold / wanted - 1.0).abs() < 0.1,
+            "{rate}: {threshold}"
+        );
+        all.learn(UDP, rate, 600.0, monday(), &config);
+        assert!(!all.is_young(UDP.0));
+    }
+}
+
+#[test]
 fn floors_and_ceilings_of_the_operator_hold() {
     let mut config = Detection::default();
     config.floor.insert(Vector::Udp, 50.0);

@@ -289,6 +289,25 @@ fn backups_and_tunnels_are_no_attack_and_become_usual() {
 }
 
 #[test]
+fn an_attack_on_who_is_new_and_busy_is_over_when_it_is() {
+    // A host whose everyday datagrams are above the floor, and a controller that began a minute ago.
+    let mut life = Life::new(12);
+    let mut busy = with(Flow::new(TrafficClass::Udp, 11_000.0, 5_060));
+    life.pass(&busy, seconds(60));
+    assert_eq!(life.attacks, []);
+    let flood = anybody(TrafficClass::Udp, 500_000.0, 0).stopped(Reason::ClosedUdp);
+    busy.push(flood);
+    life.pass(&busy, seconds(10));
+    assert_eq!(life.phase(Vector::Udp), Phase::Attack);
+    busy.pop();
+    life.pass(&busy, seconds(3));
+    assert_eq!(life.phase(Vector::Udp), Phase::Recovering);
+    life.pass(&busy, seconds(62));
+    assert_eq!(life.reports().len(), 1);
+    assert_eq!(life.controller.view().incident, None);
+}
+
+#[test]
 fn pulses_are_remembered() {
     let mut life = Life::new(4);
     life.pass(&calm(), seconds(10));

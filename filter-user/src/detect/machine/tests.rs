@@ -67,6 +67,23 @@ fn a_flood_is_suspected_then_an_attack_and_in_the_end_calm() {
 }
 
 #[test]
+fn what_is_suspected_without_evidence_may_be_usual_and_nothing_else() {
+    let (mut track, mut now) = (Track::default(), Duration::ZERO);
+    assert!(!track.may_be_usual(now), "it is calm");
+    let busy = reading(1_500.0, 0.0);
+    run(&mut track, &mut now, 15, &busy);
+    assert!(!track.may_be_usual(now), "evidence may take longer");
+    run(&mut track, &mut now, 10, &busy);
+    assert!(track.phase == Phase::Suspected && track.may_be_usual(now));
+    run(&mut track, &mut now, 1, &reading(1_500.0, 0.5));
+    assert!(!track.may_be_usual(now));
+    run(&mut track, &mut now, 50, &busy);
+    assert!(track.may_be_usual(now));
+    run(&mut track, &mut now, 1, &reading(1_500.0, 1.0));
+    assert!(track.phase == Phase::Attack && !track.may_be_usual(now));
+}
+
+#[test]
 fn what_comes_and_goes_while_its_vector_stays_is_no_pulse() {
     let (mut track, mut now) = (Track::default(), Duration::ZERO);
     let loud = reading(5_000.0, 1.0);
