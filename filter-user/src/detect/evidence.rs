@@ -104,9 +104,11 @@ impl Signs<'_> {
             | Vector::Malformed => None,
         };
         self.weigh_rate(parts, &mut evidence);
-        let forgery = self.weigh_crowd(parts, &mut evidence);
+        let known = self.is_company(&mut evidence);
+        let forgery = self.weigh_crowd(parts, known, &mut evidence);
         if let Some((lost, what)) = self.strain.of(self.vector) {
-            let weight = if matches!(self.vector, Vector::Ack) {
+            // Visitors may be more than a server reads as well.
+            let weight = if known || matches!(self.vector, Vector::Ack) {
                 0.5
             } else {
                 1.0
@@ -251,10 +253,9 @@ impl Signs<'_> {
         }
     }
 
-    /// Gives how much speaks for forged sources.
-    fn weigh_crowd(&self, parts: Parts, evidence: &mut Evidence) -> f64 {
+    /// Gives how much speaks for forged sources, where a crowd is `known` by its handshakes or not.
+    fn weigh_crowd(&self, parts: Parts, known: bool, evidence: &mut Evidence) -> f64 {
         let crowd = self.crowd;
-        let known = self.is_company(evidence);
         let (forgery, words) = crowd.forgery(known);
         evidence.score += forgery;
         evidence.words.extend(words);
@@ -284,7 +285,7 @@ impl Signs<'_> {
     /// Whether datagrams are those of a crowd of visitors, who come over QUIC and TCP together: half
     /// of them are of sources that completed handshakes, and handshakes rose with them. Addresses of
     /// visitors can be forged, which completes no handshake; real machines can do both, and can be
-    /// banned for it. Where anything is lost or belongs to nothing, nobody is spared.
+    /// banned for it. Where much belongs to nothing, nobody is spared.
     fn is_company(&self, evidence: &mut Evidence) -> bool {
         let crowd = self.crowd;
         let is_company = match self.vector {

@@ -138,14 +138,18 @@ fn newsletter(proven: f64) -> Crowd {
 #[test]
 fn visitors_over_quic_are_known_by_the_handshakes_that_come_with_them() {
     let window = second(Vector::Udp, 50_000.0, 0.0);
-    let weigh = |crowd: &Crowd, window: &Window, accompanied| {
+    let lossy = Strain {
+        udp: 5_000.0,
+        ..Strain::default()
+    };
+    let weigh_in = |strain: &Strain, crowd: &Crowd, window: &Window, accompanied| {
         Signs {
             vector: Vector::Udp,
             brisk: window,
             steady: window,
             normal: &NORMAL,
             crowd,
-            strain: &Strain::default(),
+            strain,
             jumped: false,
             talk: 1.0,
             accompanied,
@@ -153,12 +157,22 @@ fn visitors_over_quic_are_known_by_the_handshakes_that_come_with_them() {
         }
         .weigh()
     };
+    let weigh = |crowd: &Crowd, window: &Window, accompanied| {
+        weigh_in(&Strain::default(), crowd, window, accompanied)
+    };
     let calm = weigh(&newsletter(0.6), &window, true);
     assert!(calm.score < 0.5, "{calm:?}");
     assert_eq!(
         calm.words,
         ["60 % are of visitors, whose handshakes rose as much"]
     );
+    // They are more than the server reads.
+    assert!(weigh_in(&lossy, &newsletter(0.6), &window, true).score < ENOUGH);
+    let forged = Crowd {
+        odd_hops: 0.4,
+        ..newsletter(0.6)
+    };
+    assert!(weigh_in(&lossy, &forged, &window, true).score >= ENOUGH);
     // Addresses of visitors are forged: no handshake comes of it.
     assert!(weigh(&newsletter(0.6), &window, false).score >= ENOUGH);
     // A flood four times as large as the newsletter it hides behind.
