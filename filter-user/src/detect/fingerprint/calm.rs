@@ -22,6 +22,8 @@ const OPENINGS: usize = 4_096;
 const LOOKED_AT: usize = 2_048;
 /// Packets of one second that may be kept: a busy minute does not fill the sample.
 const PER_SECOND: usize = 16;
+/// Likewise while there still is room: half a minute after a start says what a fingerprint would harm.
+const AT_FIRST: usize = 64;
 /// After so long, half of what is kept is newer.
 const HALF_LIFE: Duration = Duration::from_secs(6 * 3_600);
 /// Packets are held back so long before they are kept: what comes just before an attack is noticed
@@ -29,6 +31,9 @@ const HALF_LIFE: Duration = Duration::from_secs(6 * 3_600);
 const PROBATION: Duration = Duration::from_secs(10);
 /// A source that is seen again after one to two of these is one that returns.
 const GENERATION: Duration = Duration::from_secs(600);
+/// At first a generation is shorter: this part of the time that was observed, and no less than this.
+const PART_AT_FIRST: u32 = 4;
+const SHORTEST: Duration = Duration::from_secs(5);
 /// Sources of a generation that are remembered.
 const SOURCES: usize = 16_384;
 
@@ -54,6 +59,10 @@ pub struct Calm {
     all: Sample,
     openings: Sample,
     began: Duration,
+    /// When something was observed first.
+    first: Option<Duration>,
+    /// How long a generation is.
+    generation: Duration,
     /// Sources of this generation, of the one before, and of that before it.
     generations: [BTreeSet<u128>; 3],
     turned: Duration,
@@ -62,6 +71,7 @@ pub struct Calm {
 /// What is kept of one kind.
 #[derive(Debug)]
 struct Sample {
+    room: usize,
     kept: Reservoir<Kept>,
     /// Of the present second.
     second: Reservoir<Observed>,
@@ -90,8 +100,9 @@ pub struct Weighed<'c> {
 impl Sample {
     fn new(room: usize, seed: u64) -> Self {
         Self {
+            room,
             kept: Reservoir::new(room, Some(HALF_LIFE), seed),
-            second: Reservoir::new(PER_SECOND, None, seed.rotate_left(32)),
+            second: Reservoir::new(AT_FIRST, None, seed.rotate_left(32)),
             sent: BTreeMap::new(),
             waiting: VecDeque::new(),
         }
@@ -110,7 +121,11 @@ impl Sample {
 
     fn end_second(&mut self, began: Duration, returns: impl Fn(u128) -> bool) {
         self.sent.clear();
-        for seen in self.second.take() {
+        let is_full = self.kept.len() + self.waiting.len() >= self.room;
+        let most = if is_full { PER_SECOND } else { AT_FIRST };
+        // The surest to stay come last.
+        let surplus = self.second.len().saturating_sub(most);
+        for seen in self.second.take().skip(surplus) {
             let source = source_key(seen.source);
             let kept = Kept {
                 seen,
@@ -137,7 +152,9 @@ impl Sample {
         drop(self.second.take());
     }
 
-    fn weighed(&self, returns: impl Fn(u128) -> bool) -> Vec<Weighed<'_>> {
+    /// What each counts. Until generations are as long as they become, who returned is not surer than
+    /// others in what nobody proves anything by.
+    fn weighed(&self, is_grown: bool, returns: impl Fn(u128) -> bool) -> Vec<Weighed<'_>> {
         let mut of_source: BTreeMap<u128, u32> = BTreeMap::new();
         for kept in self.kept.items() {
             *of_source.entry(kept.source).or_default() += 1;
@@ -150,7 +167,9 @@ impl Sample {
                 (kept.returned || returns(kept.source)).then_some(RETURNING)
             }
         };
-        let surer: f64 = self.kept.items().filter_map(standing).sum();
+        let sure = self.kept.items();
+        let sure = sure.filter(|kept| is_grown || kept.seen.is_proven);
+        let surer: f64 = sure.filter_map(standing).sum();
         let once = if surer >= self.kept.len() as f64 * ENOUGH {
             SEEN_ONCE
         } else {
@@ -177,6 +196,8 @@ impl Calm {
             all: Sample::new(ROOM, seed),
             openings: Sample::new(OPENINGS, seed.rotate_left(16)),
             began: Duration::ZERO,
+            first: None,
+            generation: SHORTEST,
             generations: Default::default(),
             turned: Duration::ZERO,
         }
@@ -184,13 +205,18 @@ impl Calm {
 
     /// Takes what was observed while all is calm. Time does not fall.
     pub fn observe(&mut self, elapsed: Duration, observed: &[Observed]) {
-        if elapsed.saturating_sub(self.turned) >= GENERATION {
+        let first = *self.first.get_or_insert(elapsed);
+        let part = elapsed.saturating_sub(first) / PART_AT_FIRST;
+        self.generation = part.clamp(SHORTEST, GENERATION);
+        if elapsed.saturating_sub(self.turned) >= self.generation {
             self.turned = elapsed;
             self.generations.rotate_right(1);
             self.generations[0].clear();
         }
         if elapsed.saturating_sub(self.began) >= Duration::from_secs(1) {
-            let returns = |source| returns(&self.generations, source);
+            // What a short generation says holds for as long as it lasts.
+            let is_grown = self.is_grown();
+            let returns = |source| is_grown && returns(&self.generations, source);
             self.all.end_second(self.began, returns);
             self.openings.end_second(self.began, returns);
             self.began = elapsed;
@@ -230,13 +256,17 @@ impl Calm {
     /// The sample, in an order that says nothing.
     pub fn weighed(&self) -> Vec<Weighed<'_>> {
         self.all
-            .weighed(|source| returns(&self.generations, source))
+            .weighed(self.is_grown(), |source| returns(&self.generations, source))
     }
 
     /// Likewise of what opens connections.
     pub fn openings(&self) -> Vec<Weighed<'_>> {
         self.openings
-            .weighed(|source| returns(&self.generations, source))
+            .weighed(self.is_grown(), |source| returns(&self.generations, source))
+    }
+
+    fn is_grown(&self) -> bool {
+        self.generation >= GENERATION
     }
 }
 
@@ -290,6 +320,32 @@ mod tests {
         let burst = calm.weighed();
         let burst = burst.iter().filter(|one| one.seen.protocol == 17).count();
         assert!((100..400).contains(&burst), "{burst}");
+    }
+
+    #[test]
+    fn a_minute_fills_half_of_it_and_tells_who_returns() {
+        let mut scenery = Scenery::new(7);
+        let mut calm = Calm::new(7);
+        let mut number = 0_u32;
+        live(&mut calm, 0..60, || {
+            number += 1;
+            let mut all = scenery.web(8);
+            all.push(udp((number % 20).into(), 4_000, 53, b"regular"));
+            all.push(udp((1_000 + number).into(), 4_000, 53, b"once"));
+            all
+        });
+        assert!(calm.len() > ROOM / 2, "{}", calm.len());
+        let weighed = calm.weighed();
+        let of = |payload: &[u8]| {
+            let mut all = weighed
+                .iter()
+                .filter(|one| one.seen.payload.as_slice() == payload);
+            all.next_back().map(|one| one.weight)
+        };
+        assert_eq!(
+            (of(b"regular"), of(b"once")),
+            (Some(RETURNING), Some(SEEN_ONCE))
+        );
     }
 
     #[test]

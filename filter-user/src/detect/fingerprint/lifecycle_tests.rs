@@ -280,6 +280,14 @@ fn a_fingerprint_is_tried_then_installed_and_kept_while_the_flood_lasts() {
 }
 
 #[test]
+fn a_minute_of_calm_is_enough() {
+    let mut world = World::new(2);
+    world.calm(60);
+    assert_eq!(world.flood(5, noise), 0);
+    assert_eq!(world.said.deeds.len(), 1, "{:?}", world.said.notices);
+}
+
+#[test]
 fn where_the_flood_hurts_there_is_no_trial() {
     let mut world = World::new(2);
     world.calm(300);
