@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: the fuzz targets guided by coverage, with libFuzzer.
 //!
 //! The targets are tests of bolero, which `cargo xtask test` runs too, over what was found before
-//! and some random input. Here they are built once more, with coverage in every crate, and run for as
-//! long as one likes. What they reach is kept in `target/fuzz`, what breaks them beside the test, in
+//! and some random input. Here they are built once more, with coverage, and run for as long as one
+//! likes. What they reach is kept in `target/fuzz`, what breaks them beside the test, in
 //! `__fuzz__`, where every later test run tries it first.
 
 mod openapi;
@@ -169,8 +169,9 @@ impl Target {
 /// What bolero's part for libFuzzer needs.
 const FLAGS: &str = "--cfg fuzzing --cfg fuzzing_libfuzzer";
 /// Cargo runs this instead of the compiler: coverage for the crates of this workspace, and for those
-/// that read text for them. Of all others it would make the build ten times as long, and lead the
-/// fuzzer into what is not under test. Build scripts and the eBPF program are of other targets.
+/// that read text for them. All others would lead the fuzzer into what is not under test, and their
+/// counters cost time, in the build and after every input. Build scripts and the eBPF program are of
+/// other targets.
 const WRAPPER: &str = r#"#!/bin/sh
 case "$CARGO_PKG_NAME $*" in
 filter-*" --target TRIPLE "* | toml*" --target TRIPLE "* | winnow*" --target TRIPLE "* | \
