@@ -36,6 +36,10 @@ pub fn full(site: &mut Site, course: Course) -> Result<Vec<String>> {
         rules(site)?;
         strangers(site)?;
     }
+    // Each list is another program: a minute is much for a test.
+    if !course.is_test {
+        numbers(site)?;
+    }
     Ok(vec![format!(
         "bans, both lists, prefixes of imported lists, {LISTS} such lists and {RULES} rules: what does \
          not fit is refused, with what there is room for; {STRANGERS} new senders over tables of 1,024 \
@@ -81,30 +85,29 @@ fn singles(site: &Site) -> Result<()> {
 }
 
 fn lists(site: &Site) -> Result<()> {
-    let large = site.write("too-large.txt", &many(5_000))?;
+    let large = site.write("too-large.txt", &many(4_100))?;
     let large = large.to_string_lossy();
     site.refuses(&["block", "import", &large, "--list", "more"], "`lists_v4`")?;
     let large: String = (0..65).map(|net| format!("3ffe:{net:x}::/48\n")).collect();
     let large = site.write("too-large.txt", &large)?;
     let large = large.to_string_lossy();
     site.refuses(&["block", "import", &large, "--list", "more"], "`lists_v6`")?;
+    Ok(())
+}
+
+fn numbers(site: &Site) -> Result<()> {
     let small = site.write("small.txt", "10.8.0.0/24\n")?;
     let small = small.to_string_lossy();
     // One is there.
-    let names: Vec<String> = (1..LISTS).map(|number| format!("list-{number}")).collect();
-    for name in &names {
-        site.say(&["block", "import", &small, "--list", name])?;
+    for number in 1..LISTS {
+        let name = format!("list-{number}");
+        site.say(&["block", "import", &small, "--list", &name])?;
         interrupt::check()?;
     }
     site.refuses(
         &["block", "import", &small, "--list", "more"],
         &format!("there are {LISTS} imported lists already"),
     )?;
-    let nothing = site.write("nothing.txt", "# none\n")?;
-    let nothing = nothing.to_string_lossy();
-    for name in &names {
-        site.say(&["block", "import", &nothing, "--list", name, "--force"])?;
-    }
     Ok(())
 }
 
