@@ -116,7 +116,7 @@ pub fn unmounted(trial: &mut Trial) -> Result<()> {
     let is_good = is_clean(&before) && stayed && amid.lost == 0 && is_clean(&after);
     trial.row(
         "BPF file system unmounted",
-        "leak and lose nothing, say what to do, and protect again after a restart",
+        "leak and lose nothing, say to restart, and protect again after that",
         found,
         is_good && is_pinned && !is_told,
     )
