@@ -16,8 +16,12 @@ pub fn cargo() -> Command {
     cargo.current_dir(crate::toolchain::workspace());
     // Of `cargo run`, about xtask: build scripts would see them change and run again.
     for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") {
-            cargo.env_remove(name);
+        let shown = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|it| shown.starts_with(it))
+        {
+            cargo.env_remove(&name);
         }
     }
     cargo
