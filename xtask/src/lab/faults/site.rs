@@ -116,6 +116,7 @@ impl Site {
         };
         let environment = lies.as_ref().map(Lies::environment);
         let environment = environment.as_ref().map_or(&[][..], |it| &it[..]);
+        let socket = Traffic::listen(&sandbox)?;
         let floodwall = Floodwall::start_with(&sandbox, binary, &config, environment)?;
         let mut site = Self {
             traffic: None,
@@ -136,7 +137,7 @@ impl Site {
         site.say(&["allow", "add", "198.51.100.10"])?;
         let list = site.write("feed.txt", &feed(0))?;
         site.import(&list)?;
-        site.traffic = Some(Traffic::start(&site.sandbox)?);
+        site.traffic = Some(Traffic::start(&site.sandbox, socket)?);
         Ok(site)
     }
 

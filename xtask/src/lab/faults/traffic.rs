@@ -250,9 +250,14 @@ fn read(payload: &[u8]) -> Option<(u64, u64)> {
 }
 
 impl Traffic {
+    /// Where the flood goes to. A daemon has to see it before it is stopped, for what nobody listens at is
+    /// dropped under pressure.
+    pub fn listen(sandbox: &Sandbox) -> Result<UdpSocket> {
+        sandbox.listen(PORT, 64 << 20)
+    }
+
     /// Starts the flood and waits until clean packets flow.
-    pub fn start(sandbox: &Sandbox) -> Result<Self> {
-        let socket = sandbox.listen(PORT, 64 << 20)?;
+    pub fn start(sandbox: &Sandbox, socket: UdpSocket) -> Result<Self> {
         let frames = |sources: &[IpAddr]| -> Result<Vec<Frame>> {
             sources.iter().map(|source| Frame::new(*source)).collect()
         };
