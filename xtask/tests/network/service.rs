@@ -68,6 +68,17 @@ fn with_the_units_capabilities_alone_it_protects_and_is_taken_over() {
 }
 
 #[test]
+fn at_rest_it_takes_less_memory_than_promised() {
+    let p = serviced();
+    p.cli("status").ends(0);
+    let status = fs::read_to_string(format!("/proc/{}/status", p.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+    let mut words = line.unwrap().split_whitespace().skip(1);
+    let kilobytes: u64 = words.next().unwrap().parse().unwrap();
+    assert!(kilobytes < 60 << 10, "{kilobytes} KiB of anonymous memory");
+}
+
+#[test]
 fn with_the_units_capabilities_alone_it_sees_what_defences_ask_for() {
     let p = serviced();
     wait_until("it has looked at what is translated", || {

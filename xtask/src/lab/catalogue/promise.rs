@@ -14,6 +14,9 @@ const PARTNER_SERVED: f64 = 0.99;
 /// The row of the forged partner.
 pub const PARTNER: u8 = 23;
 
+/// Who asks the attacked name server.
+const DNS: &str = "DNS in";
+
 /// What must be so while an attack lasts, counted and not timed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Promise {
@@ -58,7 +61,7 @@ impl Promise {
             },
             (7, _) => Self::Refused,
             (9 | 18, _) => Self::Held { attacked: "game" },
-            (12, _) => Self::Held { attacked: "DNS in" },
+            (12, _) => Self::Held { attacked: DNS },
             (13 | 15, _) => Self::Limited {
                 rate: limit,
                 attacked: "ping",
@@ -66,6 +69,16 @@ impl Promise {
             (PARTNER, _) => Self::PartnerServed,
             (25, _) => Self::Untouched,
             (_, _) => Self::Stopped,
+        }
+    }
+
+    /// Whether 95 % have to be stopped within a second: not of real connections, of questions for names
+    /// that might exist, nor of a crowd.
+    pub fn is_in_time(self) -> bool {
+        match self {
+            Self::Stopped | Self::Limited { .. } | Self::PartnerServed => true,
+            Self::Held { attacked } => attacked != DNS,
+            Self::Refused | Self::Untouched => false,
         }
     }
 

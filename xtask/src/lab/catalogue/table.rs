@@ -1,8 +1,10 @@
 //! The catalogue on a terminal.
 
+use std::time::Duration;
+
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Measured, Promise, Report, Row, Subject, ceiling::Bears};
+use super::{Measured, Promise, Report, Row, Setup, Subject, ceiling::Bears};
 use crate::document::grouped;
 
 /// A row in one line, as it is measured.
@@ -85,6 +87,16 @@ pub fn verdict(report: &Report) -> Vec<String> {
             format!("{kept} of {} promises were kept.", promised.len()),
         );
     }
+    if report.setup == Setup::Default {
+        let late: Vec<String> = report.rows.iter().filter_map(late).collect();
+        if !late.is_empty() {
+            lines.push(format!(
+                "95 % were stopped later than {} s after the first packet in: {}.",
+                IN_TIME.as_secs(),
+                late.join(", ")
+            ));
+        }
+    }
     let slower: Vec<String> = report.rows.iter().filter_map(slower).collect();
     if !slower.is_empty() {
         lines.push(format!(
@@ -93,6 +105,21 @@ pub fn verdict(report: &Report) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Until when 95 % of a flood have to be stopped.
+const IN_TIME: Duration = Duration::from_secs(1);
+
+fn late(row: &Row) -> Option<String> {
+    let [floodwall, ..] = &row.by;
+    if !row.promise?.is_in_time() {
+        return None;
+    }
+    match floodwall.mitigated {
+        Some(time) if time <= IN_TIME => None,
+        Some(time) => Some(format!("{} ({} ms)", row.name, time.as_millis())),
+        None => Some(format!("{} (not within two seconds)", row.name)),
+    }
 }
 
 fn slower(row: &Row) -> Option<String> {
