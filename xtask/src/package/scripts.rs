@@ -64,8 +64,13 @@ impl System {
 
     /// Runs a script, and gives what it called.
     fn run(&self, line: &str) -> Vec<String> {
+        self.run_where(line, "")
+    }
+
+    /// The same where one of the commands fails, and the script does not.
+    fn run_where(&self, line: &str, fails: &str) -> Vec<String> {
         let _ = fs::remove_file(self.folder.join("calls"));
-        let output = self.try_run(line, "");
+        let output = self.try_run(line, fails);
         assert!(output.status.success(), "{line}: {output:?}");
         let calls = fs::read_to_string(self.folder.join("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
@@ -141,6 +146,31 @@ fn a_filter_that_cannot_be_taken_off_goes_with_its_pins() {
     let output = system.try_run("prerm remove", "floodwall");
     assert!(output.status.success(), "{output:?}");
     assert!(!system.has("sys/fs/bpf/floodwall"));
+}
+
+#[test]
+fn a_removal_that_failed_leaves_a_disabled_service_disabled() {
+    let system = System::new("unremoved");
+    // Without the version that was configured, as dpkg calls it. What fails is `was-enabled`.
+    for (fails, then) in [
+        ("", "deb-systemd-helper enable floodwall.service"),
+        (
+            "deb-systemd-helper",
+            "deb-systemd-helper update-state floodwall.service",
+        ),
+    ] {
+        let calls = system.run_where("postinst abort-remove", fails);
+        assert_eq!(
+            calls[1..],
+            [
+                "deb-systemd-helper --quiet was-enabled floodwall.service",
+                then,
+                "systemctl --system daemon-reload",
+                // A disabled one it leaves as it is.
+                "deb-systemd-invoke restart floodwall.service",
+            ]
+        );
+    }
 }
 
 #[test]
