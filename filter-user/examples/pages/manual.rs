@@ -27,7 +27,7 @@ const FILES: [(&str, &str); 5] = [
     ),
     (
         "/usr/share/doc/floodwall",
-        "The README, and the example configuration.",
+        "The README, the pages that it names, and the example configuration.",
     ),
 ];
 

@@ -11,38 +11,74 @@ use super::pages::files;
 use super::{answer, epoch, finished, fresh, say, version};
 use crate::{process, setup, toolchain};
 
-/// What lies under the folder of the tarball, and where it comes from in the workspace.
-const FILES: [(&str, &str); 10] = [
-    ("README.md", "README.md"),
-    ("CHANGELOG.md", "CHANGELOG.md"),
-    ("LICENSE-MIT", "LICENSE-MIT"),
-    ("LICENSE-APACHE", "LICENSE-APACHE"),
-    ("LICENSE-GPL2", "LICENSE-GPL2"),
+/// What both packages have, and where it comes from in the workspace: pages as they lie there, for they link to
+/// each other.
+const SHARED: [(&str, &str); 16] = [
     ("etc/floodwall/floodwall.toml", "packaging/floodwall.toml"),
     (
-        "lib/systemd/system/floodwall.service",
+        "etc/sysctl.d/60-floodwall.conf",
+        "packaging/floodwall.sysctl",
+    ),
+    (
+        "usr/lib/systemd/system/floodwall.service",
         "packaging/floodwall.service",
     ),
     (
-        "lib/sysusers.d/floodwall.conf",
+        "usr/lib/sysusers.d/floodwall.conf",
         "packaging/floodwall.sysusers",
     ),
     (
-        "lib/tmpfiles.d/floodwall.conf",
+        "usr/lib/tmpfiles.d/floodwall.conf",
         "packaging/floodwall.tmpfiles",
     ),
+    ("usr/share/doc/floodwall/README.md", "README.md"),
+    ("usr/share/doc/floodwall/SECURITY.md", "SECURITY.md"),
     (
-        "share/doc/floodwall/floodwall.example.toml",
+        "usr/share/doc/floodwall/docs/architecture.md",
+        "docs/architecture.md",
+    ),
+    (
+        "usr/share/doc/floodwall/docs/catalogue.md",
+        "docs/catalogue.md",
+    ),
+    (
+        "usr/share/doc/floodwall/docs/controller.md",
+        "docs/controller.md",
+    ),
+    (
+        "usr/share/doc/floodwall/docs/defences.md",
+        "docs/defences.md",
+    ),
+    ("usr/share/doc/floodwall/docs/fuzzing.md", "docs/fuzzing.md"),
+    ("usr/share/doc/floodwall/docs/kernels.md", "docs/kernels.md"),
+    (
+        "usr/share/doc/floodwall/docs/packages.md",
+        "docs/packages.md",
+    ),
+    (
+        "usr/share/doc/floodwall/docs/reliability.md",
+        "docs/reliability.md",
+    ),
+    (
+        "usr/share/doc/floodwall/docs/floodwall.example.toml",
         "docs/floodwall.example.toml",
     ),
 ];
 
+/// What the Debian package has in forms of its own.
+const OTHERS: [(&str, &str); 4] = [
+    ("usr/share/doc/floodwall/CHANGELOG.md", "CHANGELOG.md"),
+    ("usr/share/doc/floodwall/LICENSE-MIT", "LICENSE-MIT"),
+    ("usr/share/doc/floodwall/LICENSE-APACHE", "LICENSE-APACHE"),
+    ("usr/share/doc/floodwall/LICENSE-GPL2", "LICENSE-GPL2"),
+];
+
 /// What was generated, and where it goes.
 const GENERATED: [(&str, &str); 4] = [
-    ("man", "share/man"),
-    ("bash", "share/bash-completion/completions"),
-    ("zsh", "share/zsh/site-functions"),
-    ("fish", "share/fish/vendor_completions.d"),
+    ("man", "usr/share/man"),
+    ("bash", "usr/share/bash-completion/completions"),
+    ("zsh", "usr/share/zsh/site-functions"),
+    ("fish", "usr/share/fish/vendor_completions.d"),
 ];
 
 /// Makes it, and gives where it lies.
@@ -52,10 +88,10 @@ pub fn make() -> Result<PathBuf> {
     let above = toolchain::target_dir().join("release/package/tarball");
     let folder = above.join(&name);
     fresh(&folder)?;
-    let program = folder.join("bin/floodwall");
+    let program = folder.join("usr/bin/floodwall");
     copy(&binary, &program)?;
     process::run(Command::new("strip").arg(&program))?;
-    for (to, from) in FILES {
+    for (to, from) in SHARED.iter().chain(&OTHERS) {
         copy(&toolchain::workspace().join(from), &folder.join(to))?;
     }
     for (from, to) in GENERATED {
@@ -80,7 +116,7 @@ pub fn make() -> Result<PathBuf> {
         "--group=0",
         "--numeric-owner",
     ])
-    .args(["--mode=u+rw,go+r,go-w", "--use-compress-program=gzip -9n"])
+    .args(["--mode=u+rwX,go+rX,go-w", "--use-compress-program=gzip -9n"])
     .arg(format!("--mtime=@{}", epoch()?))
     .arg("--file")
     .arg(&tarball)
@@ -126,4 +162,53 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to)
         .map(drop)
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> String {
+        fs::read_to_string(toolchain::workspace().join(path)).unwrap()
+    }
+
+    /// What a page links to in its own folder or the one above.
+    fn links(text: &str) -> impl Iterator<Item = &str> {
+        let links = text.split("](").skip(1);
+        let links = links.filter_map(|rest| rest.split([')', '#']).next());
+        links.filter(|link| !link.is_empty() && !link.contains("://"))
+    }
+
+    #[test]
+    fn what_a_page_links_to_is_shipped_where_it_looks_for_it() {
+        let pages = SHARED.iter().filter(|(to, _)| to.ends_with(".md"));
+        let mut found = 0;
+        for (to, from) in pages {
+            let folder = Path::new(to).parent().unwrap();
+            let text = read(from);
+            for link in links(&text) {
+                let wanted = match link.strip_prefix("../") {
+                    Some(link) => folder.parent().unwrap().join(link),
+                    None => folder.join(link),
+                };
+                assert!(
+                    SHARED.iter().any(|(to, _)| wanted == Path::new(to)),
+                    "{from} links to {link}, which is not shipped"
+                );
+                found += 1;
+            }
+        }
+        assert!(found > 10, "{found} links");
+    }
+
+    #[test]
+    fn the_debian_package_has_the_same_in_the_same_places() {
+        let manifest = read("filter-user/Cargo.toml");
+        for (to, from) in SHARED {
+            let asset = format!("[\"../{from}\", \"{to}\", \"644\"],");
+            assert!(manifest.contains(&asset), "{asset} is missing");
+            let is_listed = manifest.contains(&format!("\"/{to}\""));
+            assert_eq!(is_listed, to.starts_with("etc/"), "conf-files: {to}");
+        }
+    }
 }

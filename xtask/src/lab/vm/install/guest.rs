@@ -275,6 +275,7 @@ impl Trial {
         run("apt-get purge -y floodwall")?;
         let places = [
             "/etc/floodwall",
+            "/etc/sysctl.d/60-floodwall.conf",
             STATE,
             "/run/floodwall",
             PINS,
