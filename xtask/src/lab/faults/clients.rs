@@ -1,4 +1,4 @@
-//! What others do to the control socket, and how full the tables get.
+//! What others do to the control socket.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -48,7 +48,7 @@ pub fn connections(site: &mut Site, course: Course) -> Result<Vec<String>> {
         ensure!(site.program()?.is_some(), "nothing is attached");
     }
     Ok(vec![format!(
-        "of somebody who may look, and gets {LOOKERS}; root's changes meanwhile took {} ms at most",
+        "{LOOKERS} of them are served; root's changes meanwhile took {} ms at most",
         slowest.as_millis()
     )])
 }
@@ -143,7 +143,7 @@ pub fn slow(site: &mut Site, course: Course) -> Result<Vec<String>> {
         drop(readers);
     }
     Ok(vec![format!(
-        "sixty of somebody who may look, and gets {LOOKERS} of the 64 connections there are; root's \
+        "somebody who may look has sixty, and {LOOKERS} of the 64 connections there are; root's \
          changes meanwhile took {} ms at most",
         slowest.as_millis()
     )])

@@ -160,7 +160,7 @@ const FAULTS: &[Fault] = &[
         "connections",
         2,
         clients::connections,
-        "10,000 connections to the control socket",
+        "somebody who may look opens 10,000 connections to the control socket",
     ),
     fault(
         "slow-readers",
@@ -178,7 +178,7 @@ const FAULTS: &[Fault] = &[
         "tables",
         2,
         tables::full,
-        "every table that operators or packets can fill is filled to the brim",
+        "tables that operators fill get more than they hold, and those of sources and prefixes more senders than they have room for",
     ),
     fault(
         "stopped",

@@ -41,10 +41,10 @@ pub fn full(site: &mut Site, course: Course) -> Result<Vec<String>> {
         numbers(site)?;
     }
     Ok(vec![format!(
-        "bans, both lists, prefixes of imported lists, {LISTS} such lists and {RULES} rules: what does \
-         not fit is refused, with what there is room for; {STRANGERS} new senders over tables of 1,024 \
-         sources and prefixes, which give a newcomer the fuller bucket of two, or none if both are more \
-         than half empty"
+        "bans, both lists, {LISTS} imported lists and {RULES} rules are filled, and a list with more \
+         prefixes than there is room for is imported: what does not fit is refused, with what there is \
+         room for; {STRANGERS} new senders over tables of 1,024 sources and prefixes, which give a \
+         newcomer the fuller bucket of two, or none if both are more than half empty"
     )])
 }
 
