@@ -41,7 +41,7 @@ fn head(report: &Report) -> String {
     } = report;
     let setup = match setup {
         Setup::Default => {
-            "floodwall has its default configuration in `enforce` mode: no rule, no limit and no defence is set by hand. Each attack meets a daemon that was started a moment before and has seen no other, so what meets it has to be found out: **ms to stop** is the time from the flood's first packet until 95 % of it are stopped (`-`: not within two seconds), and all other figures are counted behind these two seconds. What people noticed meanwhile stands in the notes."
+            "floodwall has its default configuration in `enforce` mode: no rule, no limit and no defence is set by hand. Each attack meets a daemon that was started a moment before and has seen no other, but for those whose note says that it had seen two minutes of calm (what meets them has to be told from calm traffic, and one daemon meets them all). So what meets an attack has to be found out: **ms to stop** is the time from the flood's first packet until 95 % of it are stopped (`-`: not within two seconds), and all other figures are counted behind these two seconds. What people noticed meanwhile stands in the notes."
         }
         Setup::Defended => {
             "All defences are on, and no rule is written by hand. The configuration says what an operator knows of this server: no visitor opens twenty connections a second (`source.connections`), pings and tunnels are few (`icmp.echo`, `icmp.errors` and `protocols` at 200 packets a second), and a game and a DNS server take 5,000 packets a second each."
