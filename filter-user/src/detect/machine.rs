@@ -11,9 +11,9 @@
 //!
 //! Pulses are remembered: what comes back within ten minutes is under attack at once, and each time
 //! recovering lasts twice as long, eight times at most. It was away only if the whole vector was calm
-//! meanwhile: what one service gets of a flood is an estimate, which comes and goes. What was suspected for ten minutes without
-//! evidence is tolerated up to half as much again, so that a tunnel which began today is learned as
-//! usual; evidence ends that.
+//! meanwhile: what one service gets of a flood is an estimate, which comes and goes. What was suspected
+//! for ten minutes without evidence is tolerated up to half as much again, so that a tunnel which began
+//! today is learned as usual; evidence ends that.
 
 use std::time::Duration;
 
