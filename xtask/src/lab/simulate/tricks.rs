@@ -129,8 +129,8 @@ impl Noticed {
 
     fn tell(&self) -> String {
         format!(
-            "noticed after {:.1} days, when it was {:.0}/s, and all UDP seen at {} {:.0}/s; the \
-             threshold there was {:.0}/s",
+            "noticed after {:.1} days, when it was {:.0}/s, and UDP at {} estimated at {:.0}/s; \
+             threshold there {:.0}/s",
             self.age, self.sent, self.target, self.rate, self.threshold
         )
     }
