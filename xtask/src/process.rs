@@ -17,7 +17,7 @@ pub fn cargo() -> Command {
     // Of `cargo run`, about xtask: build scripts would see them change and run again.
     for (name, _) in env::vars_os() {
         let shown = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"]
             .iter()
             .any(|it| shown.starts_with(it))
         {

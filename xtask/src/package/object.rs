@@ -29,7 +29,8 @@ pub fn check(toolchain: &Toolchain) -> Result<()> {
     // A copy of the sources that stays does no harm.
     let _ = fs::remove_dir_all(&folder);
     let again = result?;
-    let first = toolchain::object(&toolchain::bpf_dir(), "floodwall");
+    // What lies there may be that of a daemon with other features.
+    let first = toolchain::build_ebpf("floodwall")?;
     let bytes = fs::read(&first).with_context(|| format!("cannot read {}", first.display()))?;
     if again != bytes {
         bail!(

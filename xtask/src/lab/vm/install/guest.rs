@@ -152,8 +152,8 @@ impl Trial {
         let took = ready - began;
         let how = attachment(FIRST_CARD)?.unwrap_or_default();
         // dpkg notes whole seconds.
-        let unpack = logged(" startup archives unpack")? - clock;
-        let configure = logged(" configure floodwall")? - clock;
+        let unpack = (logged(" startup archives unpack")? - clock).max(0.0);
+        let configure = (logged(" configure floodwall")? - clock).max(0.0);
         let found = format!(
             "{took:.1} s to protecting, {how}: apt until {unpack:.0} s, dpkg unpacks until \
              {configure:.0} s, postinst until {:.1} s, the daemon's start {:.1} s; apt ends after \
