@@ -23,6 +23,7 @@ use super::{
     report::Report,
 };
 use crate::lab::{
+    bench::Machine,
     clock, interrupt,
     process::Process,
     vm::{guest, machine},
@@ -57,8 +58,7 @@ pub fn run(packages: &Packages, folder: &Path, page: Option<&PathBuf>) -> Result
     };
     report.print();
     told?;
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let kernel = kernel.split(['-', '\n']).next().unwrap_or_default();
+    let kernel = Machine::this(0).kernel;
     report.write(
         page,
         [BEGIN, END],
