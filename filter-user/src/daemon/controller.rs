@@ -328,7 +328,7 @@ impl<D: Dataplane> Daemon<D> {
             .collect()
     }
 
-    /// Handshakes at the ports that are listened on, where any were seen.
+    /// Handshakes at the ports that are listened on.
     fn handshakes(&mut self) -> Result<BTreeMap<u16, Handshakes>, Refusal> {
         let Some(composed) = &self.terrain.composed else {
             return Ok(BTreeMap::new());
@@ -340,8 +340,7 @@ impl<D: Dataplane> Daemon<D> {
             accepted: reading.accepted,
             completed: reading.completed,
         });
-        let seen = |(_, reading): &(u16, Handshakes)| *reading != Handshakes::default();
-        Ok(ports.into_iter().zip(handshakes).filter(seen).collect())
+        Ok(ports.into_iter().zip(handshakes).collect())
     }
 
     /// Says of observed packets whether their sources completed a handshake of late.

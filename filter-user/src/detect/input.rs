@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub interfaces: Vec<InterfaceReading>,
     /// What became of packets, by reason, as in [`filter_common::abi::counter`].
     pub counters: Box<Counters>,
-    /// What each TCP port with something to tell saw.
+    /// What each TCP port saw that somebody listens on.
     pub handshakes: BTreeMap<u16, Handshakes>,
     /// What the stack behind the filter says.
     pub stack: Stack,

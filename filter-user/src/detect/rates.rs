@@ -369,10 +369,11 @@ fn handshakes(
         let accepted = new.accepted.saturating_sub(old.accepted);
         accepted.max(new.completed.saturating_sub(old.completed)) as f64
     };
-    let none = Handshakes::default();
     let mut ports: Vec<_> = new
         .iter()
-        .map(|(port, new)| (*port, grown(new, old.get(port).unwrap_or(&none))))
+        // What a port has when it is read first was not completed since the reading before: the counters
+        // are as old as the maps.
+        .filter_map(|(port, new)| Some((*port, grown(new, old.get(port)?))))
         .filter(|(_, count)| *count > 0.0)
         .collect();
     let all = ports.iter().map(|(_, count)| count).sum();

@@ -59,6 +59,29 @@ fn what_is_stopped_does_not_pass_and_is_told_by_ground() {
 }
 
 #[test]
+fn a_port_that_is_read_first_completed_nothing_since_the_reading_before() {
+    let (mut world, mut rates) = (World::new(4), Rates::default());
+    let mut read = |world: &mut World, ports: &[(u16, u64)]| {
+        let ports = ports.iter().map(|(port, completed)| {
+            let handshakes = Handshakes {
+                accepted: 0,
+                completed: *completed,
+            };
+            (*port, handshakes)
+        });
+        world.snapshot.handshakes = ports.collect();
+        rates.read(world.pass(&[]));
+        let fast = rates.over(FAST);
+        fast.per_second(fast.handshakes).round()
+    };
+    // The maps are a day old, and the daemon starts; it finds out which ports are open a moment later.
+    assert_eq!(read(&mut world, &[]), 0.0);
+    assert_eq!(read(&mut world, &[(443, 90_000_000)]), 0.0);
+    assert_eq!(read(&mut world, &[(443, 90_000_020), (80, 7)]), 200.0);
+    assert_eq!(read(&mut world, &[(443, 90_000_020), (80, 8)]), 10.0);
+}
+
+#[test]
 fn new_maps_are_no_traffic() {
     let (mut world, mut rates) = (World::new(3), Rates::default());
     let flow = [Flow::new(TrafficClass::Udp, 50_000.0, 0)];

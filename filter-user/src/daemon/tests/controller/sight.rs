@@ -183,7 +183,8 @@ fn a_moment_is_read_whole() {
         accepted: 4,
         completed: 3,
     };
-    assert_eq!(snapshot.handshakes, BTreeMap::from([(443, handshakes)]));
+    let expected = BTreeMap::from([(80, Handshakes::default()), (443, handshakes)]);
+    assert_eq!(snapshot.handshakes, expected);
 
     let fates: Vec<_> = snapshot.observed.iter().map(|it| it.fate).collect();
     let reason = Reason::LimitSyn;
