@@ -81,7 +81,8 @@ reasons! {
     MartianSource = 16 => Drop,
     /// Source and destination are the same address.
     Land = 17 => Drop,
-    /// TCP flags that no client sends: SYN with FIN, SYN with RST, none, or FIN with PSH and URG.
+    /// TCP flags that no client sends: SYN with FIN, SYN with RST, none, or FIN with PSH and URG; or SYN
+    /// in a packet of which other pieces follow.
     TcpFlags = 18 => Drop,
     /// TCP or UDP port 0.
     PortZero = 19 => Drop,

@@ -42,7 +42,9 @@ pub fn check<B>(
             destination_port,
             flags,
         } => {
-            if flags_are_nonsense(flags) {
+            // A SYN in pieces may have others beside.
+            let is_told = matches!(packet.defect, Some(Reason::TcpFlags));
+            if !is_told && flags_are_nonsense(flags) {
                 found(Reason::TcpFlags)?;
             }
             ports(source_port, destination_port, found)

@@ -100,6 +100,19 @@ fn flags_are_nonsense_exactly_where_a_table_says_so() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_flags_is_told_once() {
+    // The parser told it of a SYN in pieces, and there is more.
+    for flags in [TcpFlags::SYN, TcpFlags::SYN | TcpFlags::FIN] {
+        let packet = Packet {
+            fragment: Fragment::First,
+            defect: Some(Reason::TcpFlags),
+            ..tcp(flags)
+        };
+        assert_eq!(reasons(&packet), [Reason::TcpFlags]);
+    }
+}
+
 proptest! {
     #[test]
     fn martians_are_what_the_registries_say(address in addresses()) {

@@ -328,13 +328,13 @@ fn a_syn_that_nobody_would_take_a_cookie_of_goes_to_the_stack() {
     host.meets("they are", &syn, Reason::CookieAnswered);
     assert_eq!(host.counted(), (0, 1));
 
+    host.put(|force| force.with(|it| it.unchecked = Reason::TcpFlags.bit()));
     let mut piece = crate::frame::v4(CLIENT[0], 6, crate::frame::syn(host.port()));
     piece = piece.piece(0, true);
     let frame = piece.frame();
     host.bench
         .run(&frame)
         .assert(&frame, Reason::Clean, None, true);
-    host.put(|force| force.with(|it| it.unchecked = Reason::TcpFlags.bit()));
     host.meets(
         "a SYN that ends",
         &syn.clone().flags(SYN | FIN),

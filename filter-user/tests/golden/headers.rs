@@ -440,7 +440,8 @@ fn chains() -> Vec<Row> {
 fn fragments() -> Vec<Row> {
     let base = |protocol, length| v4(HOST, protocol, vec![1; length]);
     let base6 = |protocol, length| v6(HOST6, protocol, vec![1; length]);
-    let first = [syn(80), vec![0; 4]].concat();
+    let first = [tcp(1, 80, ACK), vec![0; 4]].concat();
+    let opening = [syn(80), vec![0; 4]].concat();
     let options_cut_off = {
         let mut segment = first.clone();
         segment[12] = 0xf0;
@@ -456,6 +457,11 @@ fn fragments() -> Vec<Row> {
             "a first fragment with its TCP header",
             v4(HOST, TCP, first.clone()).piece(0, true).frame(),
             Clean,
+        ),
+        row(
+            "a SYN in pieces",
+            v4(HOST, TCP, opening.clone()).piece(0, true).frame(),
+            TcpFlags,
         ),
         row(
             "flags in a first fragment are seen",
@@ -516,6 +522,11 @@ fn fragments() -> Vec<Row> {
             "a first fragment over IPv6",
             v6(HOST6, TCP, first.clone()).piece(0, true).frame(),
             Clean,
+        ),
+        row(
+            "a SYN in pieces over IPv6",
+            v6(HOST6, TCP, opening.clone()).piece(0, true).frame(),
+            TcpFlags,
         ),
         row(
             "an atomic fragment over IPv6",

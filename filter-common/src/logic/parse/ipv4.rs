@@ -89,7 +89,8 @@ fn rest(
         Fragment::Later => ControlFlow::Continue(Upper::opaque(None)),
         Fragment::Whole | Fragment::First => {
             let at = offset.wrapping_add(header_length);
-            transport::header(frame, at, end, carried, fragment)
+            let more = matches!(fragment, Fragment::First);
+            transport::header(frame, at, end, carried, more)
         }
     }
 }

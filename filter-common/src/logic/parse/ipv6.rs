@@ -44,6 +44,8 @@ struct Chain {
     offset: u32,
     fragment: Fragment,
     fragment_id: u32,
+    /// Whether other pieces follow: not behind an atomic fragment (RFC 6946), which is whole.
+    more: bool,
     defect: Option<Reason>,
 }
 
@@ -113,7 +115,7 @@ fn rest(frame: &impl Frame, offset: u32, header: &impl Piece) -> ControlFlow<Rea
     let upper = match chain.fragment {
         Fragment::Later => Upper::opaque(chain.defect),
         Fragment::Whole | Fragment::First => {
-            transport::header(frame, chain.offset, end, chain.protocol, chain.fragment)?
+            transport::header(frame, chain.offset, end, chain.protocol, chain.more)?
         }
     };
     ControlFlow::Continue(Rest {
@@ -132,6 +134,7 @@ fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<R
         offset,
         fragment: Fragment::Whole,
         fragment_id: 0,
+        more: false,
         defect: None,
     };
     for _ in 0..DEPTH {
@@ -164,6 +167,7 @@ fn follow(frame: &impl Frame, first: u8, offset: u32, end: u32) -> ControlFlow<R
             }
             let pieces = header.be16::<2>();
             chain.fragment_id = u32::from_be(header.word::<4>());
+            chain.more = pieces & 1 != 0;
             let position = u32::from(pieces & 0xfff8);
             chain.fragment = if position > 0 {
                 Fragment::Later

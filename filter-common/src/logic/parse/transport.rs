@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 use super::{Frame, Piece as _};
 use crate::{
     abi::reason::Reason,
-    logic::packet::{Fragment, Header, TcpFlags, protocol},
+    logic::packet::{Header, TcpFlags, protocol},
 };
 
 /// What is known of what an IP packet carries.
@@ -30,14 +30,15 @@ impl Upper {
     }
 }
 
-/// The header at `offset` of a packet that ends at `end`.
+/// The header at `offset` of a packet that ends at `end`, and says whether `more` follows in other
+/// pieces.
 #[inline(always)]
 pub fn header(
     frame: &impl Frame,
     offset: u32,
     end: u32,
     carried: u8,
-    fragment: Fragment,
+    more: bool,
 ) -> ControlFlow<Reason, Upper> {
     let room = end.wrapping_sub(offset);
     let smallest = match carried {
@@ -46,14 +47,15 @@ pub fn header(
         _ => return ControlFlow::Continue(Upper::opaque(None)),
     };
     if room < smallest {
-        return match fragment {
-            Fragment::First => ControlFlow::Continue(Upper::opaque(Some(Reason::TinyFragment))),
-            Fragment::Whole | Fragment::Later => ControlFlow::Break(Reason::Truncated),
+        return if more {
+            ControlFlow::Continue(Upper::opaque(Some(Reason::TinyFragment)))
+        } else {
+            ControlFlow::Break(Reason::Truncated)
         };
     }
     match carried {
-        protocol::TCP => tcp(frame, offset, room, fragment),
-        protocol::UDP => udp(frame, offset, room, fragment),
+        protocol::TCP => tcp(frame, offset, room, more),
+        protocol::UDP => udp(frame, offset, room, more),
         _ => {
             let header = frame.need::<2>(offset)?;
             ControlFlow::Continue(Upper {
@@ -66,44 +68,35 @@ pub fn header(
 }
 
 #[inline(always)]
-fn tcp(
-    frame: &impl Frame,
-    offset: u32,
-    room: u32,
-    fragment: Fragment,
-) -> ControlFlow<Reason, Upper> {
+fn tcp(frame: &impl Frame, offset: u32, room: u32, more: bool) -> ControlFlow<Reason, Upper> {
     let header = frame.need::<14>(offset)?;
     let length = u32::from(header.byte::<12>() >> 4).wrapping_mul(4);
-    if length < 20 || (length > room && !matches!(fragment, Fragment::First)) {
+    if length < 20 || (length > room && !more) {
         return ControlFlow::Break(Reason::Malformed);
     }
+    let flags = TcpFlags(header.byte::<13>());
     let defect = if length > room {
         Some(Reason::TinyFragment)
+    } else if more && flags.0 & TcpFlags::SYN != 0 {
+        // What opens a connection is never longer than any path takes. With data (RFC 7413), it is
+        // sent again without.
+        Some(Reason::TcpFlags)
     } else {
         None
     };
     ControlFlow::Continue(Upper {
-        header: Header::tcp(
-            header.be16::<0>(),
-            header.be16::<2>(),
-            TcpFlags(header.byte::<13>()),
-        )
-        .with_words(header.byte::<12>() >> 4),
+        header: Header::tcp(header.be16::<0>(), header.be16::<2>(), flags)
+            .with_words(header.byte::<12>() >> 4),
         payload: offset.wrapping_add(length) as u16,
         defect,
     })
 }
 
 #[inline(always)]
-fn udp(
-    frame: &impl Frame,
-    offset: u32,
-    room: u32,
-    fragment: Fragment,
-) -> ControlFlow<Reason, Upper> {
+fn udp(frame: &impl Frame, offset: u32, room: u32, more: bool) -> ControlFlow<Reason, Upper> {
     let header = frame.need::<6>(offset)?;
     let length = u32::from(header.be16::<4>());
-    if length < 8 || (length > room && !matches!(fragment, Fragment::First)) {
+    if length < 8 || (length > room && !more) {
         return ControlFlow::Break(Reason::Malformed);
     }
     ControlFlow::Continue(Upper {

@@ -52,15 +52,13 @@ impl Promise {
         };
         match (attack.base_row, attack.base) {
             // Fragments without the others are limited: what they belong to cannot be known.
-            (_, "udp-frag" | "syn-fragments" | "v6-atomic-fragments") => {
-                Self::Held { attacked: "nobody" }
-            }
+            (_, "udp-frag" | "v6-atomic-fragments") => Self::Held { attacked: "nobody" },
             // Who forges more SYNs than one prefix is answered takes its answers.
             (_, "partner-syn") => Self::Held {
                 attacked: people::PARTNER,
             },
             (7, _) => Self::Refused,
-            (9 | 18, _) => Self::Held { attacked: "game" },
+            (9 | 18, _) | (_, "amp-unlisted") => Self::Held { attacked: "game" },
             (12, _) => Self::Held { attacked: DNS },
             (13 | 15, _) => Self::Limited {
                 rate: limit,
