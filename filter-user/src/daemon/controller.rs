@@ -134,6 +134,7 @@ impl<D: Dataplane> Daemon<D> {
                 let view = self.driver.controller.view().clone();
                 self.seen(&snapshot.traffic, &view, took);
                 self.act(output);
+                self.remember_fingerprints();
             }
             Err(refusal) => self.trouble("controller", refusal.message),
         }

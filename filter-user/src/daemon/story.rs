@@ -157,11 +157,13 @@ impl Story {
         &self.memory
     }
 
-    /// Keeps what the controller learned: once a minute is often enough.
+    /// Keeps what the controller learned: once a minute is often enough, but for fingerprints, which
+    /// whoever starts in the midst of a flood cannot find.
     pub(super) fn remember(&mut self, memory: &Memory) {
         if self.memory != *memory {
+            let is_urgent = self.memory.fingerprints != memory.fingerprints;
             self.memory.clone_from(memory);
-            self.writer.memory(memory);
+            self.writer.memory(memory, is_urgent);
         }
     }
 
@@ -307,6 +309,13 @@ impl<D: Dataplane> Daemon<D> {
     /// Keeps what the controller learned.
     pub(super) fn remember(&mut self) {
         self.story.remember(self.driver.controller.memory());
+    }
+
+    /// Likewise, if it is what cannot wait for the minute.
+    pub(super) fn remember_fingerprints(&mut self) {
+        if self.driver.controller.memory().fingerprints != self.story.memory.fingerprints {
+            self.remember();
+        }
     }
 
     fn close(&mut self, report: Box<Report>) {

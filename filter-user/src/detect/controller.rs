@@ -54,16 +54,14 @@ struct Decision {
     fingerprints: Fingerprints,
 }
 
-impl Default for Decision {
-    fn default() -> Self {
+impl Decision {
+    fn new(memory: &Memory) -> Self {
         Self {
             policy: Policy::default(),
-            fingerprints: Fingerprints::new(SEED),
+            fingerprints: Fingerprints::new(SEED, memory.fingerprints.clone()),
         }
     }
-}
 
-impl Decision {
     fn decide(&mut self, scene: &Scene<'_>, hurts: bool) -> Decided {
         let mut decided = self.policy.decide(scene);
         let may_act = || self.policy.may_limit(scene.config);
@@ -79,6 +77,7 @@ impl Decision {
 impl Controller {
     /// A controller that remembers what an earlier one learned.
     pub fn new(config: Detection, memory: Memory) -> Self {
+        let decision = Decision::new(&memory);
         Self {
             config,
             memory,
@@ -89,7 +88,7 @@ impl Controller {
             watch: Watch::default(),
             harm: Harm::default(),
             incidents: Incidents::default(),
-            decision: Decision::default(),
+            decision,
             actions: VecDeque::new(),
             seconds: 0,
         }
@@ -132,6 +131,7 @@ impl Controller {
             incident: self.incidents.number(),
         };
         let decided = self.decision.decide(&scene, scenery.strain.hurts());
+        self.memory.fingerprints = self.decision.fingerprints.inherited();
         self.incidents
             .act(decided.deeds.iter().map(|deed| &deed.action));
         news.extend(self.incidents.step(&scenery));

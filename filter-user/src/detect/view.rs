@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     baseline::Baselines,
+    fingerprint::Inherited,
     output::{Action, HitReport, SourceReport, VectorReport},
 };
 
@@ -73,4 +74,7 @@ pub struct Memory {
     /// What is usual.
     #[serde(default)]
     pub baselines: Baselines,
+    /// Fingerprints in force.
+    #[serde(default)]
+    pub fingerprints: Vec<Inherited>,
 }

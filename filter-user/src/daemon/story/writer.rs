@@ -128,9 +128,15 @@ impl Writer {
         self.shared.changed.notify_one();
     }
 
-    /// Hands over what was learned.
-    pub fn memory(&self, memory: &Memory) {
-        self.shared.desk().batch.memory = Some(memory.clone());
+    /// Hands over what was learned; what the next daemon needs at once is written at once.
+    pub fn memory(&self, memory: &Memory, is_urgent: bool) {
+        let mut desk = self.shared.desk();
+        desk.batch.memory = Some(memory.clone());
+        desk.is_urgent |= is_urgent;
+        drop(desk);
+        if is_urgent {
+            self.shared.changed.notify_one();
+        }
     }
 
     /// Takes another retention.
@@ -382,7 +388,7 @@ mod tests {
         until(is_there);
         writer.incident(&report(4, true), None);
         writer.second(second(now + 1), false);
-        writer.memory(&Memory::default());
+        writer.memory(&Memory::default(), false);
         writer.end();
         let reader = Archive::reader(folder.path()).expect("it is there");
         assert_eq!(reader.open_incidents().expect("none"), []);

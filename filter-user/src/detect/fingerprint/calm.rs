@@ -265,6 +265,12 @@ impl Calm {
             .weighed(self.is_grown(), |source| returns(&self.generations, source))
     }
 
+    /// Whether a packet is of somebody who came in calm, too: again and again, or with an address that
+    /// is proven.
+    pub fn knows(&self, seen: &Observed) -> bool {
+        seen.is_proven || returns(&self.generations, source_key(seen.source))
+    }
+
     fn is_grown(&self) -> bool {
         self.generation >= GENERATION
     }

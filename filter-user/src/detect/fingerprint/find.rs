@@ -20,7 +20,7 @@ const BEAM: usize = 8;
 const DEPTH: usize = 5;
 /// A match that catches such a share of what the best catches is as good, if it harms less.
 const AS_GOOD: f64 = 0.9;
-/// A condition that narrows a match leaves such a share of what it catches.
+/// The conditions that narrow a match leave, all together, such a share of what it caught.
 const NARROWED: f64 = 0.99;
 /// A range narrows a match only if calm packets of the protocol are outside it to such a share.
 const TELLING: f64 = 0.1;
@@ -297,8 +297,7 @@ impl<'a> Search<'a> {
         });
         for (candidate, _) in narrowing {
             if let Some(with) = self.with(&state, candidate)
-                && with.caught >= state.caught * NARROWED
-                && with.caught >= most * AS_GOOD
+                && with.caught >= most * NARROWED
             {
                 state = with;
             }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     condition::fits,
+    inherited::Inherited,
     lifecycle::{Attack, is_of, is_ruled, reason, rule},
     score::Fingerprint,
 };
@@ -41,6 +44,8 @@ pub(super) struct Held {
     pub found: Fingerprint,
     /// When it ends, unless it is renewed.
     pub until: Duration,
+    /// Likewise by the wall's clock, for who starts after a restart.
+    ends: Timestamp,
     is_trial: bool,
     began: Duration,
     /// When it last caught a packet of an attack.
@@ -92,10 +97,10 @@ pub(super) enum Stage {
 
 impl Held {
     /// One that is tried first.
-    pub fn trial(attack: Attack, found: Fingerprint, elapsed: Duration) -> Self {
+    pub fn trial(attack: Attack, found: Fingerprint, scene: &Scene<'_>) -> Self {
         Self {
             is_trial: true,
-            ..Self::installed(attack, found, elapsed, SHADOW)
+            ..Self::installed(attack, found, scene, SHADOW)
         }
     }
 
@@ -103,16 +108,17 @@ impl Held {
     pub fn installed(
         attack: Attack,
         found: Fingerprint,
-        elapsed: Duration,
+        scene: &Scene<'_>,
         stay: Duration,
     ) -> Self {
         Self {
             attack,
             found,
-            until: elapsed.saturating_add(stay),
+            until: scene.elapsed.saturating_add(stay),
+            ends: scene.now.checked_add(stay).unwrap_or(scene.now),
             is_trial: false,
-            began: elapsed,
-            caught_at: elapsed,
+            began: scene.elapsed,
+            caught_at: scene.elapsed,
             in_spite: 0,
             trial: Trial::default(),
         }
@@ -196,7 +202,14 @@ impl Held {
     /// Moves the end: so long after the last packet that was caught.
     pub fn renew(&mut self, scene: &Scene<'_>) -> Command {
         self.until = self.caught_at.saturating_add(stay(scene));
-        self.command(self.until.saturating_sub(scene.elapsed))
+        let left = self.until.saturating_sub(scene.elapsed);
+        self.ends = scene.now.checked_add(left).unwrap_or(scene.now);
+        self.command(left)
+    }
+
+    /// What of it outlives a restart: no trial.
+    pub fn inherited(&self) -> Option<Inherited> {
+        (!self.is_trial).then(|| Inherited::of(&self.attack, &self.found, self.ends))
     }
 
     fn judge_trial(&self, scene: &Scene<'_>) -> Stage {

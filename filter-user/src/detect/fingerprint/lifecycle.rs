@@ -12,6 +12,7 @@ use super::{
     condition::fits,
     find::find,
     held::{Held, Stage, stay},
+    inherited::{self, Heirloom, Inherited},
     score::{Aim, Fingerprint, again},
     share::{CONNECTIONS, TRAFFIC, grouped},
 };
@@ -48,6 +49,8 @@ const LONGEST_REST: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(600);
 /// What turned out useless, or was taken away by somebody, is not tried again for so long.
 const BARRED: Duration = Duration::from_secs(600);
+/// What an earlier daemon measured holds for so long.
+const INHERITS: Duration = Duration::from_secs(600);
 /// Part of what passes unusually that a fingerprint must catch.
 const WORTHWHILE: f64 = 0.3;
 /// A flood hurts if so many times what is usual passes.
@@ -75,6 +78,16 @@ pub struct Fingerprints {
     told: VecDeque<(String, Duration)>,
     searched: Option<Duration>,
     hurts: bool,
+    inheritance: Inheritance,
+}
+
+/// What an earlier daemon found.
+#[derive(Debug)]
+enum Inheritance {
+    /// As it is written down, until it is known what time it is.
+    Sealed(Vec<Inherited>),
+    /// Read at a moment.
+    Read(Duration, Vec<Heirloom>),
 }
 
 /// An attack of which too much passes.
@@ -87,8 +100,9 @@ struct Leak {
 }
 
 impl Fingerprints {
-    /// None, and nothing known of calm traffic. The same seed chooses the same samples.
-    pub fn new(seed: u64) -> Self {
+    /// None but those that an earlier daemon had in force, and nothing known of calm traffic. The same
+    /// seed chooses the same samples.
+    pub fn new(seed: u64, inherited: Vec<Inherited>) -> Self {
         Self {
             calm: Calm::new(seed),
             recent: VecDeque::new(),
@@ -99,7 +113,13 @@ impl Fingerprints {
             told: VecDeque::new(),
             searched: None,
             hurts: false,
+            inheritance: Inheritance::Sealed(inherited),
         }
+    }
+
+    /// What is to outlive a restart.
+    pub fn inherited(&self) -> Vec<Inherited> {
+        self.held.iter().filter_map(Held::inherited).collect()
     }
 
     /// The sample of calm traffic.
@@ -123,6 +143,7 @@ impl Fingerprints {
             self.held.clear();
         }
         self.look(scene);
+        self.inherit(scene, &mut decided);
         for held in &mut self.held {
             held.watch(scene);
         }
@@ -133,6 +154,38 @@ impl Fingerprints {
             self.search(scene, threat, &mut may_act, &mut decided);
         }
         decided
+    }
+
+    /// Goes on with what an earlier daemon had in force: the kernel may have lost it with that one.
+    fn inherit(&mut self, scene: &Scene<'_>, decided: &mut Decided) {
+        let Inheritance::Sealed(sealed) = &mut self.inheritance else {
+            return;
+        };
+        let heirlooms = inherited::read(std::mem::take(sealed), scene.now);
+        if !is_suggestion(scene.config) {
+            for Heirloom {
+                attack,
+                found,
+                left,
+            } in heirlooms.iter().filter(|one| !one.left.is_zero()).cloned()
+            {
+                let left = left.min(stay(scene));
+                let held = Held::installed(attack, found, scene, left);
+                decided.commands.push(held.command(left));
+                self.held.push(held);
+            }
+        }
+        self.inheritance = Inheritance::Read(scene.elapsed, heirlooms);
+    }
+
+    /// What an earlier daemon found, as long as it says something.
+    fn heirlooms(&self, elapsed: Duration) -> &[Heirloom] {
+        match &self.inheritance {
+            Inheritance::Read(since, heirlooms) if elapsed.saturating_sub(*since) < INHERITS => {
+                heirlooms
+            }
+            Inheritance::Read(..) | Inheritance::Sealed(_) => &[],
+        }
     }
 
     fn look(&mut self, scene: &Scene<'_>) {
@@ -251,6 +304,7 @@ impl Fingerprints {
             .map(|(_, seen)| seen)
             .filter(|seen| is_of(threat, seen) && !is_met(seen))
             .collect();
+        let samples = without_regulars(samples, &self.calm);
         let is_barred = |matches: &Matches, (other, since): &(Matches, Duration)| {
             (other.covers(matches) || matches.covers(other))
                 && scene.elapsed.saturating_sub(*since) < BARRED
@@ -261,6 +315,9 @@ impl Fingerprints {
         let known = past
             .filter_map(|matches| again(matches, &samples, &self.calm, aim))
             .next();
+        let heirlooms = self.heirlooms(scene.elapsed);
+        let known = known.or_else(|| inherited::fitting(heirlooms, &samples, &self.calm, aim));
+        let known = known.filter(|known| is_allowed(&known.matches));
         let is_known = known.is_some();
         let found = known.or_else(|| find(&samples, &self.calm, aim));
         let found = found.filter(|found| is_allowed(&found.matches));
@@ -275,7 +332,7 @@ impl Fingerprints {
                 REST
             }
             Some(found) => {
-                let held = Held::trial(attack.clone(), found, scene.elapsed);
+                let held = Held::trial(attack.clone(), found, scene);
                 decided
                     .commands
                     .push(held.command(held.until - scene.elapsed));
@@ -302,7 +359,7 @@ impl Fingerprints {
         decided: &mut Decided,
     ) {
         let stay = stay(scene);
-        let held = Held::installed(attack, found, scene.elapsed, stay);
+        let held = Held::installed(attack, found, scene, stay);
         let command = held.command(stay);
         decided.commands.push(command.clone());
         let action = Action {
@@ -364,6 +421,18 @@ impl Fingerprints {
         self.barred
             .retain(|(_, since)| elapsed.saturating_sub(*since) < BARRED);
         push_bounded(&mut self.barred, (matches, elapsed), LISTED);
+    }
+}
+
+/// Samples of an attack are of whoever comes meanwhile. Who came in calm is left out, so that the match
+/// is not made to fit him too, unless most of it is of such: then they are who floods.
+fn without_regulars<'a>(samples: Vec<&'a Observed>, calm: &Calm) -> Vec<&'a Observed> {
+    let is_strange = |seen: &&&Observed| !calm.knows(seen);
+    let strangers: Vec<&Observed> = samples.iter().filter(is_strange).copied().collect();
+    if strangers.len() * 2 > samples.len() {
+        strangers
+    } else {
+        samples
     }
 }
 

@@ -43,7 +43,7 @@ impl World {
     fn new(seed: u64) -> Self {
         Self {
             scenery: Scenery::new(seed),
-            prints: Fingerprints::new(seed),
+            prints: Fingerprints::new(seed, Vec::new()),
             config: Detection::default(),
             step: 0,
             rules: Vec::new(),
@@ -52,6 +52,15 @@ impl World {
             may_act: true,
             said: Decided::default(),
         }
+    }
+
+    /// Another daemon after a while, with what outlives the first. The kernel has none of its rules.
+    fn restart(&mut self, seconds: u64) {
+        let written = serde_json::to_string(&self.prints.inherited()).expect("written");
+        let inherited = serde_json::from_str(&written).expect("read");
+        self.prints = Fingerprints::new(99, inherited);
+        self.rules.clear();
+        self.step += seconds * 10;
     }
 
     fn day(&mut self) -> Vec<Observed> {
@@ -262,7 +271,9 @@ fn a_fingerprint_is_tried_then_installed_and_kept_while_the_flood_lasts() {
             .starts_with("added the rule `drop udp dport 27015 length 540")
     );
     assert!(
-        action.why.starts_with("UDP flood at udp/27015: catches 9"),
+        action
+            .why
+            .starts_with("UDP flood at udp/27015: catches 100.0 % of the attack"),
         "{}",
         action.why
     );
@@ -431,4 +442,122 @@ fn the_same_scenes_give_the_same_decided() {
         world.said
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn who_starts_in_the_midst_of_a_flood_goes_on_with_what_was_in_force() {
+    let mut world = World::new(11);
+    world.calm(300);
+    assert_eq!(world.flood(5, noise), 0);
+    for _ in 0..2 {
+        world.restart(5);
+        assert_eq!(world.flood(90, noise), 0);
+    }
+    assert_eq!(world.in_force().len(), 1);
+    assert_eq!(world.said.deeds.len(), 1, "it was added once");
+    assert!(world.said.notices.is_empty(), "{:?}", world.said.notices);
+    world.calm(60);
+    assert!(world.in_force().is_empty());
+}
+
+#[test]
+fn what_ended_before_a_restart_is_known_without_calm_for_ten_minutes() {
+    let mut world = World::new(12);
+    world.calm(300);
+    assert_eq!(world.flood(5, noise), 0);
+    world.restart(120);
+    assert_eq!(world.flood(2, noise), 0);
+    let shadows = world.asked().filter(|rule| rule.shadow).count();
+    assert_eq!(shadows, 1, "only when it was new");
+    world.restart(3_600);
+    assert_eq!(world.flood(60, noise), 100);
+    assert_eq!(world.in_force(), [""; 0]);
+}
+
+#[test]
+fn what_calm_became_has_the_last_word_on_what_was_inherited() {
+    let mut world = World::new(13);
+    world.calm(300);
+    assert_eq!(world.flood(5, noise), 0);
+    world.restart(120);
+    let asked = world.said.commands.len();
+    for _ in 0..300 {
+        let mut observed = world.day();
+        observed.extend((0..4).map(|_| noise(&mut world.scenery)));
+        world.tenth(observed, &[]);
+    }
+    assert_eq!(world.flood(60, noise), 100);
+    assert_eq!(world.said.commands.len(), asked);
+}
+
+#[test]
+fn what_was_tried_or_is_only_to_be_suggested_is_not_inherited() {
+    let mut world = World::new(14);
+    world.calm(300);
+    world.flood(1, noise);
+    assert_eq!(world.in_force().len(), 1, "tried");
+    assert_eq!(world.prints.inherited(), []);
+    assert_eq!(world.flood(2, noise), 0);
+    world.restart(5);
+    world.config.act = Act::Suggest;
+    assert_eq!(world.flood(60, noise), 100);
+    assert_eq!(world.in_force(), [""; 0]);
+}
+
+/// One of eight who play all the time, and prove nothing by it.
+fn regular(number: u32) -> Observed {
+    let seat = number % 8;
+    Observed {
+        length: 76,
+        ..udp(
+            (0xcb00_7101 + seat).into(),
+            40_000 + seat as u16,
+            27_015,
+            &number.to_be_bytes().repeat(12),
+        )
+    }
+}
+
+/// As the packets of players but for length and payload.
+fn bot(scenery: &mut Scenery) -> Observed {
+    let port = scenery.within(32_768, 60_999) as u16;
+    Observed {
+        length: 60,
+        ..udp(scenery.anybody(), port, 27_015, &[0x5a; 32])
+    }
+}
+
+#[test]
+fn a_match_is_not_made_to_fit_who_came_in_calm_too() {
+    let mut world = World::new(15);
+    let mut number = 0;
+    for _ in 0..1_200 {
+        number += 1;
+        // Of few sources, so that what players are among them is hardly known.
+        let mut observed = world.scenery.web(60);
+        for seen in &mut observed {
+            seen.source = [198, 51, 100, (seen.hops % 4) + 1].into();
+        }
+        observed.push(regular(number));
+        world.tenth(observed, &[]);
+    }
+    world.hurts = true;
+    for tenth in 0..20 {
+        let passed = if world.in_force().is_empty() {
+            10_000.0
+        } else {
+            30.0
+        };
+        let threat = world.threat(passed);
+        let mut observed: Vec<Observed> = (0..17).map(|_| bot(&mut world.scenery)).collect();
+        if tenth % 3 == 1 {
+            number += 1;
+            observed.push(regular(number));
+        }
+        world.tenth(observed, &[threat]);
+    }
+    assert_eq!(world.said.deeds.len(), 1, "{:?}", world.said.notices);
+    let bot = bot(&mut world.scenery);
+    assert_ne!(world.judged(bot).fate, Fate::Passed);
+    assert_eq!(world.judged(regular(number)).fate, Fate::Passed);
 }

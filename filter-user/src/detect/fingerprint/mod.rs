@@ -11,6 +11,7 @@ mod candidates;
 mod condition;
 mod find;
 mod held;
+mod inherited;
 mod lifecycle;
 #[cfg(test)]
 mod lifecycle_tests;
@@ -26,6 +27,7 @@ pub use self::{
     calm::Calm,
     condition::fits,
     find::find,
+    inherited::Inherited,
     lifecycle::Fingerprints,
     score::{Aim, Fingerprint},
     share::Share,

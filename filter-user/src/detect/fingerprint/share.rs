@@ -1,11 +1,13 @@
 //! A share of something that only a sample is known of.
 
+use serde::{Deserialize, Serialize};
+
 /// What a share may be of.
 pub(super) const TRAFFIC: &str = "calm traffic";
 pub(super) const CONNECTIONS: &str = "calm connections";
 
 /// A share, as a weighted sample tells it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// Of the sample, 0 to 1.
     pub measured: f64,
