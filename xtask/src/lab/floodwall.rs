@@ -12,6 +12,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramFd, loaded_programs};
+use filter_user::{
+    api::types::{IncidentDetail, IncidentPage},
+    detect::output::Action,
+};
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -353,6 +358,22 @@ impl Floodwall {
     /// `floodwall status --json`.
     pub fn status(&self) -> Result<Status> {
         self.json(&["status"])
+    }
+
+    /// What the controller did since a moment, in order.
+    pub fn actions(&self, since: Timestamp) -> Result<Vec<Action>> {
+        let page: IncidentPage = self.json(&["incident", "list"])?;
+        let mut actions = Vec::new();
+        for incident in page.incidents.iter().rev() {
+            if incident.end.is_some_and(|end| end < since) {
+                continue;
+            }
+            let id = incident.id.to_string();
+            let detail: IncidentDetail = self.json(&["incident", "show", &id])?;
+            let of_late = detail.incident.actions.into_iter();
+            actions.extend(of_late.filter(|action| action.at >= since));
+        }
+        Ok(actions)
     }
 
     /// The program on the server's interface, as the kernel runs it.

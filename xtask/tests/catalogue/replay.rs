@@ -8,7 +8,7 @@ use xtask::lab::{
     catalogue::{Load, Promise, Setup},
     flood::Pace,
     people::Guests,
-    replay::Replayed,
+    replay::{Ports, Replayed},
 };
 
 use crate::{PACE, TIME, keeper};
@@ -28,7 +28,7 @@ fn a_captured_flood_is_met_like_a_made_one() {
         writer.write_packet(&packet).unwrap();
     }
     drop(writer);
-    let feed = Replayed::new(&path, true).unwrap();
+    let feed = Replayed::new(&path, Ports::default(), true).unwrap();
     fs::remove_file(&path).unwrap();
     let measured = keeper::with(&attack, |site| {
         let load = Load::Feed(Box::new(feed), Pace::PerSecond(PACE));

@@ -1,12 +1,12 @@
 //! The controller, as an operator meets it who does nothing.
 
-use std::{thread, time::Duration};
+use std::{net::UdpSocket, thread, time::Duration};
 
 use serde_json::Value;
 use xtask::lab::{
     attack,
     flood::{Flood, Options, Pace},
-    http,
+    http::{self, Visitors},
 };
 
 use crate::common::{Config, Protected, wait_until};
@@ -114,4 +114,58 @@ fn in_monitor_mode_all_is_decided_and_nothing_dropped() {
     assert_eq!(p.count("cookie_answered"), 0);
     wait_until("it is over", || !is_under_attack(&p));
     p.cli("incident show 1").ends(0).says("SYN flood");
+}
+
+/// How long calm traffic is looked at until it says that it loses less than a twentieth: ten seconds
+/// on probation, and some packets.
+const KNOWN: Duration = Duration::from_secs(16);
+
+/// A daemon that starts amid a flood has no calm traffic to find a fingerprint by.
+#[test]
+fn a_fingerprint_outlives_the_daemon_that_found_it() {
+    let config = Config::new("enforce").table("[detection]\nmax_collateral = \"5%\"");
+    let mut p = Protected::with(&config);
+    let server = p.sandbox.server();
+    let _web = http::Server::start(server, None).unwrap();
+    let _game = server
+        .run(|| UdpSocket::bind(("0.0.0.0", attack::GAME)))
+        .unwrap()
+        .unwrap();
+    let mut usual = Visitors::usual();
+    usual.rate = Some(400);
+    let visitors = http::Client::with(p.sandbox.client(), usual, None).unwrap();
+    thread::sleep(KNOWN);
+    let flood = flood(&p, "udp-open");
+    let drops = |p: &Protected, beyond: u64| {
+        let rules = p.json("rule list");
+        let is_listed = rules["rules"].as_array().is_some_and(|all| !all.is_empty());
+        is_listed && p.count("rule_drop") > beyond
+    };
+    wait_until("a fingerprint is in force", || drops(&p, 10_000));
+    p.kill();
+    p.start();
+    let before = p.count("rule_drop");
+    wait_until("the next daemon goes on with it", || {
+        drops(&p, before + 50_000)
+    });
+    flood.finish().unwrap();
+    let heard = visitors.finish().unwrap();
+    assert!(heard.success() > 0.9, "{heard:?}");
+}
+
+/// The kernel's counters are older than the daemon.
+#[test]
+fn a_restart_among_visitors_is_no_attack() {
+    let mut p = Protected::enforcing();
+    let _web = http::Server::start(p.sandbox.server(), None).unwrap();
+    let mut usual = Visitors::usual();
+    usual.rate = Some(400);
+    let visitors = http::Client::with(p.sandbox.client(), usual, None).unwrap();
+    thread::sleep(CALM);
+    p.kill();
+    p.start();
+    thread::sleep(CALM);
+    assert_eq!(incidents(&p).len(), 0, "{:#?}", incidents(&p));
+    let heard = visitors.finish().unwrap();
+    assert!(heard.success() > 0.9, "{heard:?}");
 }

@@ -23,6 +23,9 @@ pub enum Reflector {
     Coap,
     /// memcached over UDP.
     Memcached,
+    /// Games' servers, which say who plays (A2S). Players' own packets come from this port, too, so
+    /// that it is in no table of reflectors.
+    Steam,
 }
 
 impl Reflector {
@@ -39,6 +42,7 @@ impl Reflector {
             Self::WsDiscovery => 3702,
             Self::Coap => 5683,
             Self::Memcached => 11_211,
+            Self::Steam => 27_015,
         }
     }
 
@@ -69,6 +73,8 @@ impl Reflector {
             Self::Coap => filled(&[0x60, 0x45, 0x12, 0x34, 0xff], 600),
             // Request id, sequence, datagrams, reserved; then the value.
             Self::Memcached => filled(b"\0\0\0\0\0\x01\0\0VALUE a 0 1048576\r\n", 1400),
+            // In one packet; an answer to A2S_RULES.
+            Self::Steam => filled(b"\xff\xff\xff\xffE", 1200),
         }
     }
 }

@@ -233,6 +233,8 @@ pub const BASES: &[Base] = &[
     amplified("amp-memcached", V4, Reflector::Memcached),
     base(10, "amp-ntp-open", Both, "answers of time servers, to a game's port",
         template(Packet::Udp { from: 123, to: GAME, payload: Payload::Answer(Reflector::Ntp) }, SERVERS, &[])),
+    base(10, "amp-unlisted", V4, "answers of games' servers, whose port is in no table of reflectors, to a game's port",
+        template(Packet::Udp { from: Reflector::Steam.port(), to: GAME, payload: Payload::Answer(Reflector::Steam) }, SERVERS, &[])),
     base(11, "amp-fragments", Both, "answers of resolvers in fragments, of which the later ones have no ports",
         Traffic::Album(album::amplified_fragments)),
     base(11, "udp-frag", Both, "later fragments of large datagrams, whose first ones never come",

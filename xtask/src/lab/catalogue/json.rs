@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use filter_user::detect::output::Action;
 use serde::Serialize;
 
 use super::{Measured, Report, Row, ceiling::Bears};
@@ -61,6 +62,9 @@ struct Site {
     bots_accepted: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reasons: BTreeMap<String, u64>,
+    /// What the controller did, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<Action>,
     people: BTreeMap<&'static str, Person>,
 }
 
@@ -138,6 +142,7 @@ fn site(measured: &Measured) -> Site {
         longest_gap_ms: millis(measured.gap()),
         bots_accepted: measured.strangers,
         reasons: measured.reasons.clone(),
+        actions: measured.actions.clone(),
         people: people.collect(),
     }
 }

@@ -100,7 +100,7 @@ mod tests {
                 by: Default::default(),
                 promise: None,
                 bears: None,
-                learned: false,
+                learned: None,
             });
         }
         let page = of(&report);

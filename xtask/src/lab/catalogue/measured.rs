@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use filter_user::detect::output::Action;
+
 use super::super::{
     heard::Heard,
     people::{self, Report},
@@ -31,6 +33,8 @@ pub struct Measured {
     pub mitigated: Option<Duration>,
     /// What everybody noticed until then.
     pub meanwhile: Vec<Report>,
+    /// What the controller did, in order, where that had to be found out.
+    pub actions: Vec<Action>,
 }
 
 impl Measured {

@@ -46,8 +46,8 @@ use ceiling::Bears;
 const DOCUMENT: &str = "docs/catalogue.md";
 /// How long floodwall has to know calm traffic before it writes rules of its own, with some to spare.
 const LEARNS: Duration = Duration::from_secs(120);
-/// Rows of floods that only what calm traffic looks like tells from it.
-const LEARNED: [u8; 3] = [9, 12, 18];
+/// Floods that only what calm traffic looks like tells from it.
+const LEARNED: [&str; 4] = ["udp-open", "amp-unlisted", "dns-queries", "bots-10k"];
 /// Names the workspace's root in the environment; `cargo xtask` sets it.
 const WORKSPACE: &str = "FLOODWALL_WORKSPACE";
 
@@ -136,8 +136,8 @@ pub struct Row {
     pub promise: Option<Promise>,
     /// The fastest flood that can be borne, with floodwall and without.
     pub bears: Option<[Bears; 2]>,
-    /// Whether floodwall had seen calm traffic for a while before.
-    pub learned: bool,
+    /// How long floodwall had seen calm traffic before, if it had.
+    pub learned: Option<Duration>,
 }
 
 impl Catalogue {
@@ -163,8 +163,7 @@ impl Catalogue {
                 .into_iter()
                 .partition(|attack| self.has_to_learn(attack));
             if !learned.is_empty() {
-                eprintln!("calm traffic to know, for {} s …", LEARNS.as_secs());
-                sites.0[0].measure(None, Guests::default(), LEARNS)?;
+                sites.learn(LEARNS)?;
                 self.rows(&mut sites, &learned, &mut report, |sites, measure| {
                     sites.each(measure)
                 })?;
@@ -211,7 +210,7 @@ impl Catalogue {
 
     /// Whether what meets the attack has to be told from calm traffic.
     fn has_to_learn(&self, attack: &Attack) -> bool {
-        !self.quick && !self.defended && LEARNED.contains(&attack.base_row)
+        !self.quick && !self.defended && LEARNED.contains(&attack.base)
     }
 
     /// Measures attacks, one after the other.
@@ -244,7 +243,7 @@ impl Catalogue {
                 by,
                 promise: Some(Promise::of(attack, self.setup())),
                 bears,
-                learned: self.has_to_learn(attack),
+                learned: self.has_to_learn(attack).then_some(LEARNS),
             };
             eprintln!("{}", table::line(&row));
             report.rows.push(row);
@@ -292,6 +291,13 @@ impl Sites {
         let measured = measure(first)?;
         first.renew()?;
         Ok([measured, measure(second)?, measure(third)?])
+    }
+
+    /// Has floodwall see calm traffic.
+    pub fn learn(&self, time: Duration) -> Result<()> {
+        let Self([first, ..]) = self;
+        eprintln!("calm traffic to know, for {} s …", time.as_secs());
+        first.measure(None, Guests::default(), time).map(drop)
     }
 
     /// Has floodwall forget what it learned and did.

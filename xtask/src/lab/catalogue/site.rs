@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Result;
 use aya::programs::links::FdLink;
+use filter_user::clock as wall;
 
 use super::{
     super::{
@@ -261,6 +262,7 @@ impl Site {
         guests: Guests,
         time: Duration,
     ) -> Result<Measured> {
+        let start = wall::now();
         let mut before = self.count()?;
         let people = People::start(&self.sandbox, guests, Some(self.cpu))?;
         interrupt::sleep(BEFORE)?;
@@ -290,6 +292,10 @@ impl Site {
         let reports = people.finish()?;
         interrupt::sleep(AFTER)?;
         let after = self.count()?;
+        let actions = match self.floodwall() {
+            Some(floodwall) if mitigated_after.is_some() => floodwall.actions(start)?,
+            Some(_) | None => Vec::new(),
+        };
         let since = |before: u64, after: u64| after.saturating_sub(before);
         let strange = since(before.received, after.received)
             .saturating_sub(since(before.people, after.people));
@@ -309,6 +315,7 @@ impl Site {
             reports,
             mitigated: mitigated_after,
             meanwhile,
+            actions,
         })
     }
 

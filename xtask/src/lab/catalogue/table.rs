@@ -210,9 +210,21 @@ pub fn notes(row: &Row) -> Vec<String> {
             percent(partner(floodwall).success())
         ));
     }
-    if row.learned {
+    if let Some(time) = row.learned {
         notes.push(format!(
-            "{name}: floodwall had seen two minutes of calm traffic before."
+            "{name}: floodwall had seen {} s of calm traffic before.",
+            time.as_secs()
+        ));
+    }
+    // What a row of the catalogue is met by is known; who replays a capture wants to.
+    if row.row.is_none() || row.learned.is_some() {
+        let told = floodwall.actions.iter();
+        notes.extend(told.map(|action| format!("{name}: {}, for {}.", action.told(), action.why)));
+    }
+    if row.row.is_none() {
+        notes.push(format!(
+            "{name}: packets by reason: {}.",
+            floodwall.reasons()
         ));
     }
     let meanwhile = floodwall.meanwhile_heard();

@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 pub use capture::{Capture, Link, Packet};
-pub use rewrite::{LONGEST, LeftOut, frame};
+pub use rewrite::{LONGEST, LeftOut, Ports, frame};
 
 use super::{
     catalogue::{Load, Report, Row, Setup, Sites, binary},
@@ -43,6 +43,13 @@ pub struct Replay {
     /// How long with --loop, such as `5s`
     #[arg(long = "for", value_name = "TIME", default_value = "5s", value_parser = seconds, requires = "again")]
     time: Duration,
+    /// Ports that every segment and datagram has instead of its own
+    #[command(flatten)]
+    ports: Ports,
+    /// Calm traffic that floodwall gets to know before each capture, such as `120s`; it writes no rule
+    /// of its own without
+    #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with = "defended")]
+    calm: Option<Duration>,
     /// Every defence switched on by hand, and limits that an operator of this server would set,
     /// instead of the default configuration
     #[arg(long)]
@@ -75,7 +82,7 @@ impl Survey {
         let mut capture = Capture::open(path)?;
         let mut survey = Self::default();
         while let Some(packet) = capture.next_packet()? {
-            match frame(&packet) {
+            match frame(&packet, Ports::default()) {
                 Ok(_) => survey.packets += 1,
                 Err(why) => *survey.left_out.entry(why).or_default() += 1,
             }
@@ -132,8 +139,11 @@ impl Replay {
         } else {
             Duration::from_secs_f64(survey.packets as f64 / self.pace as f64).max(SHORTEST)
         };
+        if let Some(calm) = self.calm {
+            sites.learn(calm)?;
+        }
         let by = sites.each_anew(|site| {
-            let feed = Replayed::new(path, self.again)?;
+            let feed = Replayed::new(path, self.ports, self.again)?;
             let load = Load::Feed(Box::new(feed), Pace::PerSecond(self.pace));
             site.measure(Some(load), Guests::default(), time)
         })?;
@@ -146,7 +156,7 @@ impl Replay {
             by,
             promise: None,
             bears: None,
-            learned: false,
+            learned: self.calm,
         })
     }
 }
@@ -156,6 +166,7 @@ impl Replay {
 pub struct Replayed {
     path: PathBuf,
     capture: Capture,
+    ports: Ports,
     again: bool,
     /// Whether all of it was given in one piece.
     fits: bool,
@@ -163,11 +174,12 @@ pub struct Replayed {
 
 impl Replayed {
     /// From its beginning.
-    pub fn new(path: &Path, again: bool) -> Result<Self> {
+    pub fn new(path: &Path, ports: Ports, again: bool) -> Result<Self> {
         let fits = Survey::of(path)?.packets <= ALBUM as u64;
         Ok(Self {
             path: path.to_owned(),
             capture: Capture::open(path)?,
+            ports,
             again,
             fits,
         })
@@ -179,7 +191,7 @@ impl Feed for Replayed {
         let mut frames = Vec::new();
         while frames.len() < ALBUM {
             match self.capture.next_packet()? {
-                Some(packet) => frames.extend(frame(&packet)),
+                Some(packet) => frames.extend(frame(&packet, self.ports)),
                 None if self.again && frames.is_empty() => {
                     self.capture = Capture::open(&self.path)?;
                 }

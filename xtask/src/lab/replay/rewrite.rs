@@ -1,7 +1,11 @@
 //! Puts a captured packet onto the sandbox's wire.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::Range,
+};
 
+use clap::Args;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
@@ -14,6 +18,19 @@ use super::{
 
 /// The longest frame that the sandbox's wire takes: 1,500 bytes behind Ethernet and one VLAN tag.
 pub const LONGEST: usize = 1518;
+
+/// Ports that every segment and datagram has instead of its own; later fragments have none.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// The port that every segment and datagram comes from, instead of its own: with a reflector's
+    /// flood, as if it came from servers that no table knows
+    #[arg(long = "from-port", value_name = "PORT")]
+    pub from: Option<u16>,
+    /// The port that every segment and datagram goes to, instead of its own; 80 and 443 are the web
+    /// server's, 53 is DNS and 7777 a game
+    #[arg(long = "to-port", value_name = "PORT")]
+    pub to: Option<u16>,
+}
 
 /// Why a packet is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +53,7 @@ impl LeftOut {
 
 /// The frame: to the server, from where it came unless that is in the sandbox, VLAN tags as they
 /// were, checksums right, and filled up with zeros where the capture cut it off.
-pub fn frame(packet: &Packet) -> Result<Vec<u8>, LeftOut> {
+pub fn frame(packet: &Packet, ports: Ports) -> Result<Vec<u8>, LeftOut> {
     let mut frame = [hosts::SERVER.mac, hosts::GATEWAY.mac].concat();
     let (protocol, rest): ([u8; 2], usize) = match packet.link {
         Link::Ethernet => (two(&packet.bytes, 12)?, 14),
@@ -56,17 +73,23 @@ pub fn frame(packet: &Packet) -> Result<Vec<u8>, LeftOut> {
     }
     frame.resize(length, 0);
     let (is_v4, ip) = ip_at(&frame).ok_or(LeftOut::NotIp)?;
-    readdress(&mut frame, is_v4, ip);
+    readdress(&mut frame, is_v4, ip, ports);
     Ok(frame)
 }
 
-fn readdress(frame: &mut [u8], is_v4: bool, ip: usize) {
+fn readdress(frame: &mut [u8], is_v4: bool, ip: usize, ports: Ports) {
     let place = if is_v4 {
         ip + 12..ip + 20
     } else {
         ip + 8..ip + 40
     };
-    let before = sum(&frame[place.clone()]);
+    let headers = Headers::of(frame);
+    let (from, to) = headers.as_ref().map_or((0..0, 0..0), port_places);
+    let covered = |frame: &[u8]| {
+        let places = [&place, &from, &to];
+        places.map(|place| sum(&frame[place.clone()])).iter().sum()
+    };
+    let before = covered(frame);
     let addresses = &mut frame[place.clone()];
     let (source, destination) = addresses.split_at_mut(addresses.len() / 2);
     if is_v4 {
@@ -82,8 +105,13 @@ fn readdress(frame: &mut [u8], is_v4: bool, ip: usize) {
             source[..4].copy_from_slice(&STANDING_IN_V6);
         }
     }
-    let after = sum(&frame[place]);
-    match Headers::of(frame) {
+    for (place, port) in [(&from, ports.from), (&to, ports.to)] {
+        if let Some(port) = port.filter(|_| !place.is_empty()) {
+            frame[place.clone()].copy_from_slice(&port.to_be_bytes());
+        }
+    }
+    let after = covered(frame);
+    match headers {
         Some(headers) if headers.slice == Slice::First => {
             // The rest of what the sum covers is in other fragments.
             mend_header(frame);
@@ -92,6 +120,16 @@ fn readdress(frame: &mut [u8], is_v4: bool, ip: usize) {
         // What is whole is summed anew, for a card may have left that undone when it was captured.
         Some(_) | None => mend(frame),
     }
+}
+
+/// Where the ports lie, source first; nowhere if there are none, or they were cut off.
+fn port_places(headers: &Headers) -> (Range<usize>, Range<usize>) {
+    let has_ports = [protocol::TCP, protocol::UDP].contains(&headers.protocol);
+    let at = headers.transport;
+    if !has_ports || headers.slice == Slice::Later || at + 4 > headers.end {
+        return (0..0, 0..0);
+    }
+    (at..at + 2, at + 2..at + 4)
 }
 
 fn carry(frame: &mut [u8], headers: &Headers, change: Change) {

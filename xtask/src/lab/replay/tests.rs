@@ -1,4 +1,10 @@
-use std::{fs, io::Cursor, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::Cursor,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use pcap_file::{
     DataLink, Endianness,
@@ -83,6 +89,11 @@ fn pcapng(endianness: Endianness, packets: &[Vec<u8>]) -> Vec<u8> {
             .unwrap();
     }
     writer.into_inner().into_inner()
+}
+
+/// As it goes out, its ports its own.
+fn sent(packet: &Packet) -> Result<Vec<u8>, LeftOut> {
+    frame(packet, Ports::default())
 }
 
 fn read(file: &File) -> (Vec<Packet>, Option<String>) {
@@ -241,7 +252,7 @@ fn what_is_wrong_with_a_file_is_said() {
 
 #[test]
 fn a_packet_goes_to_the_server_from_its_source_with_right_sums() {
-    let frame = frame(&ethernet(captured([203, 0, 114, 7], 20))).unwrap();
+    let frame = sent(&ethernet(captured([203, 0, 114, 7], 20))).unwrap();
     assert_eq!(frame[..6], hosts::SERVER.mac);
     assert_eq!(frame[6..12], hosts::GATEWAY.mac);
     assert_eq!(frame[26..30], [203, 0, 114, 7]);
@@ -259,7 +270,7 @@ fn a_source_that_the_sandbox_has_itself_gets_a_stand_in() {
         hosts::CLIENT.v4,
         Ipv4Addr::new(100, 70, 3, 4),
     ] {
-        let frame = frame(&ethernet(captured(source.octets(), 20))).unwrap();
+        let frame = sent(&ethernet(captured(source.octets(), 20))).unwrap();
         assert_eq!(frame[26..28], [198, 18]);
         assert_eq!(frame[28..30], source.octets()[2..]);
     }
@@ -270,10 +281,10 @@ fn tags_stay_and_other_links_become_ethernet() {
     let whole = captured([8, 8, 8, 8], 20);
     let mut tagged = whole.clone();
     build::Tags::Two.insert(&mut tagged);
-    let sent = frame(&ethernet(tagged)).unwrap();
-    assert_eq!(sent[12..22], [0x88, 0xa8, 0, 7, 0x81, 0, 0, 0x2a, 8, 0]);
-    let expected = frame(&ethernet(whole.clone())).unwrap();
-    assert_eq!(sent[22..], expected[14..]);
+    let frame = sent(&ethernet(tagged)).unwrap();
+    assert_eq!(frame[12..22], [0x88, 0xa8, 0, 7, 0x81, 0, 0, 0x2a, 8, 0]);
+    let expected = sent(&ethernet(whole.clone())).unwrap();
+    assert_eq!(frame[22..], expected[14..]);
     let others = [
         (Link::Raw, Vec::new()),
         (Link::Cooked, [vec![0; 14], vec![8, 0]].concat()),
@@ -282,13 +293,13 @@ fn tags_stay_and_other_links_become_ethernet() {
     for (link, head) in others {
         let bytes = [&head, &whole[14..]].concat();
         let length = bytes.len();
-        let sent = frame(&Packet {
+        let frame = sent(&Packet {
             link,
             bytes,
             length,
         })
         .unwrap();
-        assert_eq!(sent, expected, "{link:?}");
+        assert_eq!(frame, expected, "{link:?}");
     }
 }
 
@@ -300,22 +311,22 @@ fn what_the_capture_cut_off_is_zeros_and_what_cannot_be_sent_is_counted() {
         bytes: whole[..96].to_vec(),
         length: whole.len(),
     };
-    let sent = frame(&cut).unwrap();
-    assert_eq!(sent.len(), whole.len());
-    assert!(sent[96..].iter().all(|byte| *byte == 0));
-    let mut mended = sent.clone();
+    let frame = sent(&cut).unwrap();
+    assert_eq!(frame.len(), whole.len());
+    assert!(frame[96..].iter().all(|byte| *byte == 0));
+    let mut mended = frame.clone();
     build::mend(&mut mended);
-    assert_eq!(mended, sent);
+    assert_eq!(mended, frame);
 
     assert_eq!(
-        frame(&ethernet(captured([8, 8, 8, 8], 2000))),
+        sent(&ethernet(captured([8, 8, 8, 8], 2000))),
         Err(LeftOut::TooLong)
     );
     let mut arp = whole.clone();
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
     for length in 0..20 {
         assert_eq!(
-            frame(&ethernet(whole[..length].to_vec())),
+            sent(&ethernet(whole[..length].to_vec())),
             Err(LeftOut::NotIp)
         );
     }
@@ -333,15 +344,11 @@ fn what_the_capture_cut_off_is_zeros_and_what_cannot_be_sent_is_counted() {
     assert_eq!(survey.left_out[&LeftOut::TooLong], 1);
 }
 
-/// The sum of a datagram in fragments is right once they are put together.
-#[test]
-fn the_sum_in_a_first_fragment_is_carried_along() {
-    let (source, payload) = ([8, 8, 8, 8], vec![0x5a; 1600]);
-    let datagram = {
-        let ip = build::Ip::new(source.into(), VICTIM.into(), build::protocol::UDP);
-        ip.frame([[9; 6]; 2], &build::udp(53, 40_000, &payload))[34..].to_vec()
-    };
-    let mut ip = build::Ip::new(source.into(), VICTIM.into(), build::protocol::UDP);
+/// What UDP and its payload are, to the server, put together from two fragments that were captured:
+/// a datagram from port 53 to 40,000.
+fn sent_in_fragments(payload: &[u8], ports: Ports) -> Vec<u8> {
+    let datagram = datagram(VICTIM, (53, 40_000), payload);
+    let mut ip = build::Ip::new(REFLECTOR, VICTIM.into(), build::protocol::UDP);
     let mut assembled: Vec<u8> = Vec::new();
     for (offset, more, piece) in [
         (0, true, &datagram[..1200]),
@@ -353,15 +360,65 @@ fn the_sum_in_a_first_fragment_is_carried_along() {
             more,
         });
         let fragment = ethernet(ip.frame([[9; 6]; 2], piece));
-        assembled.extend(&frame(&fragment).unwrap()[34..]);
+        assembled.extend(&frame(&fragment, ports).unwrap()[34..]);
     }
-    let expected = {
-        let server = hosts::SERVER.v4;
-        let ip = build::Ip::new(source.into(), server.into(), build::protocol::UDP);
-        ip.frame([[9; 6]; 2], &build::udp(53, 40_000, &payload))[34..].to_vec()
-    };
-    assert_eq!(assembled[6..8], expected[6..8]);
-    assert_eq!(assembled, expected);
+    assembled
+}
+
+const REFLECTOR: IpAddr = IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8));
+
+fn datagram(to: Ipv4Addr, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+    let ip = build::Ip::new(REFLECTOR, to.into(), build::protocol::UDP);
+    ip.frame([[9; 6]; 2], &build::udp(ports.0, ports.1, payload))[34..].to_vec()
+}
+
+/// The sum of a datagram in fragments is right once they are put together.
+#[test]
+fn the_sum_in_a_first_fragment_is_carried_along() {
+    let payload = [0x5a; 1600];
+    for (ports, expected) in [
+        (Ports::default(), (53, 40_000)),
+        (OTHERS, (19_999, 7777)),
+        (
+            Ports {
+                from: None,
+                ..OTHERS
+            },
+            (53, 7777),
+        ),
+    ] {
+        let expected = datagram(hosts::SERVER.v4, expected, &payload);
+        assert_eq!(sent_in_fragments(&payload, ports), expected);
+    }
+}
+
+const OTHERS: Ports = Ports {
+    from: Some(19_999),
+    to: Some(7777),
+};
+
+#[test]
+fn ports_are_those_that_are_asked_for_and_sums_are_right() {
+    let ip = build::Ip::new(REFLECTOR, VICTIM.into(), build::protocol::TCP);
+    let mut segment = vec![0; 20];
+    segment[12] = 0x50;
+    let tcp = ip.frame([[9; 6]; 2], &segment);
+    for captured in [captured([8, 8, 8, 8], 20), tcp] {
+        let frame = frame(&ethernet(captured.clone()), OTHERS).unwrap();
+        assert_eq!(frame[34..36], 19_999_u16.to_be_bytes());
+        assert_eq!(frame[36..38], 7777_u16.to_be_bytes());
+        let mut mended = frame.clone();
+        build::mend(&mut mended);
+        assert_eq!(mended, frame);
+    }
+    // An ICMP message has none, and what was cut off has none either.
+    let ip = build::Ip::new(REFLECTOR, VICTIM.into(), build::protocol::ICMP);
+    let echo = ip.frame([[9; 6]; 2], &[8, 0, 0, 0, 1, 2, 3, 4]);
+    let cut = captured([8, 8, 8, 8], 20)[..36].to_vec();
+    for captured in [echo, cut] {
+        let captured = ethernet(captured);
+        assert_eq!(frame(&captured, OTHERS), sent(&captured));
+    }
 }
 
 #[test]
@@ -374,11 +431,11 @@ fn a_feed_gives_everything_once_or_again_and_again() {
         "feed",
         &pcap(Endianness::Little, DataLink::ETHERNET, &packets),
     );
-    let mut once = Replayed::new(&file.0, false).unwrap();
+    let mut once = Replayed::new(&file.0, Ports::default(), false).unwrap();
     assert!(!once.goes_round());
     assert_eq!(once.next().unwrap().len(), 5);
     assert_eq!(once.next().unwrap().len(), 0);
-    let mut again = Replayed::new(&file.0, true).unwrap();
+    let mut again = Replayed::new(&file.0, Ports::default(), true).unwrap();
     assert!(again.goes_round());
     assert_eq!(again.next().unwrap().len(), 5);
     assert_eq!(again.next().unwrap().len(), 5);
