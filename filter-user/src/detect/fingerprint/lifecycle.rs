@@ -13,7 +13,7 @@ use super::{
     find::find,
     held::{Held, Stage, stay},
     inherited::{self, Heirloom, Inherited},
-    score::{Aim, Fingerprint, again},
+    score::{Aim, FEWEST, Fingerprint, again},
     share::{CONNECTIONS, TRAFFIC, grouped},
 };
 use crate::{
@@ -37,6 +37,8 @@ pub const MOST: usize = 8;
 const RECENT: usize = 4_096;
 /// Older ones are of another attack.
 const OLDEST: Duration = Duration::from_secs(3);
+/// Likewise while all is calm: what began of late may turn out to be one.
+const ONSET: Duration = Duration::from_millis(400);
 /// So long others may meet what passes before a fingerprint is looked for.
 const PATIENCE: Duration = Duration::from_millis(700);
 /// Likewise, where the flood hurts.
@@ -68,7 +70,7 @@ pub(super) type Attack = (Vector, Target);
 #[derive(Debug)]
 pub struct Fingerprints {
     calm: Calm,
-    /// What passed of late, oldest first, while not all is calm.
+    /// What passed of late, oldest first.
     recent: VecDeque<(Duration, Observed)>,
     held: Vec<Held>,
     leaks: BTreeMap<Attack, Leak>,
@@ -189,19 +191,20 @@ impl Fingerprints {
     }
 
     fn look(&mut self, scene: &Scene<'_>) {
-        if scene.calm {
+        let oldest = if scene.calm {
             self.calm.observe(scene.elapsed, &scene.snapshot.observed);
-            self.recent.clear();
-            return;
-        }
-        self.calm.disturb();
+            ONSET
+        } else {
+            self.calm.disturb();
+            OLDEST
+        };
         let observed = scene.snapshot.observed.iter();
         let passed: Vec<_> = observed.filter(|seen| seen.fate == Fate::Passed).collect();
         let each = passed.len().div_ceil(RECENT).max(1);
         let fair = passed.into_iter().step_by(each);
         self.recent
             .extend(fair.map(|seen| (scene.elapsed, seen.clone())));
-        let is_old = |since: Duration| scene.elapsed.saturating_sub(since) > OLDEST;
+        let is_old = |since: Duration| scene.elapsed.saturating_sub(since) > oldest;
         let surplus = self.recent.len().saturating_sub(RECENT);
         let old = self.recent.iter().take_while(|(since, _)| is_old(*since));
         self.recent.drain(..surplus.max(old.count()));
@@ -279,8 +282,18 @@ impl Fingerprints {
                 scene.elapsed >= leak.next && scene.elapsed.saturating_sub(leak.since) >= patience
             })
         };
-        let due = scene.threats.iter().filter(is_due);
+        // What is hardly seen yet is looked at when it is, not after the rest that a vain search takes.
+        let is_seen = |threat: &&Threat| self.samples(threat).len() >= FEWEST;
+        let due = scene.threats.iter().filter(is_due).filter(is_seen);
         due.max_by(|one, two| one.passed.total_cmp(&two.passed))
+    }
+
+    /// What passed of an attack of late, of strangers, but for what a fingerprint meets already.
+    fn samples(&self, threat: &Threat) -> Vec<&Observed> {
+        let is_met = |seen: &Observed| self.held.iter().any(|held| fits(&held.found.matches, seen));
+        let recent = self.recent.iter().map(|(_, seen)| seen);
+        let samples = recent.filter(|seen| is_of(threat, seen) && !is_met(seen));
+        without_regulars(samples.collect(), &self.calm)
     }
 
     fn search(
@@ -290,21 +303,13 @@ impl Fingerprints {
         may_act: &mut impl FnMut() -> bool,
         decided: &mut Decided,
     ) {
-        self.searched = Some(scene.elapsed);
         let attack = (threat.vector, threat.target.clone());
         let unusual = (1.0 - threat.usual / threat.passed.max(1.0)).clamp(0.0, 1.0);
         let aim = Aim {
             least: (unusual * WORTHWHILE).max(0.1),
             most_collateral: scene.config.max_collateral,
         };
-        let is_met = |seen: &Observed| self.held.iter().any(|held| fits(&held.found.matches, seen));
-        let samples: Vec<&Observed> = self
-            .recent
-            .iter()
-            .map(|(_, seen)| seen)
-            .filter(|seen| is_of(threat, seen) && !is_met(seen))
-            .collect();
-        let samples = without_regulars(samples, &self.calm);
+        let samples = self.samples(threat);
         let is_barred = |matches: &Matches, (other, since): &(Matches, Duration)| {
             (other.covers(matches) || matches.covers(other))
                 && scene.elapsed.saturating_sub(*since) < BARRED
@@ -341,6 +346,7 @@ impl Fingerprints {
             }
             None => Duration::ZERO,
         };
+        self.searched = Some(scene.elapsed);
         if let Some(leak) = self.leaks.get_mut(&attack) {
             // Without a find, pulses and noise must not buy one search after another.
             leak.rest = match rest {
