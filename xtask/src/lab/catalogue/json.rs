@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use filter_user::detect::output::Action;
 use serde::Serialize;
 
-use super::{Measured, Report, Row, ceiling::Bears};
+use super::{Measured, Report, Row, ceiling::Bears, measured::Deed};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -14,7 +13,7 @@ struct Document<'a> {
     machine: String,
     cpu: usize,
     seconds: u64,
-    calm: Sites,
+    calm: Sites<'a>,
     rows: Vec<Attack<'a>>,
 }
 
@@ -25,15 +24,15 @@ struct Attack<'a> {
     about: &'a str,
     pace: u64,
     #[serde(flatten)]
-    by: Sites,
+    by: Sites<'a>,
     bears: Option<Borne>,
 }
 
 #[derive(Serialize)]
-struct Sites {
-    floodwall: Site,
-    nothing: Site,
-    bare_drop: Site,
+struct Sites<'a> {
+    floodwall: Site<'a>,
+    nothing: Site<'a>,
+    bare_drop: Site<'a>,
 }
 
 /// Packets a second; `at_least` where the generator is not faster, null where not even the slowest
@@ -47,7 +46,7 @@ struct Borne {
 }
 
 #[derive(Serialize)]
-struct Site {
+struct Site<'a> {
     sent: u64,
     arrived: u64,
     passed: u64,
@@ -63,8 +62,8 @@ struct Site {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reasons: BTreeMap<String, u64>,
     /// What the controller did, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    actions: Vec<Action>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    deeds: &'a [Deed],
     people: BTreeMap<&'static str, Person>,
 }
 
@@ -111,7 +110,7 @@ fn rate(bears: Bears) -> Option<u64> {
     }
 }
 
-fn sites(by: &[Measured; 3]) -> Sites {
+fn sites(by: &[Measured; 3]) -> Sites<'_> {
     let [floodwall, nothing, bare_drop] = by.each_ref().map(site);
     Sites {
         floodwall,
@@ -120,7 +119,7 @@ fn sites(by: &[Measured; 3]) -> Sites {
     }
 }
 
-fn site(measured: &Measured) -> Site {
+fn site(measured: &Measured) -> Site<'_> {
     let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     let people = measured.reports.iter().map(|report| {
         let person = Person {
@@ -142,7 +141,7 @@ fn site(measured: &Measured) -> Site {
         longest_gap_ms: millis(measured.gap()),
         bots_accepted: measured.strangers,
         reasons: measured.reasons.clone(),
-        actions: measured.actions.clone(),
+        deeds: &measured.deeds,
         people: people.collect(),
     }
 }

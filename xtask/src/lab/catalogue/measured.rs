@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use filter_user::detect::output::Action;
+use serde::Serialize;
 
 use super::super::{
     heard::Heard,
@@ -34,7 +34,18 @@ pub struct Measured {
     /// What everybody noticed until then.
     pub meanwhile: Vec<Report>,
     /// What the controller did, in order, where that had to be found out.
-    pub actions: Vec<Action>,
+    pub deeds: Vec<Deed>,
+}
+
+/// What the controller did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Deed {
+    /// Since the flood began, in milliseconds.
+    pub after_ms: i64,
+    /// What, and that it was refused if it was.
+    pub what: String,
+    /// Why, in words with figures.
+    pub why: String,
 }
 
 impl Measured {

@@ -22,7 +22,7 @@ use super::{
         programs::{Lab, Tables, Witness},
         sandbox::{self, Ns, Sandbox, hosts},
     },
-    measured::Measured,
+    measured::{Deed, Measured},
     mitigation::{Look, mitigated},
 };
 
@@ -262,17 +262,18 @@ impl Site {
         guests: Guests,
         time: Duration,
     ) -> Result<Measured> {
-        let start = wall::now();
         let mut before = self.count()?;
         let people = People::start(&self.sandbox, guests, Some(self.cpu))?;
         interrupt::sleep(BEFORE)?;
         let least = load.as_ref().map_or(0, |load| load.least(time));
         let lasts = load.as_ref().is_some_and(Load::lasts);
         let sends_packets = load.as_ref().is_some_and(Load::sends_packets);
+        let start = wall::now();
         let flood = load.map(|load| self.flood(load)).transpose()?;
         people.take();
         let (mut mitigated_after, mut meanwhile, mut sent_before) = (None, Vec::new(), 0);
-        if let Some(flood) = flood.as_ref().filter(|_| lasts && self.finds_out()) {
+        let waits = lasts && self.finds_out();
+        if let Some(flood) = flood.as_ref().filter(|_| waits) {
             mitigated_after = mitigated(&self.watch(guests)?);
             before = self.count()?;
             sent_before = flood.sent();
@@ -293,9 +294,14 @@ impl Site {
         interrupt::sleep(AFTER)?;
         let after = self.count()?;
         let actions = match self.floodwall() {
-            Some(floodwall) if mitigated_after.is_some() => floodwall.actions(start)?,
+            Some(floodwall) if waits => floodwall.actions(start)?,
             Some(_) | None => Vec::new(),
         };
+        let deeds = actions.into_iter().map(|action| Deed {
+            after_ms: action.at.duration_since(start).as_millis() as i64,
+            what: action.told(),
+            why: action.why,
+        });
         let since = |before: u64, after: u64| after.saturating_sub(before);
         let strange = since(before.received, after.received)
             .saturating_sub(since(before.people, after.people));
@@ -315,7 +321,7 @@ impl Site {
             reports,
             mitigated: mitigated_after,
             meanwhile,
-            actions,
+            deeds: deeds.collect(),
         })
     }
 

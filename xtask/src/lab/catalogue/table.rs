@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Measured, Promise, Report, Row, Setup, Subject, ceiling::Bears};
+use super::{Measured, Promise, Report, Row, Setup, Subject, ceiling::Bears, measured::Deed};
 use crate::document::grouped;
 
 /// A row in one line, as it is measured.
@@ -218,8 +218,15 @@ pub fn notes(row: &Row) -> Vec<String> {
     }
     // What a row of the catalogue is met by is known; who replays a capture wants to.
     if row.row.is_none() || row.learned.is_some() {
-        let told = floodwall.actions.iter();
-        notes.extend(told.map(|action| format!("{name}: {}, for {}.", action.told(), action.why)));
+        let told = floodwall.deeds.iter();
+        notes.extend(told.map(|deed| {
+            let Deed {
+                after_ms,
+                what,
+                why,
+            } = deed;
+            format!("{name}: after {after_ms} ms, {what}, for {why}.")
+        }));
     }
     if row.row.is_none() {
         notes.push(format!(
