@@ -42,9 +42,11 @@ pub fn check<B>(
             destination_port,
             flags,
         } => {
-            // A SYN in pieces may have others beside.
+            // The parser tells of a SYN in pieces, unless its options are cut off besides.
             let is_told = matches!(packet.defect, Some(Reason::TcpFlags));
-            if !is_told && flags_are_nonsense(flags) {
+            let is_cut_off = matches!(packet.defect, Some(Reason::TinyFragment));
+            let opens = flags.0 & TcpFlags::SYN != 0;
+            if !is_told && (flags_are_nonsense(flags) || is_cut_off && opens) {
                 found(Reason::TcpFlags)?;
             }
             ports(source_port, destination_port, found)

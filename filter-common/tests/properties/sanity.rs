@@ -111,6 +111,17 @@ fn what_is_wrong_with_flags_is_told_once() {
         };
         assert_eq!(reasons(&packet), [Reason::TcpFlags]);
     }
+    for (flags, others) in [
+        (TcpFlags::SYN, &[Reason::TcpFlags][..]),
+        (TcpFlags::ACK, &[]),
+    ] {
+        let packet = Packet {
+            fragment: Fragment::First,
+            defect: Some(Reason::TinyFragment),
+            ..tcp(flags)
+        };
+        assert_eq!(reasons(&packet), [&[Reason::TinyFragment], others].concat());
+    }
 }
 
 proptest! {

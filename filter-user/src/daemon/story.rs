@@ -31,6 +31,7 @@ use crate::{
     dataplane::{Counters, Dataplane},
     detect::{
         Memory, View,
+        fingerprint::Stored,
         input::Traffic,
         output::{News, Report},
     },
@@ -262,7 +263,7 @@ fn unfinished(archive: &Archive) -> Result<(u64, Vec<Report>), crate::store::Sto
         report.end = Some(last.map_or(seen, |last| last.max(seen)));
         report.unmeasured.push(
             "what came after this: floodwall was not running, or began anew, and what it had put in \
-             force ended by itself"
+             force ended by itself, but for rules of its own, which the next one goes on with"
                 .to_owned(),
         );
     }
@@ -308,14 +309,31 @@ impl<D: Dataplane> Daemon<D> {
 
     /// Keeps what the controller learned.
     pub(super) fn remember(&mut self) {
-        self.story.remember(self.driver.controller.memory());
+        let memory = Memory {
+            fingerprints: self.fingerprints(),
+            ..self.driver.controller.memory().clone()
+        };
+        self.story.remember(&memory);
     }
 
     /// Likewise, if it is what cannot wait for the minute.
     pub(super) fn remember_fingerprints(&mut self) {
-        if self.driver.controller.memory().fingerprints != self.story.memory.fingerprints {
+        if self.fingerprints() != self.story.memory.fingerprints {
             self.remember();
         }
+    }
+
+    /// Fingerprints for the next daemon: what was refused, or taken away by somebody, is not to come
+    /// back with it.
+    fn fingerprints(&self) -> Vec<Stored> {
+        let now = clock::now();
+        let mut all = self.driver.controller.memory().fingerprints.clone();
+        all.retain(|one| {
+            let mut rules = self.state.rules.values();
+            one.until() <= now
+                || rules.any(|it| it.is_by_controller() && it.rule.to_string() == one.rule())
+        });
+        all
     }
 
     fn close(&mut self, report: Box<Report>) {

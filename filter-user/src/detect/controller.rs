@@ -131,7 +131,7 @@ impl Controller {
             incident: self.incidents.number(),
         };
         let decided = self.decision.decide(&scene, scenery.strain.hurts());
-        self.memory.fingerprints = self.decision.fingerprints.inherited();
+        self.memory.fingerprints = self.decision.fingerprints.stored(snapshot.elapsed);
         self.incidents
             .act(decided.deeds.iter().map(|deed| &deed.action));
         news.extend(self.incidents.step(&scenery));

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     baseline::Baselines,
-    fingerprint::Inherited,
+    fingerprint::{Stored, understood},
     output::{Action, HitReport, SourceReport, VectorReport},
 };
 
@@ -74,7 +74,7 @@ pub struct Memory {
     /// What is usual.
     #[serde(default)]
     pub baselines: Baselines,
-    /// Fingerprints in force.
-    #[serde(default)]
-    pub fingerprints: Vec<Inherited>,
+    /// Fingerprints that are or were in force.
+    #[serde(default, deserialize_with = "understood")]
+    pub fingerprints: Vec<Stored>,
 }

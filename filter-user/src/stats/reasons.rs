@@ -92,7 +92,7 @@ pub const fn text(reason: Reason) -> &'static str {
         Reason::HeaderSpan => "headers reach beyond the first buffer",
         Reason::MartianSource => "a source that no host can have",
         Reason::Land => "source and destination are the same",
-        Reason::TcpFlags => "TCP flags that no client sends",
+        Reason::TcpFlags => "TCP flags that no client sends, or a SYN in fragments",
         Reason::PortZero => "TCP or UDP port 0",
         Reason::TinyFragment => "a first fragment too small for its header",
         Reason::FragmentOffset => "a TCP fragment that overwrites the flags",

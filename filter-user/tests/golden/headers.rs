@@ -534,6 +534,11 @@ fn fragments() -> Vec<Row> {
             Clean,
         ),
         row(
+            "an atomic fragment too small for its header",
+            base6(TCP, 16).piece(0, false).frame(),
+            Truncated,
+        ),
+        row(
             "flags in an atomic fragment are seen",
             v6(HOST6, TCP, tcp(1, 2, 0)).piece(0, false).frame(),
             TcpFlags,

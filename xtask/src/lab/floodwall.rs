@@ -29,6 +29,9 @@ use super::{
 /// How long the daemon may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
 
+/// The database of incidents and of what was learned, in the state folder.
+const HISTORY: &str = "history.db";
+
 /// Names the binary in the environment; `cargo xtask` sets it.
 pub const VARIABLE: &str = "FLOODWALL_BIN";
 
@@ -233,10 +236,19 @@ impl Floodwall {
             .map(drop)
     }
 
-    /// Ends the daemon at once and starts another over what it left, which has to find out anew
-    /// whether there is an attack.
+    /// Ends the daemon at once and starts another over what it left but for what it learned, which has
+    /// to find out anew whether there is an attack, and what meets it.
     pub fn restart(&mut self, sandbox: &Sandbox) -> Result<()> {
         self.process = None;
+        for end in ["", "-wal", "-shm"] {
+            let path = self.state().join(format!("{HISTORY}{end}"));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
         self.run(sandbox)
     }
 

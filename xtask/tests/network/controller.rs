@@ -142,6 +142,8 @@ fn a_fingerprint_outlives_the_daemon_that_found_it() {
         is_listed && p.count("rule_drop") > beyond
     };
     wait_until("a fingerprint is in force", || drops(&p, 10_000));
+    // It is written at once, by another thread, to a disk that may be busy.
+    thread::sleep(Duration::from_secs(1));
     p.kill();
     p.start();
     let before = p.count("rule_drop");

@@ -60,7 +60,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Desk {
     batch: Batch,
-    /// An incident began or ended: it is written at once.
+    /// An incident began or ended, or a fingerprint: it is written at once.
     is_urgent: bool,
     is_open: bool,
     is_over: bool,

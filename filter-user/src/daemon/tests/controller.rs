@@ -20,8 +20,9 @@ use crate::{
     api::types::DefenceState,
     config::defence::DefenceMode,
     core::{ports::Ports, rules::RuleId},
+    daemon::controller::Driver,
     detect::{
-        Fate, Output,
+        Fate, Memory, Output,
         input::{Handshakes, Stack},
         output::{self, Deed, News, Report},
     },
@@ -540,4 +541,41 @@ fn rules_of_the_controller_drop_behind_those_of_operators() {
     assert!(list[1].until.is_some());
     let first = daemon.state.rules.values().next().expect("a rule");
     assert_eq!(first.rule.action, Action::Drop);
+}
+
+#[test]
+fn a_fingerprint_that_somebody_takes_away_does_not_come_back_with_the_next_daemon() {
+    let host = host("mode = \"enforce\"");
+    let mut daemon = host.first();
+    let earlier = serde_json::json!({
+        "next_incident": 1,
+        "fingerprints": [{
+            "vector": "udp",
+            "target": { "kind": "service", "protocol": 17, "port": 53 },
+            "rule": "drop udp dport 53 length 60",
+            "caught": 1.0,
+            "samples": 100,
+            "calm": { "measured": 0.0, "most": 0.001, "samples": 3_000 },
+            "connections": null,
+            "until": clock::now() + Duration::from_secs(30),
+        }],
+    });
+    let memory: Memory = serde_json::from_value(earlier).expect("a memory");
+    let step = |daemon: &mut Daemon<Fake>| {
+        let counters = daemon.plane.counters().expect("counters");
+        daemon.step(clock::monotonic(), counters);
+        let rules: Vec<u32> = daemon.state.rules.keys().copied().collect();
+        (rules, daemon.story.memory().fingerprints.len())
+    };
+    let config = daemon.config.detection.clone();
+    daemon.driver = Driver::new(&config, memory, clock::monotonic());
+    let (rules, kept) = step(&mut daemon);
+    assert_eq!((rules.len(), kept), (1, 1), "it is in force again");
+    let ids = rules.into_iter().map(RuleId::Added).collect();
+    daemon
+        .run(Command::RemoveRules { ids })
+        .expect("an operator may");
+    assert_eq!(step(&mut daemon), (Vec::new(), 0));
+    daemon.remember();
+    assert_eq!(daemon.story.memory().fingerprints, []);
 }

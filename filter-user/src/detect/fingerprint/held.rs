@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
+    calm::Calm,
     condition::fits,
-    inherited::Inherited,
     lifecycle::{Attack, is_of, is_ruled, reason, rule},
     score::Fingerprint,
+    stored::Stored,
 };
 use crate::{
     core::command::Command,
@@ -47,6 +48,7 @@ pub(super) struct Held {
     /// Likewise by the wall's clock, for who starts after a restart.
     ends: Timestamp,
     is_trial: bool,
+    of_strangers: bool,
     began: Duration,
     /// When it last caught a packet of an attack.
     caught_at: Duration,
@@ -96,10 +98,17 @@ pub(super) enum Stage {
 }
 
 impl Held {
-    /// One that is tried first.
-    pub fn trial(attack: Attack, found: Fingerprint, scene: &Scene<'_>) -> Self {
+    /// One that is tried first; `of_strangers` says whether those who came in calm were left out of
+    /// the samples that it was found by.
+    pub fn trial(
+        attack: Attack,
+        found: Fingerprint,
+        scene: &Scene<'_>,
+        of_strangers: bool,
+    ) -> Self {
         Self {
             is_trial: true,
+            of_strangers,
             ..Self::installed(attack, found, scene, SHADOW)
         }
     }
@@ -117,6 +126,7 @@ impl Held {
             until: scene.elapsed.saturating_add(stay),
             ends: scene.now.checked_add(stay).unwrap_or(scene.now),
             is_trial: false,
+            of_strangers: false,
             began: scene.elapsed,
             caught_at: scene.elapsed,
             in_spite: 0,
@@ -141,14 +151,15 @@ impl Held {
     }
 
     /// Looks at what was observed.
-    pub fn watch(&mut self, scene: &Scene<'_>) {
+    pub fn watch(&mut self, scene: &Scene<'_>, calm: &Calm) {
         for seen in &scene.snapshot.observed {
             let of_attack = || {
                 let mut threats = scene.threats.iter();
                 threats.any(|threat| threat.phase == Phase::Attack && is_of(threat, seen))
             };
             if self.is_trial {
-                self.try_on(seen, of_attack());
+                let is_meant = of_attack() && !(self.of_strangers && calm.knows(seen));
+                self.try_on(seen, is_meant);
             } else if fits(&self.found.matches, seen) && of_attack() {
                 let is_due = scene.elapsed.saturating_sub(self.began) >= DELAY;
                 if is_ruled(seen.fate) {
@@ -208,8 +219,8 @@ impl Held {
     }
 
     /// What of it outlives a restart: no trial.
-    pub fn inherited(&self) -> Option<Inherited> {
-        (!self.is_trial).then(|| Inherited::of(&self.attack, &self.found, self.ends))
+    pub fn stored(&self) -> Option<Stored> {
+        (!self.is_trial).then(|| Stored::of(&self.attack, &self.found, self.ends))
     }
 
     fn judge_trial(&self, scene: &Scene<'_>) -> Stage {

@@ -12,9 +12,9 @@ use super::{
     condition::fits,
     find::find,
     held::{Held, Stage, stay},
-    inherited::{self, Heirloom, Inherited},
     score::{Aim, FEWEST, Fingerprint, again},
     share::{CONNECTIONS, TRAFFIC, grouped},
+    stored::{self, Restored, Stored},
 };
 use crate::{
     config::detection::{Act, Detection},
@@ -51,8 +51,6 @@ const LONGEST_REST: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(600);
 /// What turned out useless, or was taken away by somebody, is not tried again for so long.
 const BARRED: Duration = Duration::from_secs(600);
-/// What an earlier daemon measured holds for so long.
-const INHERITS: Duration = Duration::from_secs(600);
 /// Part of what passes unusually that a fingerprint must catch.
 const WORTHWHILE: f64 = 0.3;
 /// A flood hurts if so many times what is usual passes.
@@ -80,16 +78,16 @@ pub struct Fingerprints {
     told: VecDeque<(String, Duration)>,
     searched: Option<Duration>,
     hurts: bool,
-    inheritance: Inheritance,
+    earlier: Earlier,
 }
 
 /// What an earlier daemon found.
 #[derive(Debug)]
-enum Inheritance {
+enum Earlier {
     /// As it is written down, until it is known what time it is.
-    Sealed(Vec<Inherited>),
+    Unread(Vec<Stored>),
     /// Read at a moment.
-    Read(Duration, Vec<Heirloom>),
+    Read(Duration, Vec<Restored>),
 }
 
 /// An attack of which too much passes.
@@ -104,7 +102,7 @@ struct Leak {
 impl Fingerprints {
     /// None but those that an earlier daemon had in force, and nothing known of calm traffic. The same
     /// seed chooses the same samples.
-    pub fn new(seed: u64, inherited: Vec<Inherited>) -> Self {
+    pub fn new(seed: u64, stored: Vec<Stored>) -> Self {
         Self {
             calm: Calm::new(seed),
             recent: VecDeque::new(),
@@ -115,13 +113,20 @@ impl Fingerprints {
             told: VecDeque::new(),
             searched: None,
             hurts: false,
-            inheritance: Inheritance::Sealed(inherited),
+            earlier: Earlier::Unread(stored),
         }
     }
 
     /// What is to outlive a restart.
-    pub fn inherited(&self) -> Vec<Inherited> {
-        self.held.iter().filter_map(Held::inherited).collect()
+    pub fn stored(&self, elapsed: Duration) -> Vec<Stored> {
+        let is_held = |one: &&Restored| {
+            let mut held = self.held.iter();
+            held.any(|held| held.found.matches == one.found.matches)
+        };
+        let earlier = self.earlier(elapsed).filter(|one| !is_held(one));
+        let earlier = earlier.map(|one| one.stored.clone());
+        let held = self.held.iter().filter_map(Held::stored);
+        held.chain(earlier).take(MOST).collect()
     }
 
     /// The sample of calm traffic.
@@ -145,9 +150,9 @@ impl Fingerprints {
             self.held.clear();
         }
         self.look(scene);
-        self.inherit(scene, &mut decided);
+        self.restore(scene, &mut decided);
         for held in &mut self.held {
-            held.watch(scene);
+            held.watch(scene, &self.calm);
         }
         self.settle(scene, &mut may_act, &mut decided);
         self.held.retain(|held| held.until > scene.elapsed);
@@ -159,35 +164,44 @@ impl Fingerprints {
     }
 
     /// Goes on with what an earlier daemon had in force: the kernel may have lost it with that one.
-    fn inherit(&mut self, scene: &Scene<'_>, decided: &mut Decided) {
-        let Inheritance::Sealed(sealed) = &mut self.inheritance else {
+    fn restore(&mut self, scene: &Scene<'_>, decided: &mut Decided) {
+        let Earlier::Unread(stored) = &mut self.earlier else {
             return;
         };
-        let heirlooms = inherited::read(std::mem::take(sealed), scene.now);
+        let restored = stored::read(std::mem::take(stored), scene.now, stay(scene));
         if !is_suggestion(scene.config) {
-            for Heirloom {
-                attack,
-                found,
-                left,
-            } in heirlooms.iter().filter(|one| !one.left.is_zero()).cloned()
-            {
-                let left = left.min(stay(scene));
-                let held = Held::installed(attack, found, scene, left);
-                decided.commands.push(held.command(left));
+            let harmless = restored
+                .iter()
+                .filter(|one| one.is_harmless(scene.config.max_collateral));
+            for one in harmless.filter(|one| !one.left.is_zero()) {
+                let (attack, found) = (one.attack.clone(), one.found.clone());
+                let held = Held::installed(attack, found, scene, one.left);
+                decided.commands.push(held.command(one.left));
                 self.held.push(held);
             }
         }
-        self.inheritance = Inheritance::Read(scene.elapsed, heirlooms);
+        self.earlier = Earlier::Read(scene.elapsed, restored);
     }
 
-    /// What an earlier daemon found, as long as it says something.
-    fn heirlooms(&self, elapsed: Duration) -> &[Heirloom] {
-        match &self.inheritance {
-            Inheritance::Read(since, heirlooms) if elapsed.saturating_sub(*since) < INHERITS => {
-                heirlooms
-            }
-            Inheritance::Read(..) | Inheritance::Sealed(_) => &[],
-        }
+    /// What an earlier daemon found, as long as it says something and nothing was said against it.
+    fn earlier(&self, elapsed: Duration) -> impl Iterator<Item = &Restored> {
+        let (since, restored) = match &self.earlier {
+            Earlier::Read(since, restored) => (*since, restored.as_slice()),
+            Earlier::Unread(_) => (Duration::ZERO, Default::default()),
+        };
+        let age = elapsed.saturating_sub(since);
+        restored
+            .iter()
+            .filter(move |one| age < one.holds && self.is_allowed(&one.found.matches, elapsed))
+    }
+
+    /// Whether a match did not turn out useless of late, and nobody took it away.
+    fn is_allowed(&self, matches: &Matches, elapsed: Duration) -> bool {
+        let is_barred = |(other, since): &(Matches, Duration)| {
+            (other.covers(matches) || matches.covers(other))
+                && elapsed.saturating_sub(*since) < BARRED
+        };
+        !self.barred.iter().any(is_barred)
     }
 
     fn look(&mut self, scene: &Scene<'_>) {
@@ -310,19 +324,14 @@ impl Fingerprints {
             most_collateral: scene.config.max_collateral,
         };
         let samples = self.samples(threat);
-        let is_barred = |matches: &Matches, (other, since): &(Matches, Duration)| {
-            (other.covers(matches) || matches.covers(other))
-                && scene.elapsed.saturating_sub(*since) < BARRED
-        };
-        let is_allowed =
-            |matches: &Matches| !self.barred.iter().any(|barred| is_barred(matches, barred));
+        let of_strangers = !samples.iter().any(|seen| self.calm.knows(seen));
+        let is_allowed = |matches: &Matches| self.is_allowed(matches, scene.elapsed);
         let past = self.past.iter().filter(|matches| is_allowed(matches));
         let known = past
             .filter_map(|matches| again(matches, &samples, &self.calm, aim))
             .next();
-        let heirlooms = self.heirlooms(scene.elapsed);
-        let known = known.or_else(|| inherited::fitting(heirlooms, &samples, &self.calm, aim));
-        let known = known.filter(|known| is_allowed(&known.matches));
+        let earlier = self.earlier(scene.elapsed);
+        let known = known.or_else(|| stored::fitting(earlier, &samples, &self.calm, aim));
         let is_known = known.is_some();
         let found = known.or_else(|| find(&samples, &self.calm, aim));
         let found = found.filter(|found| is_allowed(&found.matches));
@@ -337,7 +346,7 @@ impl Fingerprints {
                 REST
             }
             Some(found) => {
-                let held = Held::trial(attack.clone(), found, scene);
+                let held = Held::trial(attack.clone(), found, scene, of_strangers);
                 decided
                     .commands
                     .push(held.command(held.until - scene.elapsed));

@@ -56,9 +56,9 @@ impl World {
 
     /// Another daemon after a while, with what outlives the first. The kernel has none of its rules.
     fn restart(&mut self, seconds: u64) {
-        let written = serde_json::to_string(&self.prints.inherited()).expect("written");
-        let inherited = serde_json::from_str(&written).expect("read");
-        self.prints = Fingerprints::new(99, inherited);
+        let stored = self.prints.stored(Duration::from_millis(self.step * 100));
+        let written = serde_json::to_string(&stored).expect("written");
+        self.prints = Fingerprints::new(99, serde_json::from_str(&written).expect("read"));
         self.rules.clear();
         self.step += seconds * 10;
     }
@@ -475,7 +475,7 @@ fn what_ended_before_a_restart_is_known_without_calm_for_ten_minutes() {
 }
 
 #[test]
-fn what_calm_became_has_the_last_word_on_what_was_inherited() {
+fn what_calm_became_has_the_last_word_on_what_was_found_earlier() {
     let mut world = World::new(13);
     world.calm(300);
     assert_eq!(world.flood(5, noise), 0);
@@ -491,12 +491,12 @@ fn what_calm_became_has_the_last_word_on_what_was_inherited() {
 }
 
 #[test]
-fn what_was_tried_or_is_only_to_be_suggested_is_not_inherited() {
+fn what_was_tried_or_is_only_to_be_suggested_is_not_restored() {
     let mut world = World::new(14);
     world.calm(300);
     world.flood(1, noise);
     assert_eq!(world.in_force().len(), 1, "tried");
-    assert_eq!(world.prints.inherited(), []);
+    assert_eq!(world.prints.stored(Duration::ZERO), []);
     assert_eq!(world.flood(2, noise), 0);
     world.restart(5);
     world.config.act = Act::Suggest;

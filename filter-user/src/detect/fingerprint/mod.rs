@@ -11,7 +11,6 @@ mod candidates;
 mod condition;
 mod find;
 mod held;
-mod inherited;
 mod lifecycle;
 #[cfg(test)]
 mod lifecycle_tests;
@@ -20,6 +19,7 @@ mod pattern;
 mod scenery;
 mod score;
 mod share;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +27,8 @@ pub use self::{
     calm::Calm,
     condition::fits,
     find::find,
-    inherited::Inherited,
     lifecycle::Fingerprints,
     score::{Aim, Fingerprint},
     share::Share,
+    stored::{Stored, understood},
 };

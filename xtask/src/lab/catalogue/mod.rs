@@ -144,6 +144,7 @@ impl Catalogue {
     /// Measures, prints the table, and writes the document if everything was measured in full.
     pub fn run(&self) -> Result<()> {
         let attacks = self.attacks()?;
+        let names: Vec<String> = attacks.iter().map(|attack| attack.name.clone()).collect();
         let binary = binary(self.floodwall.as_deref())?;
         let cpu = self.cpu.map_or_else(last_cpu, Ok)?;
         let time = Duration::from_secs(if self.quick { 1 } else { 2 });
@@ -173,7 +174,9 @@ impl Catalogue {
                 sites.each_anew(measure)
             })?;
         }
-        report.rows.sort_by_key(|row| row.row);
+        // Those that take calm to know were measured first.
+        let place = |row: &Row| names.iter().position(|name| *name == row.name);
+        report.rows.sort_by_key(|row| (row.row, place(row)));
         report.print(self.json)?;
         self.document(&report)
     }
@@ -208,6 +211,15 @@ impl Catalogue {
         }
     }
 
+    /// Whether the attack is the first of its row.
+    fn is_first(&self, attack: &Attack) -> Result<bool> {
+        let mut of_row = self
+            .attacks()?
+            .into_iter()
+            .filter(|it| it.row == attack.row);
+        Ok(of_row.next().is_some_and(|first| first.name == attack.name))
+    }
+
     /// Whether what meets the attack has to be told from calm traffic.
     fn has_to_learn(&self, attack: &Attack) -> bool {
         !self.quick && !self.defended && LEARNED.contains(&attack.base)
@@ -225,8 +237,7 @@ impl Catalogue {
             let effort = Effort::of(attack, self.pace, report.time);
             let by = each(sites, &|site| effort.at(site))?;
             // One attack of a row is enough to know what can be borne.
-            let is_first = report.rows.iter().all(|row| row.row != Some(attack.row));
-            let bears = if self.quick || !is_first {
+            let bears = if self.quick || !self.is_first(attack)? {
                 None
             } else {
                 let bears = ceiling::of(&sites.0, attack, &report.calm)?;

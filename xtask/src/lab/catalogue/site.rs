@@ -272,8 +272,8 @@ impl Site {
         let flood = load.map(|load| self.flood(load)).transpose()?;
         people.take();
         let (mut mitigated_after, mut meanwhile, mut sent_before) = (None, Vec::new(), 0);
-        let waits = lasts && self.finds_out();
-        if let Some(flood) = flood.as_ref().filter(|_| waits) {
+        let is_flooded = flood.is_some();
+        if let Some(flood) = flood.as_ref().filter(|_| lasts && self.finds_out()) {
             mitigated_after = mitigated(&self.watch(guests)?);
             before = self.count()?;
             sent_before = flood.sent();
@@ -294,7 +294,7 @@ impl Site {
         interrupt::sleep(AFTER)?;
         let after = self.count()?;
         let actions = match self.floodwall() {
-            Some(floodwall) if waits => floodwall.actions(start)?,
+            Some(floodwall) if is_flooded && self.finds_out() => floodwall.actions(start)?,
             Some(_) | None => Vec::new(),
         };
         let deeds = actions.into_iter().map(|action| Deed {
