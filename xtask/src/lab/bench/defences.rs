@@ -220,9 +220,15 @@ pub fn answers(settings: &Settings, cpu: usize, turns: u32) -> Result<Vec<Absorb
             let mut specimen = specimen(settings, WHOLE, &Defence::ALL)?;
             server.run(|| specimen.attach(hosts::SERVER.interface))??;
             answered.rates.push(live::rate(&sandbox, cpu, TURN)?);
-            let count = specimen.counters()?[usize::from(Reason::CookieAnswered.code())].packets;
+            let counters = specimen.counters()?;
+            let count = counters[usize::from(Reason::CookieAnswered.code())].packets;
             if count == 0 {
-                bail!("floodwall answered no SYN of the flood");
+                let met = Reason::ALL.iter().filter_map(|reason| {
+                    let packets = counters.get(usize::from(reason.code()))?.packets;
+                    (packets > 0).then(|| format!("{reason:?} {packets}"))
+                });
+                let met: Vec<String> = met.collect();
+                bail!("floodwall answered no SYN of the flood: {}", met.join(", "));
             }
         }
     }
