@@ -102,14 +102,19 @@ impl Daemons {
         live::measure(&sandbox, binary, cpu, turns)
     }
 
-    /// The settings that a daemon chose by itself.
+    /// The settings that a daemon chose by itself; what its controller makes of the packets that are
+    /// measured, which it takes for a flood, is not of them.
     fn settings(&self) -> Result<Settings> {
         let path = self.default.sandbox.bpf().join("floodwall/maps/SETTINGS");
         let open = || {
             let map = Map::from_map_data(MapData::from_pin(&path)?)?;
             Array::<MapData, Settings>::try_from(map)?.get(&0, 0)
         };
-        open().with_context(|| format!("cannot read {}", path.display()))
+        let settings = open().with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Settings {
+            held_until: 0,
+            ..settings
+        })
     }
 }
 
