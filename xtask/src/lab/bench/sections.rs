@@ -44,7 +44,10 @@ impl Protected {
         let sandbox = Sandbox::new(&Options::default())?;
         // The packets go to its port: to one where nobody listens they would not be clean.
         let server = Server::start(sandbox.server(), None)?;
-        let floodwall = Floodwall::start(&sandbox, binary, &Config::new("enforce"))?;
+        // Its controller takes the packets that are measured for a flood, and is not what is measured.
+        let mut config = Config::new("enforce");
+        config.more = "[detection]\nact = \"suggest\"\n".to_owned();
+        let floodwall = Floodwall::start(&sandbox, binary, &config)?;
         Ok(Self {
             floodwall,
             sandbox,
@@ -102,19 +105,14 @@ impl Daemons {
         live::measure(&sandbox, binary, cpu, turns)
     }
 
-    /// The settings that a daemon chose by itself; what its controller makes of the packets that are
-    /// measured, which it takes for a flood, is not of them.
+    /// The settings that a daemon chose by itself.
     fn settings(&self) -> Result<Settings> {
         let path = self.default.sandbox.bpf().join("floodwall/maps/SETTINGS");
         let open = || {
             let map = Map::from_map_data(MapData::from_pin(&path)?)?;
             Array::<MapData, Settings>::try_from(map)?.get(&0, 0)
         };
-        let settings = open().with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Settings {
-            held_until: 0,
-            ..settings
-        })
+        open().with_context(|| format!("cannot read {}", path.display()))
     }
 }
 
